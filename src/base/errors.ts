@@ -1,0 +1,60 @@
+/**
+ * What the world did to us: full disks, dead peers, wrong files. A stable `code` for programs, a sentence for
+ * people, and whether trying again can help. What a peer did is a reply (protocol/replies), what we did wrong is
+ * an assert; neither is ever a PosternError.
+ */
+
+export const errorCodes = {
+  CONFIG_INVALID: { retryable: false, help: 'the config file has faults; each is listed with its line' },
+  CONFIG_UNREADABLE: { retryable: false, help: 'the config file cannot be read' },
+  RELOAD_REFUSED: { retryable: false, help: 'the new config changes what only a restart can change' },
+  LISTEN_FAILED: { retryable: true, help: 'a listener or the admin address cannot be bound' },
+  DATA_DIR_UNUSABLE: { retryable: false, help: 'the data directory cannot be created or written' },
+  DATA_DIR_LOCKED: { retryable: false, help: 'another instance runs on the same data directory' },
+  TLS_UNUSABLE: { retryable: false, help: 'a certificate or key is missing, unreadable or does not fit' },
+  SPOOL_FORMAT: {
+    retryable: false,
+    help: 'a queue file was written by a newer Postern, or is not a queue file',
+  },
+  SPOOL_CORRUPT: { retryable: false, help: 'a queue record does not match its length or checksum' },
+  SPOOL_COMMIT: { retryable: true, help: 'a commit to the queue failed or did not return in time' },
+  SPOOL_CLOSED: { retryable: true, help: 'the queue takes no more messages in this process' },
+  SPOOL_FULL: { retryable: true, help: 'the disk reserve or a queue limit is reached' },
+  NOT_FOUND: { retryable: false, help: 'no such message' },
+  POOL_FULL: { retryable: true, help: 'the task queue of the thread pool is full' },
+  POOL_TIMEOUT: { retryable: true, help: 'a task passed its deadline' },
+  POOL_TASK: { retryable: true, help: 'a task failed' },
+  USERS_FILE: { retryable: false, help: 'the users file cannot be read or has faults' },
+  RELAY_CONNECT: { retryable: true, help: 'the next hop cannot be reached' },
+  RELAY_TIMEOUT: { retryable: true, help: 'the next hop did not answer in time' },
+  RELAY_PROTOCOL: { retryable: true, help: 'the next hop broke the protocol' },
+  RELAY_TLS: { retryable: true, help: 'TLS to the next hop failed' },
+  MAILDIR: { retryable: true, help: 'a Maildir cannot be written' },
+  ADMIN_UNREACHABLE: { retryable: true, help: 'no Postern answers on the admin address' },
+  ADMIN_REFUSED: { retryable: false, help: 'the admin API refused the call' },
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+export class PosternError extends Error {
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'PosternError';
+    this.code = code;
+    this.retryable = errorCodes[code].retryable;
+  }
+}
+
+/** The message of whatever was thrown, for a log line or an operator. */
+export function describeError(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The `code` of a Node or Postern error (`EADDRINUSE`, `SPOOL_COMMIT`), or undefined. */
+export function errorCodeOf(error: unknown): string | undefined {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  return undefined;
+}

@@ -1,0 +1,125 @@
+/**
+ * What the primary and its workers say to each other over the cluster channel, and what the admin API answers.
+ * Plain JSON values only. The config travels as `unknown` here because base knows no config; both ends cast it once.
+ */
+
+// ---- metrics ---------------------------------------------------------------------------------------------------
+
+export interface HistogramValue {
+  sum: number;
+  count: number;
+  /** Per bucket, not cumulative; the last one is +Inf. */
+  buckets: number[];
+}
+
+/** By metric name; each sample has its label values in the catalogue's order. */
+export type MetricsSnapshot = Record<string, { labels: string[]; value: number | HistogramValue }[]>;
+
+// ---- queue calls of the admin API, answered by the worker that holds the message ----------------------------------
+
+export type QueueState = 'active' | 'deferred' | 'held' | 'failed';
+
+export interface QueueRow {
+  id: string;
+  slot: number;
+  state: QueueState;
+  bytes: number;
+  arrivedAt: string;
+  nextAttemptAt: string | null;
+  attempts: number;
+  from: string;
+  recipients: {
+    address: string;
+    route: string;
+    state: 'pending' | 'delivered' | 'failed';
+    lastReply: string;
+  }[];
+}
+
+export interface QueueDetail extends QueueRow {
+  listener: string;
+  clientAddress: string;
+  clientName: string;
+  user: string;
+  sessionId: string;
+  /** The stored header section, at most 64 KiB. */
+  header: string;
+}
+
+export interface QueueStats {
+  messages: Record<QueueState, number>;
+  bytes: number;
+  oldestSeconds: number;
+  files: number;
+}
+
+export type QueueCall =
+  | { method: 'list'; state?: QueueState; offset: number; limit: number }
+  | { method: 'show' | 'hold' | 'release' | 'retry' | 'delete'; id: string }
+  | { method: 'stats' };
+
+export type QueueAnswer =
+  | { ok: true; value: { total: number; messages: QueueRow[] } | QueueDetail | QueueStats | null }
+  | { ok: false; code: string; message: string };
+
+// ---- primary → worker --------------------------------------------------------------------------------------------
+
+export type ToWorker =
+  /** The first message. `config` is the checked, frozen Config; `adopt` the queue files of processes that are gone. */
+  | { type: 'init'; config: unknown; slot: number; incarnation: string; adopt: string[] }
+  /** More queue files whose process is gone. */
+  | { type: 'adopt'; files: string[] }
+  /** Stop accepting, finish as promise 8 says, exit 0; at the bound, cut. */
+  | { type: 'drain'; reason: 'stop' | 'reload'; boundMs: number }
+  /** Client networks that are over a limit across all workers: refuse their new connections. The whole set each time. */
+  | { type: 'over-limit'; networks: string[] }
+  | { type: 'snapshot'; id: number }
+  | { type: 'call'; id: number; call: QueueCall };
+
+// ---- worker → primary --------------------------------------------------------------------------------------------
+
+export type FromWorker =
+  /** Ready for 'init'. */
+  | { type: 'online' }
+  /** All listeners are open, mail is accepted. */
+  | { type: 'ready' }
+  /** Cannot run: the primary stops everything (a start) or gives the reload up. `code` as in base/errors. */
+  | { type: 'unable'; code: string; message: string }
+  /** What the spool is doing to which file, for the attribution of a death. */
+  | { type: 'phase'; kind: 'opening' | 'scanning' | 'idle'; file: string }
+  /** Every second; a worker silent for 30 s is killed. `connections`: open now. */
+  | { type: 'heartbeat'; leased: number; connections: number; files: string[] }
+  /** Open connections per client network, changes only, at most every 250 ms. A key with 0 is gone. */
+  | { type: 'networks'; counts: Record<string, number> }
+  | { type: 'snapshot'; id: number; metrics: MetricsSnapshot }
+  /** The last snapshot, sent before an orderly exit. */
+  | { type: 'farewell'; metrics: MetricsSnapshot }
+  | { type: 'answer'; id: number; answer: QueueAnswer };
+
+// ---- admin API ---------------------------------------------------------------------------------------------------
+
+export interface WorkerStatus {
+  slot: number;
+  pid: number;
+  state: 'starting' | 'ready' | 'draining';
+  upSeconds: number;
+  restarts: number;
+  connections: number;
+}
+
+/** GET /api/v1/status */
+export interface Status {
+  version: string;
+  hostname: string;
+  state: 'starting' | 'ready' | 'draining';
+  upSeconds: number;
+  pid: number;
+  workers: WorkerStatus[];
+  queue: QueueStats;
+  quarantined: string[];
+}
+
+/** POST /api/v1/reload: 200 with this, or 409 when refused, with the keys that need a restart. */
+export type ReloadAnswer =
+  | { ok: true; changed: string[]; workers: number }
+  | { ok: false; code: string; message: string; keys: string[] };

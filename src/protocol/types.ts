@@ -1,0 +1,180 @@
+/**
+ * The words that the session and its caller share. Pure data: nothing here knows sockets, clocks or the queue.
+ */
+
+export const verbs = [
+  'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
+] as const; // prettier-ignore
+export type Verb = (typeof verbs)[number];
+
+/** What commands_total counts a reply under: a verb, or the places that have none. */
+export type ReplyContext = Verb | 'CONNECT' | 'UNKNOWN' | 'MESSAGE';
+
+/**
+ * A reply ready to be written. `name` is its row in the catalogue and the `reason` label of rejections_total, so
+ * it is one of a fixed set even where the text is not.
+ */
+export interface Reply {
+  readonly name: string;
+  readonly code: number;
+  /** `2.1.5`; empty for the greeting, EHLO/HELO, 334 and 354 (RFC 2034 §4). */
+  readonly enhanced: string;
+  /** Encoded with its CRLFs. Shared: never written to. */
+  readonly bytes: Buffer;
+}
+
+export type Mechanism = 'PLAIN' | 'LOGIN';
+
+/** An address as the client wrote it, and what policy compares. RFC 5321 §4.1.2. */
+export interface Mailbox {
+  /** As received, without the angle brackets and any source route: what is stored and relayed. '' is the null path. */
+  readonly address: string;
+  /** Unquoted, unescaped: `"joe"` and `joe` are the same (RFC 5321 §4.1.2). Case kept. */
+  readonly localPart: string;
+  /** Lower case; '' only in the null reverse-path and in `<Postmaster>`; `[192.0.2.1]` for a literal. */
+  readonly domain: string;
+}
+
+export interface MailParameters {
+  /** SIZE= as declared, or undefined. RFC 1870 §6. */
+  readonly sizeBytes: number | undefined;
+  readonly body: '7BIT' | '8BITMIME' | undefined;
+  readonly smtpUtf8: boolean;
+}
+
+export interface Recipient {
+  readonly mailbox: Mailbox;
+  /** What the caller's verdict named: opaque here, the relay's route there. */
+  readonly route: string;
+}
+
+/** Dropped as a whole by RSET, EHLO, the end of data and the end of the connection. */
+export interface Transaction {
+  /** 1 for the first MAIL of the session. */
+  readonly number: number;
+  readonly reversePath: Mailbox;
+  readonly parameters: MailParameters;
+  readonly recipients: readonly Recipient[];
+}
+
+/**
+ * Where the session stops and asks. Recipient, credentials and message-end are always asked; the others only where
+ * the bit is set in SessionOptions.ask.mask, which the caller may change at any time (it is read at each command).
+ */
+export const askBits = {
+  CONNECT: 1 << 0,
+  EHLO: 1 << 1,
+  HELO: 1 << 2,
+  MAIL: 1 << 3,
+  DATA: 1 << 4,
+  RSET: 1 << 5,
+  NOOP: 1 << 6,
+  QUIT: 1 << 7,
+  VRFY: 1 << 8,
+  HELP: 1 << 9,
+  EXPN: 1 << 10,
+  STARTTLS: 1 << 11,
+  AUTH: 1 << 12,
+  RCPT: 1 << 13,
+  HEADER_END: 1 << 14,
+} as const;
+
+export type Question =
+  | { readonly kind: 'connect' }
+  /** Before the verb's own work, its syntax and sequence already checked. `argument`: the rest of the line, a copy. */
+  | { readonly kind: 'verb'; readonly verb: Exclude<Verb, 'MAIL' | 'RCPT'>; readonly argument: string }
+  | { readonly kind: 'mail'; readonly reversePath: Mailbox; readonly parameters: MailParameters }
+  /** Accept with the route in the verdict. Postmaster without a domain comes with domain ''. */
+  | { readonly kind: 'recipient'; readonly mailbox: Mailbox; readonly transaction: Transaction }
+  | {
+      readonly kind: 'credentials';
+      readonly mechanism: Mechanism;
+      readonly authorizationId: string;
+      readonly authenticationId: string;
+      readonly password: string;
+    }
+  /** The blank line after the header has been passed to body(). Refusing drops the body and is answered at its end. */
+  | { readonly kind: 'header-end'; readonly transaction: Transaction }
+  /** All of the body has been passed to body(), nothing was wrong with it. The 250 is the caller's to give. */
+  | { readonly kind: 'message-end'; readonly transaction: Transaction; readonly bodyBytes: number };
+
+export type Verdict =
+  /** `reply` replaces the catalogue's; it is required for message-end (`replies.queuedAs(id)`). */
+  | { readonly ok: true; readonly reply?: Reply; readonly route?: string; readonly user?: string }
+  | { readonly ok: false; readonly reply: Reply; readonly close?: boolean };
+
+/** Which limit of RFC 5321 §4.5.3.2 runs now; the worker owns the clock. 'none' while the answer is ours to give. */
+export type DeadlineKind = 'greeting' | 'command' | 'data' | 'auth' | 'none';
+
+export type CloseReason =
+  | 'quit'
+  | 'errors' // too many errors (421)
+  | 'timeout'
+  | 'shutdown'
+  | 'line-too-long' // a line went on past every bound
+  | 'not-smtp' // HTTP, TLS or SSH on a plain port
+  | 'plaintext-after-starttls' // RFC 3207 §5, CVE-2011-0411
+  | 'refused'; // a verdict with close
+
+/** Why a message that has begun will never be queued. */
+export type AbandonReason =
+  'bare-newline' | 'nul' | 'too-large' | 'header-too-large' | 'too-many-hops' | 'refused' | 'cut';
+
+/**
+ * Where the session sends what it finds. Callbacks instead of returned arrays: nothing is allocated per chunk.
+ * Every callback may be called during feed, answer, resume, start and cut; none may call feed. `ask` may call
+ * `session.answer` before it returns: then nothing is suspended.
+ */
+export interface SessionSink {
+  /** Appended to what this turn writes; the caller writes once when the call into the session returns (RFC 2920 §3.2). */
+  reply(reply: Reply, context: ReplyContext): void;
+  /** DATA was accepted, the 354 follows: open the message, write the trace header. Not called when DATA is refused. */
+  messageBegin(transaction: Transaction): void;
+  /** Message bytes, dots unstuffed, the final CRLF included, the end-of-data line not. Borrowed: valid during the call. */
+  body(slice: Buffer): void;
+  /** The message that messageBegin opened is dropped; its remaining bytes do not come. Called at most once a message. */
+  messageAbandon(reason: AbandonReason): void;
+  ask(question: Question): void;
+  /** STARTTLS was accepted and 220 replied. This session is over: after the handshake the caller makes a new one
+   *  with `secure: true`, so that nothing known in plaintext survives (RFC 3207 §4.2). */
+  upgrade(): void;
+  /** Write what is pending, then close. */
+  close(reason: CloseReason): void;
+}
+
+export interface SessionLimits {
+  readonly messageBytes: number;
+  readonly recipients: number;
+  /** Replies 4xx/5xx to commands before 421 and close. */
+  readonly errors: number;
+  /** NOOP, RSET, VRFY, HELP, EXPN, EHLO without a message in between, before 421 and close. */
+  readonly junkCommands: number;
+  /** With CRLF; AUTH lines have their own 12288 (RFC 4954 §4). */
+  readonly commandLineBytes: number;
+  readonly headerBytes: number;
+  /** Received: fields of a message beyond which it loops (RFC 5321 §6.3: at least 100). */
+  readonly receivedHops: number;
+  /** Longest body line passed on; longer ones refuse the message. */
+  readonly dataLineBytes: number;
+  /** AUTH failures in one session before 421 and close. */
+  readonly authFailures: number;
+}
+
+/** One object per listener and TLS state, shared by all its sessions: EHLO's reply is encoded once for it. */
+export interface SessionOptions {
+  readonly hostname: string;
+  readonly greeting: string;
+  readonly role: 'inbound' | 'submission';
+  /** The connection is inside TLS. */
+  readonly secure: boolean;
+  /** STARTTLS is announced and works. False inside TLS. */
+  readonly startTls: boolean;
+  /** Everything but NOOP EHLO STARTTLS QUIT gets 530 until TLS is on (RFC 3207 §4). */
+  readonly tlsRequired: boolean;
+  /** MAIL gets 530 until AUTH succeeded (submission, RFC 6409 §4.3). */
+  readonly authRequired: boolean;
+  /** Announced only where secure; empty: no AUTH. */
+  readonly mechanisms: readonly Mechanism[];
+  readonly limits: SessionLimits;
+  readonly ask: { mask: number };
+}

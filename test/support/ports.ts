@@ -1,0 +1,28 @@
+/** Free TCP ports for programs that must be told a number before they start. */
+import { createServer } from 'node:net';
+import { randomInt } from 'node:crypto';
+
+// Below Linux's ephemeral range (32768…): there, a client's own connection could take the port between look and use.
+const firstPort = 15_000;
+const lastPort = 32_000;
+
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(firstPort, lastPort);
+    if (await isFree(port)) return port;
+  }
+}
+
+export async function freePorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) ports.add(await freePort());
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}

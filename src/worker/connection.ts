@@ -1,0 +1,447 @@
+/**
+ * One pump from socket to session to socket. Owns the socket, the flow in both directions, TLS and the deadlines of
+ * one client; what the session asks is answered by Reception, what it says is counted by ReplyCounter. Made by the
+ * listener for each accepted socket, driven by socket events and by the worker's tick.
+ *
+ * The law of flow: read only while the session is not waiting for an answer, its last turn took all bytes, the queue
+ * takes more, and the client reads our replies. Everything that ends one of these states calls #goOn.
+ */
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { newSessionId } from '../base/ids.js';
+import { Session } from '../protocol/session.js';
+import type {
+  AbandonReason,
+  CloseReason,
+  Question,
+  Reply,
+  ReplyContext,
+  SessionOptions,
+  SessionSink,
+  Transaction,
+  Verdict,
+} from '../protocol/types.js';
+import type { MessageWriter } from '../queue/spool.js';
+import type { NetworkTicket } from './admission.js';
+import type { Listener } from './listener.js';
+import { Reception } from './reception.js';
+import type { Service } from './service.js';
+
+// After our last reply the client gets this long to read it and close; what it still sends is read and dropped, since
+// closing on unread bytes would reset the connection and could destroy the reply on its way.
+const lingerMs = 5_000;
+// While old workers drain for a reload, a client that keeps a connection open without using it is sent away with 421.
+const reloadIdleMs = 10_000;
+
+const kConnection = Symbol('connection');
+interface OwnedSocket extends Socket {
+  [kConnection]?: Connection;
+}
+
+type Phase = 'handshake' | 'open' | 'closing' | 'closed';
+
+export class Connection implements SessionSink {
+  readonly sid = newSessionId();
+  readonly address: string;
+  readonly #service: Service;
+  readonly #listener: Listener;
+  readonly #ticket: NetworkTicket;
+  readonly #reception: Reception;
+  #socket: OwnedSocket;
+  #session: Session;
+  #phase: Phase;
+  #writer: MessageWriter | undefined;
+  #messageStartedMs = 0;
+  // Replies of the turn that runs; written at once when it ends (RFC 2920 §3.2).
+  #replies: Buffer[] = [];
+  #inTurn = false;
+  #reading = true;
+  #clientBlocked = false;
+  #peerEnded = false;
+  #upgrading = false;
+  #closeReason: CloseReason | undefined;
+  #progress = true;
+  #deadlineKind = 'none';
+  #deadlineAtMs = Infinity;
+  #messageDeadlineAtMs = Infinity;
+  #lastProgressMs: number;
+  tlsVersion = '';
+
+  constructor(service: Service, listener: Listener, socket: Socket, address: string, ticket: NetworkTicket) {
+    this.#service = service;
+    this.#listener = listener;
+    this.#ticket = ticket;
+    this.address = address;
+    this.#socket = socket;
+    this.#lastProgressMs = performance.now();
+    this.#reception = new Reception(service, listener, address, this.sid);
+    this.#session = new Session(listener.plain);
+    this.#phase = 'open';
+    attach(socket, this);
+    listener.connectionsOpen.value += 1;
+    listener.connectionsTotal.value += 1;
+    service.connections.add(this);
+  }
+
+  /** Says the greeting, or begins the handshake of an implicit TLS listener. */
+  start(): void {
+    this.#reception.connected();
+    if (this.#listener.implicitTls) this.#beginHandshake();
+    else this.#run(() => this.#session.start(this));
+  }
+
+  // ---- what the session says (SessionSink) -----------------------------------------------------------------------
+
+  reply(reply: Reply, context: ReplyContext): void {
+    this.#replies.push(reply.bytes);
+    this.#progress = true;
+    this.#service.replyCounter.count(reply, context);
+    if (reply.code >= 400) this.#reception.refused(reply, context, this.#session);
+  }
+
+  messageBegin(transaction: Transaction): void {
+    const now = performance.now();
+    this.#messageStartedMs = now;
+    this.#messageDeadlineAtMs = now + this.#service.config.limits.messageTimeoutMs;
+    this.#writer = this.#service.intake.open(transaction, this.#sessionFacts());
+    this.#writer.onWritable = () => this.#goOn();
+  }
+
+  body(slice: Buffer): void {
+    this.#writer?.write(slice);
+  }
+
+  messageAbandon(reason: AbandonReason): void {
+    this.#writer?.abort();
+    this.#writer = undefined;
+    this.#messageDeadlineAtMs = Infinity;
+    this.#service.log.debug(
+      { event: 'message.abandoned', sid: this.sid, reason },
+      'message dropped before its end',
+    );
+  }
+
+  ask(question: Question): void {
+    const session = this.#session;
+    const verdict =
+      question.kind === 'message-end' ? this.#store(question.transaction) : this.#reception.answer(question);
+    if (!(verdict instanceof Promise)) {
+      session.answer(verdict, this);
+      return;
+    }
+    void verdict.then((later) => {
+      if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
+    });
+  }
+
+  upgrade(): void {
+    this.#upgrading = true;
+  }
+
+  close(reason: CloseReason): void {
+    this.#closeReason = reason;
+  }
+
+  // ---- what the worker says --------------------------------------------------------------------------------------
+
+  /** Once a second: deadlines of whole commands and whole messages, which dripping bytes do not move. */
+  tick(nowMs: number): void {
+    if (this.#phase === 'closing' || this.#phase === 'handshake') {
+      if (nowMs >= this.#deadlineAtMs) this.#socket.destroy();
+      return;
+    }
+    if (this.#phase !== 'open') return;
+    const late = nowMs >= this.#deadlineAtMs || (this.#session.inData && nowMs >= this.#messageDeadlineAtMs);
+    if (late) this.#run(() => this.#session.cut('timeout', this));
+    else if (
+      this.#service.draining === 'reload' &&
+      this.isIdle &&
+      nowMs - this.#lastProgressMs >= reloadIdleMs
+    ) {
+      this.shutDown();
+    }
+  }
+
+  /** No transaction open and nothing of ours to say. */
+  get isIdle(): boolean {
+    return (
+      this.#phase === 'handshake' ||
+      (this.#phase === 'open' &&
+        this.#session.transaction === null &&
+        !this.#session.suspended &&
+        !this.#session.hasMore)
+    );
+  }
+
+  /** 421 4.3.2, whatever goes on; the callers choose the moment. */
+  shutDown(): void {
+    if (this.#phase === 'open') this.#run(() => this.#session.cut('shutdown', this));
+    else if (this.#phase === 'handshake') this.#socket.destroy();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  // ---- socket events ---------------------------------------------------------------------------------------------
+
+  onData(chunk: Buffer): void {
+    if (this.#phase !== 'open') return; // lingering: read and dropped
+    if (this.#session.inData) this.#progress = true;
+    this.#run(() => this.#session.feed(chunk, this));
+  }
+
+  onEnd(): void {
+    this.#peerEnded = true;
+    if (this.#phase === 'open') this.#afterTurn();
+    else this.#socket.end();
+  }
+
+  onDrain(): void {
+    this.#clientBlocked = false;
+    this.#goOn();
+  }
+
+  onSecure(): void {
+    const socket = this.#socket;
+    if (!(socket instanceof TLSSocket)) return;
+    this.tlsVersion = socket.getProtocol() ?? 'unknown';
+    this.#service.meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
+    this.#phase = 'open';
+    this.#progress = true;
+    this.#reading = true;
+    const options: SessionOptions = this.#listener.secure;
+    this.#session = new Session(options);
+    if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
+    else this.#afterTurn();
+  }
+
+  onClose(): void {
+    if (this.#phase === 'closed') return;
+    const lost = this.#phase === 'open' && this.#session.transaction !== null;
+    this.#phase = 'closed';
+    // A message whose commit is under way is no longer ours to drop: it was given to the intake.
+    this.#session.end(this);
+    this.#replies = [];
+    this.#listener.connectionsOpen.value -= 1;
+    this.#service.connections.delete(this);
+    this.#service.admission.leave(this.#ticket);
+    if (this.#closeReason !== undefined && this.#closeReason !== 'quit') this.#count(this.#closeReason);
+    else if (lost) this.#count('lost');
+    this.#service.connectionClosed();
+  }
+
+  onError(error: Error): void {
+    // The peer's resets and broken handshakes; 'close' follows and does the work.
+    this.#service.log.debug({
+      event: 'connection.error',
+      sid: this.sid,
+      client: this.address,
+      err: error.message,
+    });
+  }
+
+  // ---- the pump --------------------------------------------------------------------------------------------------
+
+  #run(turn: () => void): void {
+    this.#inTurn = true;
+    turn();
+    this.#inTurn = false;
+    this.#afterTurn();
+  }
+
+  #afterTurn(): void {
+    if (this.#phase !== 'open') return;
+    if (this.#upgrading) {
+      this.#beginUpgrade();
+      return;
+    }
+    this.#flush();
+    if (this.#closeReason !== undefined) {
+      this.#beginClose();
+      return;
+    }
+    if (this.#service.draining === 'stop' && this.isIdle) {
+      this.#session.cut('shutdown', this);
+      this.#flush();
+      this.#beginClose();
+      return;
+    }
+    if (this.#peerEnded && !this.#session.suspended && !this.#session.hasMore) {
+      this.#session.end(this);
+      this.#beginClose();
+      return;
+    }
+    if (this.#session.hasMore && this.#mayRun()) setImmediate(resumeTurn, this);
+    this.#steerReading();
+    this.#armDeadline();
+  }
+
+  /** For setImmediate and for whatever un-blocks the flow. */
+  resumeKept(): void {
+    if (this.#phase === 'open' && this.#session.hasMore && this.#mayRun()) {
+      this.#run(() => this.#session.resume(this));
+    }
+  }
+
+  #goOn(): void {
+    if (this.#phase !== 'open' || this.#inTurn) return;
+    this.#progress = true;
+    if (this.#session.hasMore) this.resumeKept();
+    else this.#afterTurn();
+  }
+
+  #mayRun(): boolean {
+    return !this.#session.suspended && !this.#clientBlocked && this.#writer?.congested !== true;
+  }
+
+  #steerReading(): void {
+    const wanted = this.#mayRun() && !this.#session.hasMore;
+    if (wanted === this.#reading) return;
+    this.#reading = wanted;
+    if (wanted) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  #flush(): void {
+    const replies = this.#replies;
+    if (replies.length === 0) return;
+    const [first] = replies;
+    const bytes = replies.length === 1 && first !== undefined ? first : Buffer.concat(replies);
+    this.#replies = [];
+    if (!this.#socket.writable) return;
+    if (!this.#socket.write(bytes)) this.#clientBlocked = true;
+  }
+
+  #armDeadline(): void {
+    const kind = this.#session.deadline;
+    if (!this.#progress && kind === this.#deadlineKind) return;
+    const now = performance.now();
+    this.#progress = false;
+    this.#lastProgressMs = now;
+    this.#deadlineKind = kind;
+    const limits = this.#service.config.limits;
+    if (kind === 'none') this.#deadlineAtMs = Infinity;
+    else this.#deadlineAtMs = now + (kind === 'data' ? limits.dataTimeoutMs : limits.commandTimeoutMs);
+  }
+
+  #beginClose(): void {
+    this.#phase = 'closing';
+    this.#deadlineAtMs = performance.now() + lingerMs;
+    this.#socket.end();
+    this.#socket.resume();
+    // The client's FIN came before ours: nothing more can arrive, so there is nothing to linger for.
+    if (this.#peerEnded) this.#socket.destroySoon();
+  }
+
+  // ---- TLS -------------------------------------------------------------------------------------------------------
+
+  /** The 220 has to leave in plaintext before the engine takes the handle over, so the upgrade waits for its write. */
+  #beginUpgrade(): void {
+    this.#upgrading = false;
+    const replies = Buffer.concat(this.#replies);
+    this.#replies = [];
+    this.#phase = 'handshake';
+    this.#deadlineAtMs = performance.now() + this.#service.config.limits.tlsHandshakeTimeoutMs;
+    this.#socket.pause();
+    this.#socket.write(replies, () => {
+      if (this.#phase === 'handshake' && !this.#socket.destroyed) this.#beginHandshake();
+    });
+  }
+
+  #beginHandshake(): void {
+    const plain = this.#socket;
+    const secureContext = this.#service.secureContext;
+    if (secureContext === undefined)
+      throw new Error('a TLS listener without a context passed the config check');
+    this.#phase = 'handshake';
+    this.#deadlineAtMs = performance.now() + this.#service.config.limits.tlsHandshakeTimeoutMs;
+    detach(plain);
+    const secure = new TLSSocket(plain, { isServer: true, secureContext });
+    this.#socket = secure;
+    attach(secure, this);
+    secure.on('secure', onSecure);
+  }
+
+  // ---- messages --------------------------------------------------------------------------------------------------
+
+  #store(transaction: Transaction): Promise<Verdict> {
+    const writer = this.#writer;
+    if (writer === undefined) throw new Error('message-end without a message');
+    this.#writer = undefined;
+    writer.onWritable = undefined;
+    this.#messageDeadlineAtMs = Infinity;
+    this.#service.stageData.observe((performance.now() - this.#messageStartedMs) / 1000);
+    return this.#service.intake.store(writer, transaction, this.#sessionFacts());
+  }
+
+  #sessionFacts(): SessionFacts {
+    const session = this.#session;
+    return {
+      listener: this.#listener,
+      sessionId: this.sid,
+      clientAddress: this.address,
+      clientName: session.heloName,
+      extended: session.extended,
+      secure: this.tlsVersion !== '',
+      tlsVersion: this.tlsVersion,
+      user: session.user,
+    };
+  }
+
+  #count(reason: string): void {
+    this.#service.meters.sessionsCutTotal.of(reason).value += 1;
+  }
+}
+
+/** What the envelope and the trace field need to know of the session. */
+export interface SessionFacts {
+  readonly listener: Listener;
+  readonly sessionId: string;
+  readonly clientAddress: string;
+  readonly clientName: string;
+  readonly extended: boolean;
+  readonly secure: boolean;
+  readonly tlsVersion: string;
+  readonly user: string;
+}
+
+// Shared listeners, the connection found on the socket: no closures per connection.
+function attach(socket: OwnedSocket, connection: Connection): void {
+  socket[kConnection] = connection;
+  socket.on('data', onData);
+  socket.on('end', onEnd);
+  socket.on('drain', onDrain);
+  socket.on('close', onClose);
+  socket.on('error', onError);
+}
+
+/** The plain socket under TLS keeps its error listener: an unheard 'error' would end the worker. */
+function detach(socket: OwnedSocket): void {
+  socket.off('data', onData);
+  socket.off('end', onEnd);
+  socket.off('drain', onDrain);
+  socket.off('close', onClose);
+}
+
+function onData(this: OwnedSocket, chunk: Buffer): void {
+  this[kConnection]?.onData(chunk);
+}
+function onEnd(this: OwnedSocket): void {
+  this[kConnection]?.onEnd();
+}
+function onDrain(this: OwnedSocket): void {
+  this[kConnection]?.onDrain();
+}
+function onClose(this: OwnedSocket): void {
+  this[kConnection]?.onClose();
+}
+function onError(this: OwnedSocket, error: Error): void {
+  this[kConnection]?.onError(error);
+}
+function onSecure(this: OwnedSocket): void {
+  this[kConnection]?.onSecure();
+}
+function resumeTurn(connection: Connection): void {
+  connection.resumeKept();
+}

@@ -1,0 +1,99 @@
+/**
+ * The one place where "committed" becomes 250 (promise 1): `store` awaits the commit, and only then is there a reply
+ * that says the message is queued. Also opens each message with its trace field on top (RFC 5321 §4.4).
+ */
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import type { Cell, Meters } from '../metrics/meters.js';
+import { traceField } from '../protocol/received.js';
+import { replies, queuedAs } from '../protocol/replies.js';
+import type { Transaction, Verdict } from '../protocol/types.js';
+import type { MessageWriter, Spool } from '../queue/spool.js';
+import type { SessionFacts } from './connection.js';
+
+// A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
+const loggedRecipients = 5;
+const loggedCharacters = 256;
+
+export class Intake {
+  readonly #spool: Spool;
+  readonly #hostname: string;
+  readonly #log: Log;
+  readonly #commitSeconds;
+  readonly #recipients: Cell;
+
+  constructor(spool: Spool, hostname: string, meters: Meters, log: Log) {
+    this.#spool = spool;
+    this.#hostname = hostname;
+    this.#log = log;
+    this.#commitSeconds = meters.stageSeconds.of('commit');
+    this.#recipients = meters.recipientsAcceptedTotal.of();
+  }
+
+  open(transaction: Transaction, facts: SessionFacts): MessageWriter {
+    const writer = this.#spool.begin(Date.now());
+    writer.write(
+      traceField({
+        clientName: facts.clientName,
+        clientAddress: facts.clientAddress,
+        hostname: this.#hostname,
+        extended: facts.extended,
+        secure: facts.secure,
+        authenticated: facts.user !== '',
+        smtpUtf8: transaction.parameters.smtpUtf8,
+        queueId: writer.id,
+        // One recipient only: naming one of several would show blind copies (RFC 5321 §7.2).
+        forPath: transaction.recipients.length === 1 ? transaction.recipients[0]?.mailbox.address : undefined,
+        date: new Date(),
+      }),
+    );
+    return writer;
+  }
+
+  /** Never rejects: what goes wrong is a 451, and nothing is acknowledged. */
+  async store(writer: MessageWriter, transaction: Transaction, facts: SessionFacts): Promise<Verdict> {
+    const startedMs = performance.now();
+    const { parameters, recipients, reversePath } = transaction;
+    try {
+      await writer.commit({
+        reversePath: reversePath.address,
+        recipients: recipients.map(({ mailbox, route }) => ({ address: mailbox.address, route })),
+        body: parameters.body,
+        smtpUtf8: parameters.smtpUtf8,
+        arrivedAtMs: Date.now(),
+        listener: facts.listener.name,
+        clientAddress: facts.clientAddress,
+        clientName: facts.clientName,
+        user: facts.user,
+        sessionId: facts.sessionId,
+      });
+    } catch (error) {
+      this.#log.error(
+        { event: 'message.not-stored', sid: facts.sessionId, qid: writer.id, err: describeError(error) },
+        'the message could not be written to the queue: the client was told to try again (451)',
+      );
+      return { ok: false, reply: replies.localError };
+    }
+    this.#commitSeconds.observe((performance.now() - startedMs) / 1000);
+    facts.listener.messagesAccepted.value += 1;
+    facts.listener.messageBytes.value += writer.bytes;
+    this.#recipients.value += recipients.length;
+    this.#log.info({
+      event: 'message.accepted',
+      sid: facts.sessionId,
+      qid: writer.id,
+      listener: facts.listener.name,
+      client: facts.clientAddress,
+      helo: facts.clientName.slice(0, loggedCharacters),
+      from: reversePath.address.slice(0, loggedCharacters),
+      to: recipients
+        .slice(0, loggedRecipients)
+        .map(({ mailbox }) => mailbox.address.slice(0, loggedCharacters)),
+      recipients: recipients.length,
+      bytes: writer.bytes,
+      ...(facts.tlsVersion === '' ? {} : { tls: facts.tlsVersion }),
+      ...(facts.user === '' ? {} : { user: facts.user.slice(0, loggedCharacters) }),
+    });
+    return { ok: true, reply: queuedAs(writer.id) };
+  }
+}

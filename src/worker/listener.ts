@@ -1,0 +1,154 @@
+/**
+ * One configured listener in this worker: the shared socket, what its sessions may do, and its counters. Refuses at
+ * the door what admission refuses; everything after that is the connection's.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { PosternError, errorCodeOf } from '../base/errors.js';
+import { normalizeAddress } from '../base/networks.js';
+import type { ListenerConfig, LimitsConfig } from '../config/config.js';
+import type { Cell } from '../metrics/meters.js';
+import { replies } from '../protocol/replies.js';
+import type { Mechanism, SessionLimits, SessionOptions } from '../protocol/types.js';
+import { Connection } from './connection.js';
+import type { Service } from './service.js';
+
+// Accepted by the kernel, not yet by us: a burst of connections must survive a busy moment of every worker.
+const backlog = 1024;
+// A refused client gets this long to take its 421.
+const refusalLingerMs = 5_000;
+
+export class Listener {
+  readonly name: string;
+  readonly role: 'inbound' | 'submission';
+  readonly route: string | undefined;
+  readonly implicitTls: boolean;
+  readonly plain: SessionOptions;
+  readonly secure: SessionOptions;
+  readonly connectionsOpen: Cell;
+  readonly connectionsTotal: Cell;
+  readonly messagesAccepted: Cell;
+  readonly messageBytes: Cell;
+  readonly #config: ListenerConfig;
+  readonly #service: Service;
+  readonly #server: Server;
+
+  constructor(config: ListenerConfig, service: Service, mechanisms: readonly Mechanism[]) {
+    const { meters } = service;
+    this.#config = config;
+    this.#service = service;
+    this.name = config.name;
+    this.role = config.role;
+    this.route = config.route;
+    this.implicitTls = config.tls === 'implicit';
+    this.plain = sessionOptions(config, service, mechanisms, false);
+    this.secure = sessionOptions(config, service, mechanisms, true);
+    this.connectionsOpen = meters.connectionsOpen.of(config.name);
+    this.connectionsTotal = meters.connectionsTotal.of(config.name);
+    this.messagesAccepted = meters.messagesAcceptedTotal.of(config.name);
+    this.messageBytes = meters.messageBytesTotal.of(config.name);
+    // Half-open: a client may send all it has and its FIN, and still wants the replies.
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
+  }
+
+  /** @throws PosternError LISTEN_FAILED; resolves with the port (which matters where the config says 0). */
+  open(): Promise<number> {
+    const { address, port } = this.#config;
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error) => reject(listenError(this.#config, error)));
+      this.#server.listen({ host: address, port, backlog }, () => {
+        this.#server.removeAllListeners('error');
+        // Accept errors (no file descriptors left, F-31): the next accept may work, so the worker lives on.
+        this.#server.on('error', (error) => {
+          this.#service.log.error({ event: 'accept.failed', listener: this.name, err: error.message });
+        });
+        const bound = this.#server.address();
+        resolve(bound !== null && typeof bound === 'object' ? bound.port : port);
+      });
+    });
+  }
+
+  /** Stops accepting; open connections go on. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #accept(socket: Socket): void {
+    const address = socket.remoteAddress;
+    if (address === undefined) {
+      // Gone before we looked. Its 'error' may still come.
+      socket.on('error', () => socket.destroy());
+      socket.destroy();
+      return;
+    }
+    const normalized = normalizeAddress(address);
+    const entry = this.#service.admission.enter(normalized);
+    if ('refusal' in entry) {
+      this.#refuse(socket, entry.refusal, normalized);
+      return;
+    }
+    new Connection(this.#service, this, socket, normalized, entry.ticket).start();
+  }
+
+  #refuse(socket: Socket, reason: string, client: string): void {
+    this.#service.meters.connectionsRefusedTotal.of(this.name, reason).value += 1;
+    this.#service.log.debug({ event: 'connection.refused', listener: this.name, client, reason });
+    socket.on('error', () => socket.destroy());
+    socket.setTimeout(refusalLingerMs, () => socket.destroy());
+    // Inside implicit TLS a plaintext 421 would be noise to the client: it sees the connection close.
+    if (this.implicitTls) socket.destroy();
+    else socket.end(replies.tooManyConnections.bytes, () => socket.destroySoon());
+  }
+}
+
+function sessionOptions(
+  config: ListenerConfig,
+  service: Service,
+  mechanisms: readonly Mechanism[],
+  secure: boolean,
+): SessionOptions {
+  const { hostname, limits } = service.config;
+  const usable = service.secureContext !== undefined;
+  return {
+    hostname,
+    greeting: `${hostname} ESMTP Postern`,
+    role: config.role,
+    secure,
+    startTls: !secure && usable && (config.tls === 'starttls' || config.tls === 'required'),
+    tlsRequired: config.tls === 'required',
+    authRequired: config.role === 'submission',
+    mechanisms: config.role === 'submission' ? mechanisms : [],
+    limits: sessionLimits(limits),
+    ask: service.room.ask,
+  };
+}
+
+function sessionLimits(limits: LimitsConfig): SessionLimits {
+  const { messageBytes, recipients, errors, junkCommands, commandLineBytes } = limits;
+  const { headerBytes, receivedHops, dataLineBytes, authFailures } = limits;
+  return {
+    messageBytes,
+    recipients,
+    errors,
+    junkCommands,
+    commandLineBytes,
+    headerBytes,
+    receivedHops,
+    dataLineBytes,
+    authFailures,
+  };
+}
+
+function listenError(listener: ListenerConfig, error: Error): PosternError {
+  const where = `${listener.address}:${listener.port} (listener "${listener.name}")`;
+  const advice: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'another program has the port: stop it, or change the listener’s port',
+    EACCES: 'ports below 1024 need root or CAP_NET_BIND_SERVICE: see deploy/systemd/postern.service',
+    EADDRNOTAVAIL: 'this machine has no such address: change the listener’s address',
+  };
+  const code = errorCodeOf(error) ?? '';
+  return new PosternError(
+    'LISTEN_FAILED',
+    `cannot listen on ${where}: ${advice[code] ?? error.message}`,
+    error,
+  );
+}

@@ -1,0 +1,121 @@
+/**
+ * The entry of a worker process: hears the primary, runs one Worker. A terminal's Ctrl-C reaches the whole process
+ * group, so signals are ignored here and only the primary is obeyed (promise 8).
+ */
+import { PosternError, describeError } from '../base/errors.js';
+import { openLog } from '../base/log.js';
+import type { ToWorker } from '../base/messages.js';
+import type { Config } from '../config/config.js';
+import { Channel } from './channel.js';
+import { Worker } from './worker.js';
+
+const heartbeatMs = 1_000;
+const networksMs = 250;
+/** After the first failed commit (sysexits' EX_SOFTWARE): the primary replaces the process. */
+const exitQueueFailed = 70;
+
+const channel = new Channel();
+let worker: Worker | undefined;
+let failed = false;
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+
+channel.listen((message) => {
+  void receive(message);
+});
+channel.send({ type: 'online' });
+
+async function receive(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case 'init':
+      await init(message);
+      return;
+    case 'adopt':
+      await worker?.adopt(message.files);
+      return;
+    case 'drain':
+      await drain(message.reason, message.boundMs);
+      return;
+    case 'over-limit':
+      worker?.admission.setOverLimit(message.networks);
+      return;
+    case 'snapshot':
+      if (worker !== undefined)
+        channel.send({ type: 'snapshot', id: message.id, metrics: worker.snapshot() });
+      return;
+    case 'call':
+      if (worker !== undefined)
+        channel.send({ type: 'answer', id: message.id, answer: await worker.call(message.call) });
+      return;
+  }
+}
+
+let closeLog = (): void => undefined;
+
+async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void> {
+  const config = message.config as Config;
+  const opened = openLog(config.log.level, { slot: message.slot });
+  closeLog = opened.close;
+  const { log } = opened;
+  process.on('uncaughtException', (error) => crash(log.fatal.bind(log), error));
+  process.on('unhandledRejection', (reason) => {
+    // lmdb-js raises one of these for a failed commit although the commit's own rejection was handled. By the next
+    // turn the spool has called its failed hook; anything else is our bug.
+    setImmediate(() => {
+      if (!failed) crash(log.fatal.bind(log), reason);
+    });
+  });
+  try {
+    worker = await Worker.open({
+      config,
+      slot: message.slot,
+      incarnation: message.incarnation,
+      log,
+      onPhase: (phase) =>
+        channel.send({ type: 'phase', kind: phase?.kind ?? 'idle', file: phase?.file ?? '' }),
+      onFailing: () => {
+        failed = true;
+      },
+      onFailed: () => exit(exitQueueFailed),
+    });
+    await worker.serve();
+  } catch (error) {
+    const code = error instanceof PosternError ? error.code : 'INTERNAL';
+    log.fatal({ event: 'worker.unable', code, err: describeError(error) }, 'the worker cannot start');
+    channel.send({ type: 'unable', code, message: describeError(error) }, () => exit(1));
+    return;
+  }
+  channel.send({ type: 'ready' });
+  report(worker);
+  await worker.adopt(message.adopt);
+}
+
+function report(running: Worker): void {
+  setInterval(() => {
+    channel.send({ type: 'heartbeat', leased: running.leased, connections: running.connections, files: [] });
+  }, heartbeatMs);
+  setInterval(() => {
+    const counts = running.admission.takeChanges();
+    if (counts !== undefined) channel.send({ type: 'networks', counts });
+  }, networksMs);
+}
+
+async function drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> {
+  if (worker === undefined) {
+    exit(0);
+    return;
+  }
+  await worker.drain(reason, boundMs);
+  channel.send({ type: 'farewell', metrics: worker.snapshot() }, () => exit(0));
+}
+
+function crash(tell: (fields: object, text: string) => void, error: unknown): void {
+  const stack = error instanceof Error ? error.stack : undefined;
+  tell({ event: 'worker.crash', err: describeError(error), stack }, 'a bug: the worker ends and is replaced');
+  exit(1);
+}
+
+function exit(code: number): void {
+  closeLog();
+  process.exit(code);
+}

@@ -1,0 +1,131 @@
+/**
+ * Answers what a session asks, for one connection: who may send to whom (relay decision), is the client on a DNSBL,
+ * is the password right, is there room. Knows no sockets and no queue files. A plain verdict is an answer at once; a
+ * promise suspends the session.
+ */
+import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
+import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protocol/types.js';
+import type { Session } from '../protocol/session.js';
+import type { DnsblVerdict } from '../policy/dnsbl-check.js';
+import type { Listener } from './listener.js';
+import type { Service } from './service.js';
+
+const proceed: Verdict = { ok: true };
+
+const refusalReplies = {
+  'relay-denied': replies.relayDenied,
+  'unknown-recipient': replies.unknownRecipient,
+  'bad-local-part': replies.badLocalPart,
+  'auth-required': replies.authRequired,
+} as const;
+
+export class Reception {
+  readonly #service: Service;
+  readonly #listener: Listener;
+  readonly #address: string;
+  readonly #sid: string;
+  #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
+  #user = '';
+
+  constructor(service: Service, listener: Listener, address: string, sid: string) {
+    this.#service = service;
+    this.#listener = listener;
+    this.#address = address;
+    this.#sid = sid;
+  }
+
+  /** Asks the DNSBLs now, so that the answer is there when the first RCPT needs it; the greeting does not wait. */
+  connected(): void {
+    const { dnsbl } = this.#service;
+    if (dnsbl === undefined || this.#listener.role !== 'inbound') return;
+    this.#dnsbl = dnsbl.peek(this.#address);
+    if (this.#dnsbl !== undefined) return;
+    const startedMs = performance.now();
+    const seconds = this.#service.meters.stageSeconds.of('dnsbl');
+    this.#dnsbl = dnsbl.check(this.#address).then((verdict) => {
+      seconds.observe((performance.now() - startedMs) / 1000);
+      this.#dnsbl = verdict;
+      return verdict;
+    });
+  }
+
+  answer(question: Exclude<Question, { kind: 'message-end' }>): Verdict | Promise<Verdict> {
+    switch (question.kind) {
+      case 'recipient':
+        return this.#recipient(question.mailbox);
+      case 'credentials':
+        return this.#credentials(question);
+      case 'mail':
+        return this.#mail();
+      case 'connect':
+      case 'verb':
+      case 'header-end':
+        return proceed;
+    }
+  }
+
+  /** One line for each refusal that a sender may ask the operator about. */
+  refused(reply: Reply, context: ReplyContext, session: Session): void {
+    if (context !== 'RCPT' && context !== 'MESSAGE' && context !== 'MAIL' && context !== 'AUTH') return;
+    this.#service.log.info({
+      event: `${context.toLowerCase()}.refused`,
+      sid: this.#sid,
+      listener: this.#listener.name,
+      client: this.#address,
+      helo: session.heloName.slice(0, 256),
+      from: session.transaction?.reversePath.address.slice(0, 256),
+      reason: reply.name,
+      code: reply.code,
+      enhanced: reply.enhanced,
+    });
+  }
+
+  /** Asked only while the room monitor has set the bit: no disk, too much in flight, or a failed queue. */
+  #mail(): Verdict {
+    this.#service.room.update();
+    return this.#service.room.ask.mask === 0 ? proceed : { ok: false, reply: replies.insufficientStorage };
+  }
+
+  #recipient(mailbox: Mailbox): Verdict | Promise<Verdict> {
+    const decision = this.#service.relayDecision.decide(mailbox, {
+      role: this.#listener.role,
+      user: this.#user,
+      listenerRoute: this.#listener.route,
+    });
+    if (!decision.ok) return { ok: false, reply: refusalReplies[decision.refusal] };
+    const accepted: Verdict = { ok: true, route: decision.route };
+    if (this.#dnsbl === undefined) return accepted;
+    if (this.#dnsbl instanceof Promise)
+      return this.#dnsbl.then((verdict) => this.#listed(verdict) ?? accepted);
+    return this.#listed(this.#dnsbl) ?? accepted;
+  }
+
+  #listed(verdict: DnsblVerdict): Verdict | undefined {
+    switch (verdict.kind) {
+      case 'pass':
+        return undefined;
+      case 'reject':
+        return { ok: false, reply: dnsblRefused(this.#address, verdict.zone) };
+      case 'defer':
+        return { ok: false, reply: dnsblDeferred(this.#address, verdict.zone) };
+    }
+  }
+
+  async #credentials(question: Extract<Question, { kind: 'credentials' }>): Promise<Verdict> {
+    const { authenticator, meters } = this.#service;
+    if (authenticator === undefined) return { ok: false, reply: replies.authUnavailable };
+    const startedMs = performance.now();
+    const result = await authenticator.check(
+      question.mechanism,
+      question.authorizationId,
+      question.authenticationId,
+      question.password,
+    );
+    meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
+    if (result.kind === 'ok') {
+      this.#user = result.user;
+      return { ok: true, user: result.user };
+    }
+    return { ok: false, reply: result.kind === 'failed' ? replies.authFailed : replies.authUnavailable };
+  }
+}

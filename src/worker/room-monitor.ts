@@ -1,0 +1,80 @@
+/**
+ * Is there room for another message? Looks at the file system of the data directory once a second and at the bytes in
+ * flight at each look; while there is not, the ask mask has MAIL set and MAIL gets 452 before the reserve is touched.
+ */
+import { statfs } from 'node:fs/promises';
+import { describeError } from '../base/errors.js';
+import { formatBytes } from '../base/units.js';
+import type { Log } from '../base/log.js';
+import { askBits } from '../protocol/types.js';
+
+interface Room {
+  readonly directory: string;
+  readonly reserveBytes: number;
+  /** Beyond this many bytes received and not yet on disk, new mail is refused until it falls. */
+  readonly bytesInFlight: number;
+  bytesInFlightNow(): number;
+}
+
+export class RoomMonitor {
+  /** Read by every session at each command. */
+  readonly ask = { mask: 0 };
+  readonly #room: Room;
+  readonly #log: Log;
+  #diskShort = false;
+  #closed = false;
+
+  constructor(room: Room, log: Log) {
+    this.#room = room;
+    this.#log = log;
+  }
+
+  get diskShort(): boolean {
+    return this.#diskShort;
+  }
+
+  /** Once a second, and once before the listeners open. */
+  async look(): Promise<void> {
+    const { directory, reserveBytes } = this.#room;
+    let freeBytes: number;
+    try {
+      const disk = await statfs(directory);
+      freeBytes = disk.bavail * disk.bsize;
+    } catch (error) {
+      this.#log.error(
+        { event: 'disk.unreadable', directory, err: describeError(error) },
+        'cannot ask for free space',
+      );
+      freeBytes = 0;
+    }
+    const short = freeBytes < reserveBytes;
+    if (short !== this.#diskShort) this.#announce(short, freeBytes);
+    this.#diskShort = short;
+    this.update();
+  }
+
+  /** The queue takes nothing more for good: its first commit failed. */
+  closeForGood(): void {
+    this.#closed = true;
+    this.update();
+  }
+
+  update(): void {
+    const full = this.#closed || this.#diskShort || this.#room.bytesInFlightNow() > this.#room.bytesInFlight;
+    if (full) this.ask.mask |= askBits.MAIL;
+    else this.ask.mask &= ~askBits.MAIL;
+  }
+
+  #announce(short: boolean, freeBytes: number): void {
+    const free = formatBytes(freeBytes);
+    const reserve = formatBytes(this.#room.reserveBytes);
+    if (short) {
+      this.#log.error(
+        { event: 'disk.short', directory: this.#room.directory, freeBytes },
+        `only ${free} free, less than limits.diskReserve (${reserve}): MAIL gets 452 until there is more; the relay goes on`,
+      );
+    } else {
+      this.#log.info({ event: 'disk.room', freeBytes }, `${free} free again: mail is accepted`);
+    }
+  }
+}

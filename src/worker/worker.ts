@@ -1,0 +1,316 @@
+/**
+ * One slot, wired: spool, pool, policy, relay and listeners, in the order in which they can fail. Its life is
+ * open → (serve) → drain → close; main.ts translates the primary's messages into these calls.
+ */
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
+import type { Log } from '../base/log.js';
+import { describeError } from '../base/errors.js';
+import type { Config } from '../config/config.js';
+import { createMeters } from '../metrics/worker-meters.js';
+import type { Meters } from '../metrics/meters.js';
+import { Authenticator, mechanismsFor } from '../policy/authenticate.js';
+import { DnsblCheck } from '../policy/dnsbl-check.js';
+import { RelayDecision } from '../policy/relay-decision.js';
+import { openPool } from '../pool/pool.js';
+import type { Pool } from '../pool/tasks.js';
+import { loadUsers } from '../pool/users-file.js';
+import { openSpool } from '../queue/lmdb-spool.js';
+import type { Spool, SpoolHooks } from '../queue/spool.js';
+import { Dispatcher } from '../relay/dispatcher.js';
+import { Admission } from './admission.js';
+import type { Connection } from './connection.js';
+import { Intake } from './intake.js';
+import { Listener } from './listener.js';
+import { answerQueueCall } from './queue-calls.js';
+import { ReplyCounter } from './reply-counter.js';
+import { RoomMonitor } from './room-monitor.js';
+import { openSecureContext } from './secure-context.js';
+import type { Service } from './service.js';
+
+// Messages up to this size are one LMDB batch from memory; a larger one streams to disk while it arrives.
+const smallMessageBytes = 64 * 1024;
+// A commit that has not returned by then never will: lmdb-js does not settle after some failed meta writes.
+const commitTimeoutMs = 30_000;
+const generationBytes = 256 * 1024 * 1024;
+const tickMs = 1_000;
+const poolThreads = 1;
+const poolQueue = 1_000;
+const poolTaskTimeoutMs = 30_000;
+// At the end of a drain, what is left of its time for the relay's open deliveries and the last commit.
+const closingShareMs = 5_000;
+
+export interface WorkerOptions {
+  readonly config: Config;
+  readonly slot: number;
+  readonly incarnation: string;
+  readonly log: Log;
+  readonly onPhase: SpoolHooks['phase'];
+  /** The first failed commit, at once. */
+  readonly onFailing: () => void;
+  /** The queue failed: everything in flight has been answered 451, the process must end. */
+  readonly onFailed: () => void;
+}
+
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #meters: Meters;
+  readonly #spool: Spool;
+  readonly #pool: Pool;
+  readonly #dispatcher: Dispatcher;
+  readonly #service: Service;
+  readonly #listeners: Listener[];
+  readonly #ticker: NodeJS.Timeout;
+  #whenEmpty: (() => void) | undefined;
+  #failing = false;
+
+  private constructor(
+    options: WorkerOptions,
+    parts: { meters: Meters; spool: Spool; pool: Pool; service: Service },
+    listeners: Listener[],
+  ) {
+    this.#options = options;
+    this.#meters = parts.meters;
+    this.#spool = parts.spool;
+    this.#pool = parts.pool;
+    this.#service = parts.service;
+    this.#listeners = listeners;
+    this.#dispatcher = new Dispatcher({
+      spool: parts.spool,
+      routes: options.config.routes,
+      hostname: options.config.hostname,
+      log: options.log,
+      meters: parts.meters,
+    });
+    this.#ticker = setInterval(() => this.#tick(), tickMs);
+    this.#fillGauges();
+  }
+
+  /** Opens everything but the listeners. @throws PosternError of whatever cannot be used */
+  static async open(options: WorkerOptions): Promise<Worker> {
+    const { config, log } = options;
+    const meters = createMeters();
+    const users = config.auth.usersFile === undefined ? undefined : await loadUsers(config.auth.usersFile);
+    const secureContext = config.tls === undefined ? undefined : openSecureContext(config.tls);
+    // The spool's hooks speak to a worker that exists only once the spool is open.
+    let worker: Worker | undefined;
+    const spool = await openSpool({
+      directory: join(config.dataDir, 'queue'),
+      slot: options.slot,
+      incarnation: options.incarnation,
+      smallMessageBytes,
+      bytesInFlight: config.limits.bytesInFlight,
+      commitTimeoutMs,
+      generationBytes,
+      hooks: spoolHooks(options, meters, () => worker?.fail()),
+    });
+    const pool = openPool({
+      threads: poolThreads,
+      maxQueue: poolQueue,
+      taskTimeoutMs: poolTaskTimeoutMs,
+      observe: (task, phase, seconds) => meters.poolSeconds.of(task, phase).observe(seconds),
+    });
+    const room = new RoomMonitor(
+      {
+        directory: config.dataDir,
+        reserveBytes: config.limits.diskReserve,
+        bytesInFlight: config.limits.bytesInFlight,
+        bytesInFlightNow: () => spool.stats().bytesInFlight,
+      },
+      log,
+    );
+    await room.look();
+    const service: Service = {
+      config,
+      log,
+      meters,
+      stageData: meters.stageSeconds.of('data'),
+      admission: new Admission(config.limits),
+      intake: new Intake(spool, config.hostname, meters, log),
+      room,
+      replyCounter: new ReplyCounter(meters),
+      relayDecision: new RelayDecision(config),
+      dnsbl: openDnsbl(config, pool, meters),
+      authenticator:
+        users === undefined
+          ? undefined
+          : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
+      secureContext,
+      connections: new Set<Connection>(),
+      draining: 'no',
+      connectionClosed: () => worker?.connectionClosed(),
+    };
+    const mechanisms = users === undefined ? [] : mechanismsFor(users, config.auth.mechanisms);
+    const listeners = config.listeners.map((listener) => new Listener(listener, service, mechanisms));
+    worker = new Worker(options, { meters, spool, pool, service }, listeners);
+    return worker;
+  }
+
+  /** Opens the listeners and starts the relay. @throws PosternError LISTEN_FAILED */
+  async serve(): Promise<void> {
+    for (const listener of this.#listeners) {
+      const port = await listener.open();
+      this.#options.log.info({ event: 'listener.open', listener: listener.name, port }, 'accepting mail');
+    }
+    this.#dispatcher.start();
+  }
+
+  /** Runs beside the service: accepting mail does not wait for it. */
+  async adopt(files: readonly string[]): Promise<void> {
+    if (files.length === 0) return;
+    this.#options.log.info(
+      { event: 'queue.adopt', files },
+      'taking over queue files of a process that is gone',
+    );
+    await this.#spool.adopt(files);
+  }
+
+  get leased(): number {
+    return this.#spool.leased;
+  }
+
+  get connections(): number {
+    return this.#service.admission.open;
+  }
+
+  get admission(): Admission {
+    return this.#service.admission;
+  }
+
+  call(call: QueueCall): Promise<QueueAnswer> {
+    return answerQueueCall(this.#spool, this.#options.slot, call);
+  }
+
+  snapshot(): MetricsSnapshot {
+    return this.#meters.snapshot();
+  }
+
+  /**
+   * No new connections; open transactions get their answer. 'stop': idle clients get 421 now. 'reload': sessions go
+   * on until they end. At the bound what is left is cut with 421. Then the queue is closed; relayed is what could be.
+   */
+  async drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> {
+    const { log } = this.#options;
+    const endMs = performance.now() + boundMs;
+    log.info({ event: 'worker.drain', reason, connections: this.connections }, 'draining');
+    this.#service.draining = reason;
+    for (const listener of this.#listeners) listener.close();
+    if (reason === 'stop') {
+      for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
+    }
+    await this.#untilNoConnections(Math.max(0, boundMs - closingShareMs));
+    for (const connection of this.#service.connections) connection.shutDown();
+    await this.#untilNoConnections(1_000);
+    for (const connection of this.#service.connections) connection.destroy();
+    await this.#close(Math.max(1_000, Math.min(closingShareMs, endMs - performance.now())));
+  }
+
+  connectionClosed(): void {
+    if (this.#service.connections.size === 0) this.#whenEmpty?.();
+  }
+
+  /** Nothing more may be acknowledged: MAIL is refused, all in flight get 451 from their failed commits. */
+  fail(): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#options.onFailing();
+    this.#service.room.closeForGood();
+    for (const listener of this.#listeners) listener.close();
+    void this.#endAfterFailure();
+  }
+
+  async #endAfterFailure(): Promise<void> {
+    // The rejections of the commits that fail with it have to become replies first.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    this.#service.draining = 'stop';
+    for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
+    await this.#untilNoConnections(2_000);
+    for (const connection of this.#service.connections) connection.shutDown();
+    await this.#untilNoConnections(500);
+    this.#options.onFailed();
+  }
+
+  #untilNoConnections(boundMs: number): Promise<void> {
+    if (this.#service.connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#whenEmpty?.(), boundMs);
+      this.#whenEmpty = () => {
+        clearTimeout(timer);
+        this.#whenEmpty = undefined;
+        resolve();
+      };
+    });
+  }
+
+  async #close(boundMs: number): Promise<void> {
+    clearInterval(this.#ticker);
+    await this.#dispatcher.stop(boundMs);
+    await this.#spool.close();
+    await this.#pool.close();
+  }
+
+  #tick(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#service.connections) connection.tick(nowMs);
+    void this.#service.room.look();
+  }
+
+  #fillGauges(): void {
+    const meters = this.#meters;
+    const lag = monitorEventLoopDelay({ resolution: 20 });
+    lag.enable();
+    meters.onSnapshot(() => {
+      const stats = this.#spool.stats();
+      for (const [state, count] of Object.entries(stats.messages))
+        meters.queueMessages.of(state).value = count;
+      meters.queueBytes.of().value = stats.bytes;
+      meters.queueBytesInFlight.of().value = stats.bytesInFlight;
+      const oldest = stats.oldestArrivedAtMs;
+      meters.queueOldestSeconds.of().value =
+        oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000);
+      meters.poolQueue.of().value = this.#pool.queued;
+      meters.eventLoopLagSeconds.of(String(this.#options.slot)).value = lag.percentile(99) / 1e9;
+      lag.reset();
+    });
+  }
+}
+
+function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | undefined {
+  const { dnsbl } = config.policy;
+  if (dnsbl === undefined || dnsbl.lists.length === 0) return undefined;
+  return new DnsblCheck({
+    config: dnsbl,
+    servers: config.dns.servers,
+    ask: (task) => pool.run('dnsbl', task),
+    meters,
+  });
+}
+
+function spoolHooks(options: WorkerOptions, meters: Meters, fail: () => void): SpoolHooks {
+  const { log } = options;
+  const seconds = meters.queueCommitSeconds.of();
+  const messages = meters.queueCommitMessages.of();
+  return {
+    phase: options.onPhase,
+    commit: (observed) => {
+      seconds.observe(observed.seconds);
+      messages.observe(observed.messages);
+    },
+    failed: (error) => {
+      log.fatal(
+        { event: 'queue.failed', err: describeError(error) },
+        'a commit to the queue failed: this worker accepts nothing more, answers 451 and is replaced. Look at the disk.',
+      );
+      fail();
+    },
+    damaged: (what) => {
+      meters.queueDamagedTotal.of().value += 1;
+      log.error(
+        { event: 'queue.damaged', ...what },
+        'a queue file or record cannot be used; it was left where it is',
+      );
+    },
+    retired: (file) => log.debug({ event: 'queue.retired', file }),
+  };
+}

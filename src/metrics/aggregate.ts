@@ -5,8 +5,9 @@
  */
 import type { HistogramValue, MetricsSnapshot } from '../base/messages.js';
 
-import { catalogue, catalogueByName, primaryMetrics, type MetricRow } from './catalogue.js';
+import { catalogue, catalogueByName, primaryMetrics, workerMetrics, type MetricRow } from './catalogue.js';
 import { renderExposition, type MergedMetric } from './exposition.js';
+import { ProcessWatch } from './process-meters.js';
 
 /** What only the primary knows. */
 export interface PrimaryFacts {
@@ -25,6 +26,7 @@ const maxRecentlyDeparted = 64;
 
 export class MetricsAggregate {
   readonly #version: string;
+  readonly #process = new ProcessWatch();
   readonly #living = new Map<string, MetricsSnapshot>();
   readonly #departed = new Map<string, MetricsSnapshot>();
   #graveyard: MetricsSnapshot = {};
@@ -63,16 +65,32 @@ export class MetricsAggregate {
     return renderExposition(catalogue.map((row): MergedMetric => ({ row, samples: merged[row.name] ?? [] })));
   }
 
-  #primarySnapshot(facts: PrimaryFacts): MetricsSnapshot {
-    const of = (value: number): Sample[] => [{ labels: [], value }];
+  #ownProcess(): MetricsSnapshot {
+    const reading = this.#process.read();
     return {
-      [primaryMetrics.buildInfo.name]: [{ labels: [this.#version], value: 1 }],
-      [primaryMetrics.workersReady.name]: of(facts.workersReady),
-      [primaryMetrics.workerRestartsTotal.name]: of(facts.workerRestarts),
-      [primaryMetrics.scrapeWorkersMissing.name]: of(facts.workersMissing),
-      [primaryMetrics.queueQuarantinedFiles.name]: of(facts.quarantinedFiles),
+      [workerMetrics.eventLoopLagSeconds.name]: [{ labels: ofPrimary, value: reading.lagSeconds }],
+      [workerMetrics.processResidentBytes.name]: [{ labels: ofPrimary, value: reading.residentBytes }],
+      [workerMetrics.processHeapBytes.name]: [{ labels: ofPrimary, value: reading.heapBytes }],
+      [workerMetrics.processCpuSecondsTotal.name]: [{ labels: ofPrimary, value: reading.cpuSeconds }],
     };
   }
+
+  #primarySnapshot(facts: PrimaryFacts): MetricsSnapshot {
+    return {
+      [primaryMetrics.buildInfo.name]: [{ labels: [this.#version], value: 1 }],
+      [primaryMetrics.workersReady.name]: unlabelled(facts.workersReady),
+      [primaryMetrics.workerRestartsTotal.name]: unlabelled(facts.workerRestarts),
+      [primaryMetrics.scrapeWorkersMissing.name]: unlabelled(facts.workersMissing),
+      [primaryMetrics.queueQuarantinedFiles.name]: unlabelled(facts.quarantinedFiles),
+      ...this.#ownProcess(),
+    };
+  }
+}
+
+const ofPrimary = ['primary'];
+
+function unlabelled(value: number): Sample[] {
+  return [{ labels: [], value }];
 }
 
 /**

@@ -1,32 +1,53 @@
 /** What a process says about itself: memory, CPU and event-loop lag, read when a snapshot is taken. */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 
 import type { WorkerMeters } from './worker-meters.js';
 
 // The histogram counts the whole interval between two ticks of its timer; this much of it is no delay.
 const resolutionMs = 10;
 
-/**
- * @param worker the slot, as the label says it
- * @returns stops the event-loop monitor
- */
-export function watchProcess(meters: WorkerMeters, worker: string): () => void {
+export interface ProcessReading {
+  /** The largest delay since the reading before this one. */
+  readonly lagSeconds: number;
+  readonly residentBytes: number;
+  readonly heapBytes: number;
+  /** User and system, since the process began. */
+  readonly cpuSeconds: number;
+}
+
+export class ProcessWatch {
+  readonly #delay: IntervalHistogram = monitorEventLoopDelay({ resolution: resolutionMs });
+
+  constructor() {
+    this.#delay.enable();
+  }
+
+  read(): ProcessReading {
+    const lagSeconds = Math.max(0, this.#delay.max / 1e9 - resolutionMs / 1e3);
+    this.#delay.reset();
+    const memory = process.memoryUsage();
+    const cpu = process.cpuUsage();
+    return {
+      lagSeconds,
+      residentBytes: memory.rss,
+      heapBytes: memory.heapUsed,
+      cpuSeconds: (cpu.user + cpu.system) / 1e6,
+    };
+  }
+}
+
+/** A worker's cells of this kind, filled at each snapshot. @param worker the slot, as the label says it */
+export function watchProcess(meters: WorkerMeters, worker: string): void {
   const lag = meters.eventLoopLagSeconds.of(worker);
   const resident = meters.processResidentBytes.of(worker);
   const heap = meters.processHeapBytes.of(worker);
   const cpu = meters.processCpuSecondsTotal.of(worker);
-  const delay = monitorEventLoopDelay({ resolution: resolutionMs });
-  delay.enable();
+  const watch = new ProcessWatch();
   meters.onSnapshot(() => {
-    lag.value = Math.max(0, delay.max / 1e9 - resolutionMs / 1e3);
-    delay.reset();
-    const memory = process.memoryUsage();
-    resident.value = memory.rss;
-    heap.value = memory.heapUsed;
-    const used = process.cpuUsage();
-    cpu.value = (used.user + used.system) / 1e6;
+    const reading = watch.read();
+    lag.value = reading.lagSeconds;
+    resident.value = reading.residentBytes;
+    heap.value = reading.heapBytes;
+    cpu.value = reading.cpuSeconds;
   });
-  return () => {
-    delay.disable();
-  };
 }

@@ -1,0 +1,213 @@
+/**
+ * The admin HTTP: /metrics, /livez and /readyz for anybody who can reach it, /api/v1 for who has the token. Owns the
+ * listening socket, its bounds and the checks of Host, Origin and token; what is asked and answered is in routes.ts.
+ * The primary starts it; it lives in the process that never touches mail.
+ */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
+import { describeError, errorCodeOf, PosternError } from '../../base/errors.js';
+import type { Log } from '../../base/log.js';
+import type { Config } from '../../config/config.js';
+import type { AdminBackend } from '../admin-backend.js';
+import { acceptsOrigin, HostCheck } from './origin.js';
+import { failure, matchRoute, type Answer, type Route } from './routes.js';
+import { SharedCall } from './shared-call.js';
+import { keptToken, TokenCheck } from './token.js';
+
+// A CLI, a few scrapers and a few open pages; far below the file descriptors that mail needs.
+const maxConnections = 100;
+// No route takes a body; room for a client that sends an empty JSON object all the same.
+const maxBodyBytes = 4096;
+const maxHeaderBytes = 8192;
+// Both run on the whole of what they name, so that dripping bytes does not reset them.
+const headersTimeoutMs = 5_000;
+const requestTimeoutMs = 10_000;
+// From the first byte of an answer to its last: a reader that stands still must not keep a page of the queue in memory.
+const answerTimeoutMs = 30_000;
+const keepAliveTimeoutMs = 5_000;
+const expiryCheckMs = 1_000;
+// What a close gives to calls that are under way.
+const closeGraceMs = 2_000;
+
+export interface AdminServer {
+  readonly port: number;
+  /** Takes no new connections, lets calls under way end (2 s), then cuts. */
+  close(): Promise<void>;
+}
+
+export interface AdminOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly backend: AdminBackend;
+}
+
+/** @throws PosternError LISTEN_FAILED, DATA_DIR_UNUSABLE */
+export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
+  const { address, port, token } = options.config.admin;
+  const admin = new Admin(options, token ?? (await keptToken(options.config.dataDir)));
+  const server = createServer({
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: headersTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: expiryCheckMs,
+  });
+  server.maxConnections = maxConnections;
+  server.on('request', (request, response) => void admin.serve(request, response));
+  await listen(server, address, port);
+  return { port: portOf(server), close: () => closeServer(server) };
+}
+
+async function listen(server: Server, address: string, port: number): Promise<void> {
+  try {
+    server.listen(port, address);
+    await once(server, 'listening');
+  } catch (error) {
+    const why =
+      errorCodeOf(error) === 'EADDRINUSE'
+        ? 'something else listens there; stop it or set admin.port'
+        : describeError(error);
+    throw new PosternError(
+      'LISTEN_FAILED',
+      `the admin HTTP cannot listen on ${address}:${port}: ${why}`,
+      error,
+    );
+  }
+}
+
+function portOf(server: Server): number {
+  const bound = server.address();
+  if (bound === null || typeof bound === 'string') throw new TypeError('the admin server has no TCP address');
+  return bound.port;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  const cut = setTimeout(() => {
+    server.closeAllConnections();
+  }, closeGraceMs);
+  await closed;
+  clearTimeout(cut);
+}
+
+/** What a request asks for: RFC 9112 §3.2.1 origin-form, or §3.2.2 absolute-form, whose authority replaces Host. */
+interface Target {
+  readonly authority: string | undefined;
+  readonly path: string;
+  readonly query: URLSearchParams;
+}
+
+function targetOf(request: IncomingMessage): Target | undefined {
+  const target = request.url ?? '';
+  if (target.startsWith('/')) {
+    const mark = target.indexOf('?');
+    const path = mark < 0 ? target : target.slice(0, mark);
+    const query = new URLSearchParams(mark < 0 ? '' : target.slice(mark + 1));
+    return { authority: request.headers.host, path, query };
+  }
+  if (!target.startsWith('http://') || !URL.canParse(target)) return undefined;
+  const url = new URL(target);
+  return { authority: url.host, path: url.pathname, query: url.searchParams };
+}
+
+class Admin {
+  readonly #log: Log;
+  readonly #backend: AdminBackend;
+  readonly #scrape: SharedCall<string>;
+  readonly #token: TokenCheck;
+  readonly #hosts: HostCheck;
+
+  constructor({ config, log, backend }: AdminOptions, token: string) {
+    this.#log = log;
+    this.#backend = backend;
+    this.#scrape = new SharedCall(() => backend.metrics());
+    this.#token = new TokenCheck(token);
+    this.#hosts = new HostCheck({ address: config.admin.address, names: [config.hostname] });
+  }
+
+  /** One request; never rejects. */
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      send(request, response, await this.#answer(request, response));
+    } catch (error) {
+      // Ours or the backend's fault, unless the client went away while its body was read: then nobody listens.
+      if (!response.destroyed) this.#log.error({ event: 'admin_failed', err: error }, describeError(error));
+      send(request, response, failure(500, 'INTERNAL', 'the call failed; the log says why (admin_failed)'));
+    }
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    const target = targetOf(request);
+    if (target === undefined) return failure(400, 'BAD_REQUEST', 'not a path');
+    const denied = this.#denied(request, response, target);
+    if (denied !== undefined) return denied;
+    const match = matchRoute(request.method ?? '', target.path);
+    if (match.kind === 'none') return failure(404, 'NOT_FOUND', 'no such path or message');
+    if (match.kind === 'other-method') {
+      response.setHeader('Allow', match.allow);
+      return failure(405, 'METHOD_NOT_ALLOWED', `this path takes ${match.allow}`);
+    }
+    if (!(await bodyFits(request)))
+      return failure(413, 'BODY_TOO_LARGE', `no call takes more than ${maxBodyBytes} bytes`);
+    return this.#call(request, match.route, match.id, target.query);
+  }
+
+  /** Host, Origin and token, before the path is looked up: who has no token learns nothing about what is there. */
+  #denied(request: IncomingMessage, response: ServerResponse, target: Target): Answer | undefined {
+    const { authority, path } = target;
+    // No Host at all is HTTP/1.0: a health check, never a browser.
+    if (authority !== undefined && !this.#hosts.acceptsHost(authority))
+      return failure(403, 'HOST_REFUSED', 'the Host header is not a name of this admin address');
+    if (!acceptsOrigin(request.headers.origin, authority))
+      return failure(403, 'ORIGIN_REFUSED', 'calls from pages of other sites are refused');
+    if (!path.startsWith('/api/') || this.#token.accepts(request.headers.authorization)) return undefined;
+    response.setHeader('WWW-Authenticate', 'Bearer realm="postern admin"');
+    return failure(401, 'UNAUTHORIZED', 'this call needs the admin token: Authorization: Bearer TOKEN');
+  }
+
+  async #call(request: IncomingMessage, route: Route, id: string, query: URLSearchParams): Promise<Answer> {
+    const answer = await route.handle({
+      backend: this.#backend,
+      metrics: () => this.#scrape.get(),
+      id,
+      query,
+    });
+    if (route.changes) {
+      const call = `${route.method} ${route.path}`;
+      const client = request.socket.remoteAddress ?? '';
+      const qid = id === '' ? undefined : id;
+      this.#log.info({ event: 'admin_call', call, qid, client, status: answer.status });
+    }
+    return answer;
+  }
+}
+
+/** Reads the body away; false as soon as it is larger than any call's. */
+async function bodyFits(request: IncomingMessage): Promise<boolean> {
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBodyBytes) return false;
+  }
+  return true;
+}
+
+function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  if (response.destroyed) return;
+  const cut = setTimeout(() => response.destroy(), answerTimeoutMs);
+  response.once('close', () => {
+    clearTimeout(cut);
+  });
+  // What is left of a refused body is not worth reading.
+  if (!request.complete) response.setHeader('Connection', 'close');
+  response.writeHead(answer.status, {
+    'Content-Type': answer.contentType,
+    'Content-Length': Buffer.byteLength(answer.body),
+    'Cache-Control': 'no-store',
+    'X-Content-Type-Options': 'nosniff',
+    'Cross-Origin-Resource-Policy': 'same-origin',
+  });
+  response.end(answer.body);
+}

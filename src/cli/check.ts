@@ -1,0 +1,29 @@
+/** `postern check`: every fault of a config file at once, or what it would do in three lines. */
+import { Command } from 'commander';
+import type { Config } from '../config/config.js';
+import { configOption, loadWhole, type ConfigOption } from './config-file.js';
+
+export function checkCommand(): Command {
+  return new Command('check')
+    .description('check a config file and everything that it names; exit code 2 when it has faults')
+    .addOption(configOption())
+    .action((options: ConfigOption) => {
+      const config = loadWhole(options);
+      process.stdout.write(`${options.config}: ok\n${summary(config)}`);
+    });
+}
+
+function summary(config: Config): string {
+  const listeners = config.listeners.map(
+    ({ name, address, port, role, tls }) => `${name} (${role}, ${address} port ${port}, tls ${tls})`,
+  );
+  const names = config.domains.flatMap((domain) => domain.names);
+  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
+  return [
+    `  listens: ${listeners.join('; ')}`,
+    `  accepts mail for: ${shown === '' ? 'nobody but users who log in' : shown}`,
+    `  hands it to: ${Object.keys(config.routes).join(', ')}`,
+    `  keeps its data in: ${config.dataDir}, with ${config.workers} workers`,
+    '',
+  ].join('\n');
+}

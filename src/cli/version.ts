@@ -1,0 +1,9 @@
+/** The version of this package. */
+import { readFileSync } from 'node:fs';
+
+// Two folders up from dist/cli/ and from src/cli/ alike.
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+export const version = manifest.version;

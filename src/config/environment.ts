@@ -1,0 +1,78 @@
+/**
+ * Environment variables that override the file: one for every scalar outside lists and maps, its name made of the
+ * path (`POSTERN_LIMITS_MESSAGE_BYTES`). A POSTERN_ variable that names no key is a fault, since a misspelt
+ * override that does nothing is found too late.
+ */
+import { formatPath, nearest, type Fault, type Path } from './faults.js';
+import { configKeys } from './keys.js';
+
+const prefix = 'POSTERN_';
+
+/** Variables of ours that override no key. */
+const otherVariables: ReadonlySet<string> = new Set(['POSTERN_CONFIG', 'POSTERN_SKIP_BUILD']);
+
+/** `limits.messageBytes` → `POSTERN_LIMITS_MESSAGE_BYTES` */
+export function variableFor(path: Path): string {
+  return prefix + path.map((part) => String(part).replace(/[A-Z]/g, '_$&').toUpperCase()).join('_');
+}
+
+export interface Overlay {
+  /** The file's value with the variables laid over it. */
+  readonly value: unknown;
+  /** Which variable set a path, by formatPath. */
+  readonly variables: ReadonlyMap<string, string>;
+  readonly faults: readonly Fault[];
+}
+
+export function overlayEnvironment(fileValue: unknown, env: NodeJS.ProcessEnv): Overlay {
+  const keys = new Map(
+    configKeys().flatMap((key) => (key.overridable ? [[variableFor(key.path), key]] : [])),
+  );
+  const value: unknown = structuredClone(fileValue);
+  const variables = new Map<string, string>();
+  const faults: Fault[] = [];
+  for (const [variable, text] of Object.entries(env)) {
+    if (text === undefined || !variable.startsWith(prefix)) continue;
+    const key = keys.get(variable);
+    if (key !== undefined) {
+      if (assign(value, key.path, toValue(text, key.types))) variables.set(formatPath(key.path), variable);
+    } else if (!isForeign(variable, text)) faults.push(unknownVariable(variable, [...keys.keys()]));
+  }
+  return { value, variables, faults };
+}
+
+function unknownVariable(variable: string, known: readonly string[]): Fault {
+  const near = nearest(variable, known);
+  const hint = near === undefined ? '`postern config reference` lists them' : `did you mean ${near}?`;
+  return { place: variable, path: '', text: `found a variable that overrides no config key (${hint})` };
+}
+
+/** Tests' variables, and what Docker and Kubernetes set in a container beside a service named postern. */
+function isForeign(variable: string, text: string): boolean {
+  if (otherVariables.has(variable) || variable.startsWith('POSTERN_TEST_')) return true;
+  if (/_SERVICE_(?:HOST|PORT(?:_[A-Z0-9_]+)?)$/.test(variable)) return true;
+  if (/_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/.test(variable)) return true;
+  return variable.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(text);
+}
+
+function toValue(text: string, types: readonly string[]): unknown {
+  if (types.includes('null') && (text === '' || text === 'null')) return null;
+  const numeric = types.includes('integer') || types.includes('number');
+  return numeric && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+/** False where the file has something else than a map on the way: that is a fault of its own. */
+function assign(root: unknown, path: Path, value: unknown): boolean {
+  let at = root;
+  for (const part of path.slice(0, -1)) {
+    if (!isRecord(at)) return false;
+    at = at[part] ??= {};
+  }
+  if (!isRecord(at)) return false;
+  at[path.at(-1) ?? ''] = value;
+  return true;
+}
+
+function isRecord(value: unknown): value is Record<string | number, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

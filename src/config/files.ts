@@ -1,0 +1,122 @@
+/** The files that a config names: certificate and key, users, recipients. Looked at when the config is loaded, so
+ *  that a wrong one is told then and not at the first handshake, login or recipient. */
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createSecureContext } from 'node:tls';
+import { describeError } from '../base/errors.js';
+import { domainMatcher, type Parts } from './checks.js';
+import { show, type Path } from './faults.js';
+import { isLocalPart, isMailAddress } from './formats.js';
+import type { FileDomain } from './schema.js';
+import type { FaultList } from './validate.js';
+
+// 16 MiB of addresses are half a million; more want a look-up, not a list that each worker holds.
+const maxRecipientsBytes = 16 * 2 ** 20;
+
+/** @param base the folder that relative paths start at */
+export function checkFiles(parts: Parts, base: string, list: FaultList): void {
+  if (parts.tls !== undefined) checkTls(parts.tls, base, list);
+  const users = parts.auth?.users.file;
+  if (users !== undefined) checkUsersFile(resolve(base, users), list);
+}
+
+function checkTls(tls: { certificate: string; key: string }, base: string, list: FaultList): void {
+  const cert = readPem(['tls', 'certificate'], resolve(base, tls.certificate), list);
+  const key = readPem(['tls', 'key'], resolve(base, tls.key), list);
+  if (cert === undefined || key === undefined) return;
+  const certificateError = secureContextError({ cert });
+  const keyError = secureContextError({ key });
+  if (certificateError !== undefined)
+    list.add(
+      ['tls', 'certificate'],
+      `found a file that holds no usable certificate (${certificateError}), expected PEM: BEGIN CERTIFICATE`,
+    );
+  if (keyError !== undefined)
+    list.add(
+      ['tls', 'key'],
+      `found a file that holds no usable key (${keyError}), expected PEM without a passphrase: BEGIN PRIVATE KEY`,
+    );
+  if (certificateError !== undefined || keyError !== undefined) return;
+  const error = secureContextError({ cert, key });
+  if (error !== undefined)
+    list.add(
+      ['tls', 'key'],
+      `found a key that does not fit the certificate (${error}), expected the key that ${tls.certificate} was made with`,
+    );
+}
+
+function secureContextError(options: { cert?: Buffer; key?: Buffer }): string | undefined {
+  try {
+    createSecureContext(options);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+function readPem(path: Path, file: string, list: FaultList): Buffer | undefined {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    list.add(
+      path,
+      `found a file that cannot be read (${describeError(error)}), expected a PEM file that this user may read`,
+    );
+    return undefined;
+  }
+}
+
+function checkUsersFile(file: string, list: FaultList): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    list.add(
+      ['auth', 'users', 'file'],
+      `found a file that cannot be read (${describeError(error)}), expected one made by \`postern users add NAME --file ${file}\``,
+    );
+  }
+}
+
+/** The addresses of `recipients: { file }`, lower case; faults name the file's own lines. */
+export function readRecipients(domain: FileDomain, index: number, base: string, list: FaultList): string[] {
+  if (typeof domain.recipients === 'string' || Array.isArray(domain.recipients)) return [];
+  const path = ['domains', index, 'recipients', 'file'];
+  const file = resolve(base, domain.recipients.file);
+  const text = readText(path, file, list);
+  const covers = domainMatcher(domain.names);
+  const addresses: string[] = [];
+  text.split('\n').forEach((raw, line) => {
+    const address = raw.replace(/#.*/, '').trim();
+    if (address === '') return;
+    if (!isMailAddress(address) && !isLocalPart(address))
+      list.addIn(
+        file,
+        line + 1,
+        path,
+        `found ${show(address)}, expected an address or the part before its @`,
+      );
+    else if (!covers(address))
+      list.addIn(
+        file,
+        line + 1,
+        path,
+        `found ${show(address)}, expected an address in ${domain.names.join(', ')}`,
+      );
+    else addresses.push(address.toLowerCase());
+  });
+  return addresses;
+}
+
+function readText(path: Path, file: string, list: FaultList): string {
+  try {
+    const { size } = statSync(file);
+    if (size <= maxRecipientsBytes) return readFileSync(file, 'utf8');
+    list.add(path, `found a file of ${size} bytes, expected at most ${maxRecipientsBytes}`);
+  } catch (error) {
+    list.add(
+      path,
+      `found a file that cannot be read (${describeError(error)}), expected a text file with one address a line`,
+    );
+  }
+  return '';
+}

@@ -1,0 +1,140 @@
+/**
+ * The written forms that config values have beyond plain text and numbers: domains, next hops, reply filters, DNS
+ * servers. Pure: text in, value or undefined out; the schema adds what was expected, the loader where it stands.
+ */
+import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { domainToASCII, domainToUnicode } from 'node:url';
+import { parseCidr } from '../base/networks.js';
+import type { Hop } from './config.js';
+
+const defaultHopPorts = { smtp: 25, lmtp: 24 } as const;
+
+/** LDH labels of 1 to 63 characters, 253 in all, the last one not all digits (RFC 1035 §2.3.1, RFC 3696 §2). */
+export function isDomain(text: string): boolean {
+  if (text.length === 0 || text.length > 253) return false;
+  const labels = text.split('.');
+  if (/^\d+$/.test(labels.at(-1) ?? '')) return false;
+  return labels.every((label) => /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i.test(label));
+}
+
+/**
+ * What a client may write for this domain, lower case: the name itself, and for an internationalized one both its
+ * U-label and its A-label form, since SMTPUTF8 clients use either. Empty when it is no domain.
+ */
+export function domainForms(text: string): readonly string[] {
+  const lower = text.normalize('NFC').toLowerCase();
+  if (/^\[.*\]$/.test(lower)) return isAddressLiteral(lower) ? [lower] : [];
+  const wildcard = lower.startsWith('*.') ? '*.' : '';
+  const name = lower.slice(wildcard.length);
+  // domainToASCII strips what belongs to URLs (ports, paths): only letters, digits, hyphens and dots may reach it.
+  if (!/^[a-z0-9.\u0080-\u{10ffff}-]+$/u.test(name)) return [];
+  const ascii = domainToASCII(name);
+  if (!isDomain(ascii)) return [];
+  const unicode = domainToUnicode(ascii);
+  return unicode === ascii ? [wildcard + ascii] : [wildcard + unicode, wildcard + ascii];
+}
+
+/** RFC 5321 §4.1.3, lower case: `[192.0.2.1]`, `[ipv6:2001:db8::1]`. */
+function isAddressLiteral(text: string): boolean {
+  const inside = text.slice(1, -1);
+  return isIPv4(inside) || (inside.startsWith('ipv6:') && isIPv6(inside.slice(5)));
+}
+
+// Zones that never were public: a wildcard right below them cannot take in somebody else's mail.
+// RFC 6761, RFC 6762 appendix G, RFC 8375's `arpa` excepted, and ICANN's `internal`.
+const privateZones: ReadonlySet<string> = new Set([
+  'corp', 'example', 'home', 'internal', 'intranet', 'invalid', 'lan', 'local', 'localdomain', 'localhost',
+  'private', 'test',
+]); // prettier-ignore
+
+/** `*` or `*.com`: accepts mail for domains that strangers own, so with a relay route it is an open relay. */
+export function isOpenWildcard(text: string): boolean {
+  if (text === '*' || text === '*.*' || text === '*.') return true;
+  if (!text.startsWith('*.')) return false;
+  const zone = text.slice(2).toLowerCase();
+  return !zone.includes('.') && isDomain(zone) && !privateZones.has(zone);
+}
+
+/** `host`, `host:port`, `[v6]`, `[v6]:port`. Undefined when it is none, or the port is missing and has no default. */
+function parseHostPort(text: string, defaultPort: number): { host: string; port: number } | undefined {
+  const match = /^(?:\[([^\]]*)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text);
+  if (match === null) return undefined;
+  const [, bracketed, plain = '', portText] = match;
+  const host = bracketed ?? plain;
+  if (bracketed !== undefined ? !isIPv6(bracketed) : !isHost(plain)) return undefined;
+  const port = portText === undefined ? defaultPort : Number(portText);
+  return port >= 1 && port <= 65_535 ? { host, port } : undefined;
+}
+
+// Underscores are no part of host names (RFC 952), but container networks make such names.
+function isHost(text: string): boolean {
+  return isIPv4(text) || isDomain(text.replaceAll('_', 'a'));
+}
+
+/** `smtp://host:port`, `lmtp://host:port`, `maildir:path` (path as written). */
+export function parseHop(text: string): Hop | undefined {
+  if (text.startsWith('maildir:')) {
+    const path = text.slice('maildir:'.length);
+    return path === '' || path.startsWith('//') || path.includes('\0')
+      ? undefined
+      : { kind: 'maildir', path };
+  }
+  const match = /^(smtp|lmtp):\/\/([^/]+)\/?$/.exec(text);
+  if (match === null) return undefined;
+  const kind = match[1] === 'lmtp' ? 'lmtp' : 'smtp';
+  const target = parseHostPort(match[2] ?? '', defaultHopPorts[kind]);
+  return target === undefined ? undefined : { kind, ...target };
+}
+
+/** An IP address, with a port if wanted: what c-ares' setServers takes. */
+export function isDnsServer(text: string): boolean {
+  if (isIP(text) !== 0) return true;
+  const target = parseHostPort(text, 53);
+  return target !== undefined && isIP(target.host) !== 0;
+}
+
+export function isNetwork(text: string): boolean {
+  return parseCidr(text) !== undefined;
+}
+
+/** A filter on a DNSBL's A record: four octets, each `N`, `[N..M]` or `[N,M,…]`; the first is 127 (RFC 5782 §2.1). */
+export function isReplyFilter(text: string): boolean {
+  const octets = text.replace(/\[[^[\]]*\]/g, (set) => set.replaceAll('.', '-')).split('.');
+  return octets.length === 4 && octets[0] === '127' && octets.every(isOctetFilter);
+}
+
+function isOctetFilter(text: string): boolean {
+  const set = /^\[(.+)\]$/.exec(text);
+  if (set === null) return isOctet(text);
+  return (set[1] ?? '').split(',').every((item) => {
+    const [low = '', high = low, ...more] = item.split('--');
+    return more.length === 0 && isOctet(low) && isOctet(high) && Number(low) <= Number(high);
+  });
+}
+
+function isOctet(text: string): boolean {
+  return /^\d{1,3}$/.test(text) && Number(text) <= 255;
+}
+
+/** `local@domain` in the form that needs no quotes: enough for addresses in a config. */
+export function isMailAddress(text: string): boolean {
+  const at = text.lastIndexOf('@');
+  return at > 0 && isLocalPart(text.slice(0, at)) && domainForms(text.slice(at + 1)).length > 0;
+}
+
+/** A dot-string (RFC 5321 §4.1.2), UTF-8 allowed (RFC 6531 §3.3), at most 64 octets. */
+export function isLocalPart(text: string): boolean {
+  if (text === '' || Buffer.byteLength(text) > 64) return false;
+  if (text.startsWith('.') || text.endsWith('.') || text.includes('..')) return false;
+  return /^[a-z0-9.!#$%&'*+/=?^_`{|}~\u0080-\u{10ffff}-]+$/iu.test(text);
+}
+
+/** Printable ASCII without spaces: what an HTTP bearer token can carry, long enough not to be guessed. */
+export function isToken(text: string): boolean {
+  return /^[\x21-\x7e]{16,256}$/.test(text);
+}
+
+/** This machine alone can reach it. */
+export function isLoopback(address: string): boolean {
+  return address === '::1' || (isIPv4(address) && address.startsWith('127.'));
+}

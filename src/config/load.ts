@@ -1,0 +1,51 @@
+/** From a file and the environment to a checked, frozen Config, or to every fault there is, at once. */
+import { dirname, resolve } from 'node:path';
+import { checkAcross, partsOf, type Parts } from './checks.js';
+import type { Config } from './config.js';
+import { overlayEnvironment } from './environment.js';
+import { ConfigError, type Fault } from './faults.js';
+import { checkFiles, readRecipients } from './files.js';
+import { resolveConfig } from './resolve.js';
+import { ConfigSource } from './source.js';
+import { FaultList, validate } from './validate.js';
+
+export interface LoadOptions {
+  /** False: the files that the config names are not opened (certificates, users, recipients). For commands that
+   *  only want the admin address or a path, run by people who may not read a private key. */
+  readonly files?: boolean;
+}
+
+/** @throws ConfigError CONFIG_UNREADABLE, CONFIG_INVALID */
+export function loadConfig(file: string, env: NodeJS.ProcessEnv, options: LoadOptions = {}): Config {
+  const source = new ConfigSource(file);
+  if (!source.readable) throw invalid(source.faults);
+  const overlay = overlayEnvironment(source.value, env);
+  const list = new FaultList(source, overlay.variables, overlay.value);
+  list.faults.push(...source.faults, ...overlay.faults);
+  const checked = validate(overlay.value, list);
+  const parts = partsOf(overlay.value);
+  checkAcross(parts, list);
+  const folders = { config: dirname(resolve(file)), working: process.cwd() };
+  const recipients =
+    options.files === false ? new Map<number, string[]>() : lookAtFiles(parts, folders.config, list);
+  if (checked === undefined || list.faults.length > 0) throw invalid(list.faults);
+  return resolveConfig(checked, recipients, folders);
+}
+
+function lookAtFiles(parts: Parts, base: string, list: FaultList): Map<number, string[]> {
+  checkFiles(parts, base, list);
+  const recipients = new Map<number, string[]>();
+  parts.domains.forEach((domain, index) => {
+    if (domain !== undefined) recipients.set(index, readRecipients(domain, index, base, list));
+  });
+  return recipients;
+}
+
+/** In the order of the lines, whichever check found them. */
+function invalid(faults: readonly Fault[]): ConfigError {
+  const numeric = new Intl.Collator('en', { numeric: true });
+  return new ConfigError(
+    'CONFIG_INVALID',
+    faults.toSorted((a, b) => numeric.compare(a.place, b.place)),
+  );
+}

@@ -1,0 +1,129 @@
+/** From a file that passed every check to the Config that the program uses: absolute paths, names filled in, frozen. */
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { listenerTls } from './checks.js';
+import type {
+  Config,
+  DnsblConfig,
+  DomainConfig,
+  Hop,
+  LimitsConfig,
+  ListenerConfig,
+  RouteConfig,
+} from './config.js';
+import { domainForms } from './formats.js';
+import type { FileConfig, FileDnsbl, FileDomain, FileListener, FileRoute } from './schema.js';
+
+// As many as one client may hold at a Postfix next hop by default, less than half of that (50): several workers share it.
+const defaultConnections = 20;
+// A Maildir delivery is two fsyncs; beyond a few at once they only wait for each other, and for libuv's four threads.
+const defaultMaildirDeliveries = 4;
+
+export interface Folders {
+  /** The config file's: where relative paths start. */
+  readonly config: string;
+  readonly working: string;
+}
+
+/** @param recipients of `recipients: { file }`, by index of the domain */
+export function resolveConfig(
+  file: FileConfig,
+  recipients: ReadonlyMap<number, readonly string[]>,
+  folders: Folders,
+): Config {
+  const dataDir = resolve(
+    file.dataDir === undefined ? folders.working : folders.config,
+    file.dataDir ?? 'data',
+  );
+  const listeners = file.listeners.map((listener) => resolveListener(listener, file.tls !== undefined));
+  const wantsTls = listeners.some((listener) => listener.tls !== 'off');
+  const users = file.auth.users.file;
+  return deepFreeze({
+    hostname: file.hostname.toLowerCase(),
+    postmaster: file.postmaster,
+    dataDir,
+    workers: file.workers === 'auto' ? availableParallelism() : file.workers,
+    listeners,
+    tls: file.tls && wantsTls ? resolveTls(file.tls, folders.config) : undefined,
+    admin: { ...file.admin, token: file.admin.token ?? undefined },
+    dns: file.dns,
+    domains: file.domains.map((domain, index) => resolveDomain(domain, recipients.get(index) ?? [])),
+    routes: Object.fromEntries(
+      Object.entries(file.routes).map(([name, route]) => [name, resolveRoute(name, route, dataDir)]),
+    ),
+    limits: resolveLimits(file.limits),
+    policy: { dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl) },
+    auth: {
+      mechanisms: [...new Set(file.auth.mechanisms)],
+      usersFile: users === undefined ? undefined : resolve(folders.config, users),
+    },
+    log: file.log,
+  });
+}
+
+function resolveListener(listener: FileListener, hasTls: boolean): ListenerConfig {
+  return { ...listener, tls: listenerTls(listener, hasTls), route: listener.route };
+}
+
+function resolveTls(tls: { certificate: string; key: string }, base: string): Config['tls'] {
+  return { certificate: resolve(base, tls.certificate), key: resolve(base, tls.key) };
+}
+
+function resolveDomain(domain: FileDomain, fromFile: readonly string[]): DomainConfig {
+  const listed = Array.isArray(domain.recipients) ? domain.recipients : fromFile;
+  const addresses = [...new Set(listed.map((address) => address.toLowerCase()))];
+  return {
+    names: domain.names.flatMap(domainForms),
+    recipients: domain.recipients === 'any' ? { kind: 'any' } : { kind: 'list', addresses },
+    route: domain.route,
+  };
+}
+
+function resolveRoute(name: string, route: FileRoute, dataDir: string): RouteConfig {
+  const hops = [route.to].flat().map((hop) => resolveHop(hop, dataDir));
+  const isMaildir = hops[0]?.kind === 'maildir';
+  const { first, max, expire } = route.retry;
+  return {
+    name,
+    hops,
+    tls: route.tls ?? (isMaildir ? 'off' : 'opportunistic'),
+    connections: route.connections ?? (isMaildir ? defaultMaildirDeliveries : defaultConnections),
+    messagesPerConnection: route.messagesPerConnection,
+    retry: { firstMs: first, maxMs: max, expireMs: expire },
+  };
+}
+
+function resolveHop(hop: Hop, dataDir: string): Hop {
+  return hop.kind === 'maildir' ? { kind: 'maildir', path: resolve(dataDir, hop.path) } : hop;
+}
+
+function resolveLimits(limits: FileConfig['limits']): LimitsConfig {
+  const { commandTimeout, dataTimeout, messageTimeout, tlsHandshakeTimeout, ...counts } = limits;
+  return {
+    ...counts,
+    commandTimeoutMs: commandTimeout,
+    dataTimeoutMs: dataTimeout,
+    messageTimeoutMs: messageTimeout,
+    tlsHandshakeTimeoutMs: tlsHandshakeTimeout,
+  };
+}
+
+function resolveDnsbl(dnsbl: FileDnsbl): DnsblConfig {
+  const { timeout, minTtl, maxTtl, negativeTtl, lists, ...rest } = dnsbl;
+  return {
+    ...rest,
+    lists: lists.map((list) => ({ ...list, zone: list.zone.toLowerCase() })),
+    timeoutMs: timeout,
+    minTtlMs: minTtl,
+    maxTtlMs: maxTtl,
+    negativeTtlMs: negativeTtl,
+  };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(deepFreeze);
+  }
+  return value;
+}

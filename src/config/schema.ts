@@ -1,0 +1,298 @@
+/**
+ * The table of every config key: name, type, bounds, default, one sentence of help. What it parses to still has
+ * relative paths and names instead of things; checks.ts looks across keys, resolve.ts makes the Config of it. The
+ * reference, the editor schema and the environment variables are read from this table.
+ */
+import { literal, number, record, union, type z } from 'zod';
+import {
+  choice,
+  duration,
+  hop,
+  integer,
+  ipAddress,
+  listOf,
+  name,
+  path,
+  section,
+  size,
+  text,
+} from './fields.js';
+import {
+  domainForms,
+  isDnsServer,
+  isDomain,
+  isLocalPart,
+  isMailAddress,
+  isNetwork,
+  isReplyFilter,
+  isToken,
+} from './formats.js';
+
+const listener = section({
+  name: name().describe('Names the listener in logs and metrics.'),
+  address: ipAddress().describe('Address to listen on; 0.0.0.0 and :: are all of the machine.'),
+  port: integer(0, 65_535).describe('Port to listen on; 0 takes a free one.'),
+  role: choice(['inbound', 'submission'])
+    .prefault('inbound')
+    .describe('inbound takes mail for `domains`; submission takes mail for anywhere from users who log in.'),
+  tls: choice(['off', 'starttls', 'required', 'implicit'])
+    .optional()
+    .describe(
+      'starttls offers it, required insists on STARTTLS, implicit starts with TLS. Left out: required for submission; else starttls where `tls` is set, off where not.',
+    ),
+  route: name()
+    .optional()
+    .describe('Where authenticated mail goes: needed with role submission, not allowed with inbound.'),
+});
+
+const recipientAddress = text(
+  'an address or the part before its @',
+  (value) => isMailAddress(value) || isLocalPart(value),
+);
+
+const domain = section({
+  names: listOf(
+    text(
+      'a domain such as example.org or *.example.org',
+      (value) => value === '*' || domainForms(value).length > 0,
+    ),
+    'domains',
+    1,
+    100_000,
+  ).describe('Domains that mail is accepted for; *.example.org is all below example.org, without itself.'),
+  recipients: union(
+    [
+      literal('any', { error: 'any, a list of addresses, or { file: PATH }' }),
+      listOf(recipientAddress, 'addresses', 1, 100_000),
+      section({ file: path().describe('Text file, one address a line; # starts a comment.') }),
+    ],
+    { error: 'any, a list of addresses, or { file: PATH }' },
+  )
+    .prefault('any')
+    .meta({ kind: 'any, a list of addresses, or { file: PATH }' })
+    .describe('Who exists there, as full addresses or as parts before the @; others are refused at RCPT.'),
+  route: name().describe('The key under `routes` that this mail is handed to.'),
+});
+
+const route = section({
+  to: union([hop(), listOf(hop(), 'next hops', 1, 16)], {
+    error: 'smtp://host:port, lmtp://host:port or maildir:path, or a list of them',
+  })
+    .meta({ kind: 'smtp://host:port, lmtp://host:port or maildir:path, or a list of them' })
+    .describe('The next hop, or several in order of preference; IPv6 in brackets; a maildir stands alone.'),
+  tls: choice(['off', 'opportunistic', 'required'])
+    .optional()
+    .describe('TLS to the next hop. Left out: opportunistic; off for a maildir.'),
+  connections: integer(1, 1_000)
+    .optional()
+    .describe(
+      'Connections that one worker holds at most (maildir: deliveries at once). Left out: 20; 4 for a maildir.',
+    ),
+  messagesPerConnection: integer(1, 100_000)
+    .prefault(100)
+    .describe('Messages after which a connection is closed and made anew.'),
+  retry: section({
+    first: duration('1s', '1d')
+      .prefault('1m')
+      .describe('Wait after the first attempt that failed for now; doubles each time.'),
+    max: duration('1s', '7d').prefault('1h').describe('Longest wait between two attempts.'),
+    expire: duration('1m', '30d')
+      .prefault('5d')
+      .describe('Age at which a message that is still not delivered fails (RFC 5321 §4.5.4.1).'),
+  })
+    .prefault({})
+    .describe('When deliveries that failed for now are tried again.'),
+});
+
+const dnsbl = section({
+  lists: listOf(
+    section({
+      zone: text('a domain such as zen.example.net', isDomain).describe('The zone that is asked.'),
+      weight: number({ error: 'a number from -1000 to 1000, not 0' })
+        .refine((value) => value !== 0 && Math.abs(value) <= 1_000, {
+          error: 'a number from -1000 to 1000, not 0',
+        })
+        .meta({ kind: 'a number from -1000 to 1000, not 0' })
+        .prefault(1)
+        .describe('Added to the sum when the client is listed; negative for allow lists.'),
+      replies: listOf(
+        text('a filter such as 127.0.0.[2..11], its first octet 127', isReplyFilter),
+        'reply filters',
+        1,
+        32,
+      )
+        .prefault(['127.0.0.[2..254]'])
+        .describe('Which A records count as listed.'),
+    }),
+    'lists',
+    1,
+    64,
+  ).describe('The lists, asked together once for each client.'),
+  reject: weightSum()
+    .prefault(1)
+    .describe('Sum of weights from which recipients are refused (550); 0: never.'),
+  defer: weightSum()
+    .prefault(0)
+    .describe('Sum of weights from which recipients are deferred (451); 0: never.'),
+  timeout: duration('100ms', '30s')
+    .prefault('3s')
+    .describe('Wait for all lists; one that is late counts as not listing.'),
+  cacheEntries: integer(0, 1_000_000).prefault(10_000).describe('Answers that one worker remembers.'),
+  minTtl: duration('0', '1d')
+    .prefault('1m')
+    .describe('Shortest time that an answer is remembered, whatever its TTL.'),
+  maxTtl: duration('1s', '7d')
+    .prefault('1h')
+    .describe('Longest time that an answer is remembered, whatever its TTL.'),
+  negativeTtl: duration('0', '1d').prefault('5m').describe('Time that "not listed" is remembered.'),
+});
+
+function weightSum() {
+  const error = { error: 'a number from 0 to 100000' };
+  return number(error).min(0, error).max(100_000, error).meta({ kind: 'a number from 0 to 100000' });
+}
+
+const limits = section({
+  messageBytes: size('64KiB', '2GiB')
+    .prefault('25MiB')
+    .describe('Largest message, announced as SIZE (RFC 1870).'),
+  recipients: integer(100, 100_000)
+    .prefault(1_000)
+    .describe('Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100).'),
+  bytesInFlight: size('1MiB', '64GiB')
+    .prefault('256MiB')
+    .describe('Received and not yet on disk, per worker; beyond it reading pauses.'),
+  diskReserve: size('0', '1TiB')
+    .prefault('1GiB')
+    .describe('Space kept free on the file system of `dataDir`; below it new mail gets 452.'),
+  exempt: listOf(text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork), 'networks', 0, 10_000)
+    .prefault(['127.0.0.0/8', '::1'])
+    .describe('Networks that the limits per client network do not count.'),
+  connectionsPerWorker: integer(1, 1_000_000)
+    .prefault(10_000)
+    .describe('Open connections of one worker; more get 421.'),
+  connectionsPerHost: integer(1, 1_000_000)
+    .prefault(50)
+    .describe('Open connections of one client, an IPv4 address or an IPv6 /64, across all workers.'),
+  connectionsPerNetwork: integer(1, 1_000_000)
+    .prefault(200)
+    .describe('Open connections of one IPv4 /24 or IPv6 /48, across all workers.'),
+  errors: integer(1, 1_000).prefault(10).describe('Refused commands in one session before 421.'),
+  junkCommands: integer(1, 10_000)
+    .prefault(50)
+    .describe('NOOP, RSET, VRFY and the like without a message in between before 421.'),
+  authFailures: integer(1, 100).prefault(5).describe('Failed logins in one session before 421.'),
+  commandLineBytes: size('512', '64KiB')
+    .prefault('2KiB')
+    .describe('Longest command line (RFC 5321 §4.5.3.1.4: at least 512).'),
+  dataLineBytes: size('1000', '1MiB')
+    .prefault('64KiB')
+    .describe('Longest line of a message (RFC 5321 §4.5.3.1.6: at least 1000).'),
+  headerBytes: size('16KiB', '16MiB').prefault('256KiB').describe('Longest header of a message.'),
+  receivedHops: integer(100, 1_000)
+    .prefault(100)
+    .describe('Received fields beyond which a message is looping (RFC 5321 §6.3: at least 100).'),
+  commandTimeout: duration('1s', '1d')
+    .prefault('5m')
+    .describe('For one whole command (RFC 5321 §4.5.3.2.7: at least 5m).'),
+  dataTimeout: duration('1s', '1d')
+    .prefault('5m')
+    .describe('Between two reads of a message (RFC 5321 §4.5.3.2.5: at least 3m).'),
+  messageTimeout: duration('1s', '1d').prefault('30m').describe('For one whole message.'),
+  tlsHandshakeTimeout: duration('1s', '1h').prefault('30s').describe('For one TLS handshake.'),
+});
+
+export const sections = {
+  hostname: text('a domain name such as mx1.example.org', isDomain).describe(
+    'The name in the greeting, in Received and towards next hops; it should resolve to this machine.',
+  ),
+  postmaster: text('a mail address such as postmaster@example.org', isMailAddress)
+    .optional()
+    .describe('Where mail to <Postmaster> without a domain goes (RFC 5321 §4.5.1).'),
+  dataDir: path()
+    .optional()
+    .describe(
+      'Folder of the queue, the admin token and maildirs. Left out: ./data in the working directory.',
+    ),
+  workers: union([literal('auto', { error: 'auto or a whole number from 1 to 256' }), integer(1, 256)], {
+    error: 'auto or a whole number from 1 to 256',
+  })
+    .meta({ kind: 'auto or a whole number from 1 to 256' })
+    .prefault('auto')
+    .describe('Worker processes; auto: one per core.'),
+  listeners: listOf(listener, 'listeners', 1, 64).describe('Where clients connect.'),
+  tls: section({
+    certificate: path().describe('PEM file with the certificate, then its chain.'),
+    key: path().describe('PEM file with the private key, without a passphrase.'),
+  })
+    .optional()
+    .describe('The certificate that listeners with TLS show.'),
+  admin: section({
+    address: ipAddress()
+      .prefault('127.0.0.1')
+      .describe('Address of the admin HTTP; outside loopback it needs a `token`.'),
+    port: integer(0, 65_535).prefault(2580).describe('Port of the admin HTTP; 0 takes a free one.'),
+    token: text('16 to 256 printable ASCII characters without spaces', isToken)
+      .nullable()
+      .prefault(null)
+      .describe('Bearer token of the admin API; null: made at start and kept in `dataDir`/admin.token.'),
+  })
+    .prefault({})
+    .describe('Metrics, health and the admin API that this command line uses.'),
+  dns: section({
+    servers: listOf(
+      text('an IP address, with a port if wanted: 127.0.0.1:5353, [::1]:53', isDnsServer),
+      'servers',
+      0,
+      8,
+    )
+      .prefault([])
+      .describe("Resolvers to ask; empty: the system's."),
+  })
+    .prefault({})
+    .describe('Name resolution.'),
+  domains: listOf(domain, 'domains', 0, 10_000)
+    .prefault([])
+    .describe('Mail that is accepted from anybody, and where it goes.'),
+  routes: record(name(), route, { error: 'a map of routes, each under a name of your own' })
+    .prefault({})
+    .describe('Next hops, each under a name of your own.'),
+  limits: limits.prefault({}).describe('Bounds on what one message, one client and one worker can take.'),
+  policy: section({
+    dnsbl: dnsbl
+      .optional()
+      .describe('DNS block and allow lists; asked at connect, needed at the first RCPT. Left out: none.'),
+  })
+    .prefault({})
+    .describe('Decisions about clients.'),
+  auth: section({
+    mechanisms: listOf(choice(['PLAIN', 'LOGIN']), 'mechanisms', 1, 2)
+      .prefault(['PLAIN', 'LOGIN'])
+      .describe('SASL mechanisms that are offered, inside TLS only.'),
+    users: section({
+      file: path().optional().describe('The file that `postern users` keeps. Left out: nobody can log in.'),
+    })
+      .prefault({})
+      .describe('Who can log in on submission listeners.'),
+  })
+    .prefault({})
+    .describe('Logins.'),
+  log: section({
+    level: choice(['trace', 'debug', 'info', 'warn', 'error'])
+      .prefault('info')
+      .describe('Least important line that is written.'),
+  })
+    .prefault({})
+    .describe('The log: one JSON line per event on standard output.'),
+} as const;
+
+export const itemSchemas = { listener, domain, route, dnsbl } as const;
+
+export const configSchema = section(sections);
+
+/** A file that has passed the schema: defaults filled in, units resolved, paths and references as written. */
+export type FileConfig = z.output<typeof configSchema>;
+export type FileListener = z.output<typeof listener>;
+export type FileDomain = z.output<typeof domain>;
+export type FileRoute = z.output<typeof route>;
+export type FileDnsbl = z.output<typeof dnsbl>;

@@ -1,0 +1,101 @@
+/**
+ * A config file as a YAML document: its plain value, and where each key and value stands in it. Knows nothing of
+ * what the keys mean.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import { describeError } from '../base/errors.js';
+import { ConfigError, type Fault, type Path } from './faults.js';
+
+// A config of ten thousand domains is below 1 MiB; recipients have files of their own.
+const maxConfigBytes = 8 * 2 ** 20;
+// Enough for every honest use of anchors, far below a "billion laughs".
+const maxAliases = 100;
+
+export class ConfigSource {
+  readonly file: string;
+  readonly #lines = new LineCounter();
+  readonly #document: Document.Parsed;
+  /** Duplicate keys and the like; with `readable` false, nothing else can be said about the file. */
+  readonly faults: Fault[] = [];
+  readonly value: unknown;
+  readonly readable: boolean;
+
+  /** @throws ConfigError CONFIG_UNREADABLE */
+  constructor(file: string) {
+    this.file = file;
+    this.#document = parseDocument(readConfigFile(file), {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+    });
+    for (const error of [...this.#document.errors, ...this.#document.warnings])
+      this.faults.push({ place: this.#place(error.pos[0]), path: '', text: describeYamlError(error) });
+    const isTree = this.#document.errors.every((error) => error.code === 'DUPLICATE_KEY');
+    this.value = isTree ? this.#plainValue() : undefined;
+    this.readable = this.value !== undefined;
+  }
+
+  #plainValue(): unknown {
+    try {
+      return (this.#document.toJS({ maxAliasCount: maxAliases }) as unknown) ?? {};
+    } catch (error) {
+      this.faults.push({ place: this.file, path: '', text: describeError(error) });
+      return undefined;
+    }
+  }
+
+  /** The value at a path or, for what is missing, the nearest thing around it. @param of 'key': the last key itself. */
+  place(path: Path, of: 'key' | 'value' = 'value'): string {
+    let node: unknown = this.#document.contents;
+    let offset = startOf(node) ?? 0;
+    for (const [index, part] of path.entries()) {
+      const found = child(isAlias(node) ? node.resolve(this.#document) : node, part);
+      if (found === undefined) break;
+      const isLast = index === path.length - 1;
+      const wanted = isLast && of === 'key' ? found.key : found.value;
+      offset = startOf(wanted) ?? startOf(found.key) ?? offset;
+      node = found.value;
+    }
+    return this.#place(offset);
+  }
+
+  #place(offset: number): string {
+    const { line, col } = this.#lines.linePos(offset);
+    return `${this.file}:${Math.max(line, 1)}:${Math.max(col, 1)}`;
+  }
+}
+
+function child(node: unknown, part: string | number): { key: unknown; value: unknown } | undefined {
+  if (isSeq(node)) {
+    const item = node.items[Number(part)];
+    return item === undefined ? undefined : { key: item, value: item };
+  }
+  if (!isMap(node)) return undefined;
+  // The last of two equal keys is the one that counts.
+  return node.items.findLast((pair) => isScalar(pair.key) && String(pair.key.value) === String(part));
+}
+
+function startOf(node: unknown): number | undefined {
+  return (node as Node | null | undefined)?.range?.[0];
+}
+
+function describeYamlError(error: { code: string; message: string }): string {
+  if (error.code === 'DUPLICATE_KEY') return 'found a key that was given before, expected each key once';
+  if (error.code === 'TAB_AS_INDENT') return 'found a tab, expected spaces: YAML indents with spaces only';
+  return `not valid YAML: ${error.message}`;
+}
+
+function readConfigFile(file: string): string {
+  try {
+    const { size } = statSync(file);
+    if (size > maxConfigBytes)
+      throw new Error(`it has ${size} bytes; more than ${maxConfigBytes} are not read`);
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(
+      'CONFIG_UNREADABLE',
+      [{ place: file, path: '', text: `the config file cannot be read: ${describeError(error)}` }],
+      error,
+    );
+  }
+}

@@ -1,25 +1,8 @@
 /** The tasks that run in pool threads: their inputs and outputs, plain values that structured clone copies. */
+import type { PasswordTask } from '../policy/authenticate.js';
+import type { DnsblAnswer, DnsblTask } from '../policy/dnsbl.js';
 
-export interface DnsblTask {
-  /** Normalized client address. */
-  readonly address: string;
-  readonly zones: readonly string[];
-  readonly servers: readonly string[];
-  readonly timeoutMs: number;
-}
-
-/** One per zone, in order. 'error' covers SERVFAIL and every fault that is neither an answer, nor "no such name", nor time. */
-export type DnsblAnswer =
-  | { readonly kind: 'answer'; readonly addresses: readonly string[]; readonly ttlSeconds: number }
-  | { readonly kind: 'none' }
-  | { readonly kind: 'timeout' }
-  | { readonly kind: 'error'; readonly code: string };
-
-export interface PasswordTask {
-  readonly password: string;
-  /** The stored scrypt hash of the user, or the dummy that costs the same when there is no such user. */
-  readonly hash: string;
-}
+export type { DnsblAnswer, DnsblTask, PasswordTask };
 
 export interface Tasks {
   dnsbl: { input: DnsblTask; output: DnsblAnswer[] };
@@ -42,4 +25,19 @@ export interface PoolOptions {
   /** Beyond this a task counts as lost, its thread is replaced. Each task has a shorter deadline of its own. */
   readonly taskTimeoutMs: number;
   observe(task: TaskName, phase: 'wait' | 'run', seconds: number): void;
+  /** A thread died outside any task and was replaced: for a log line. */
+  threadLost?(message: string): void;
 }
+
+/** What pool.ts posts to thread.ts. */
+export interface ThreadJob {
+  readonly name: TaskName;
+  readonly input: unknown;
+}
+
+/** What comes back. Values, because an error loses its code on the way between threads. */
+export type ThreadAnswer =
+  | { readonly kind: 'value'; readonly value: unknown }
+  /** The task's own deadline. */
+  | { readonly kind: 'timeout' }
+  | { readonly kind: 'failed'; readonly message: string };

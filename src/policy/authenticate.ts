@@ -1,0 +1,119 @@
+/**
+ * Is this user who he says: the rules of a log-in. Hashes are computed in the pool; what was right a moment ago is
+ * answered from a small cache, because mail clients log in again for every message. Nobody learns from the answer, its
+ * time or its work whether a user exists (A-104): each path that has no cached success computes exactly one hash.
+ */
+import { createHmac, randomBytes } from 'node:crypto';
+
+import { LRUCache } from 'lru-cache';
+
+import { PosternError } from '../base/errors.js';
+import type { Mechanism } from '../protocol/types.js';
+import { prepareString } from './prepare-string.js';
+
+export interface PasswordTask {
+  /** Prepared (prepare-string). */
+  readonly password: string;
+  /** The stored scrypt hash of the user, or the dummy that costs the same when there is no such user. */
+  readonly hash: string;
+}
+
+/** The users as they were when the file was read. */
+export interface Users {
+  readonly names: readonly string[];
+  /** The scrypt hash of a user. @param name prepared */
+  hashOf(name: string): string | undefined;
+  /** Fits nobody and costs what the users' own hashes cost. */
+  readonly dummyHash: string;
+  /** Every user has what this mechanism needs: only then may it be announced. */
+  serves(mechanism: string): boolean;
+}
+
+export type AuthResult =
+  | { readonly kind: 'ok'; readonly user: string }
+  | { readonly kind: 'failed' }
+  /** Nobody's fault but ours: 454, come again. */
+  | { readonly kind: 'unavailable' };
+
+export interface AuthenticatorOptions {
+  readonly users: Users;
+  /** Computes one hash in the pool. @throws PosternError POOL_FULL, POOL_TIMEOUT, POOL_TASK */
+  readonly verify: (task: PasswordTask) => Promise<boolean>;
+  readonly meters: { readonly authTotal: { of(mechanism: string, result: string): { value: number } } };
+  readonly cache?: { readonly entries: number; readonly ttlMs: number };
+}
+
+/** An entry is about 200 bytes. Two minutes cover a client that sends its outbox; a password that was changed and a
+ *  worker replaced (users are read at start) ends all of them anyhow. */
+const defaultCache = { entries: 10_000, ttlMs: 120_000 };
+
+const failed: AuthResult = { kind: 'failed' };
+const unavailable: AuthResult = { kind: 'unavailable' };
+
+export class Authenticator {
+  readonly #options: AuthenticatorOptions;
+  /** Successes: keyed digest of user, password and stored hash → user. */
+  readonly #successes: LRUCache<string, string>;
+  /** The process's own: what the cache holds is worth nothing outside it. */
+  readonly #key = randomBytes(32);
+
+  constructor(options: AuthenticatorOptions) {
+    this.#options = options;
+    const { entries, ttlMs } = options.cache ?? defaultCache;
+    this.#successes = new LRUCache({ max: entries, ttl: ttlMs });
+  }
+
+  /** @param authorizationId must be empty or the user himself: nobody acts for another (A-101) */
+  async check(
+    mechanism: Mechanism,
+    authorizationId: string,
+    authenticationId: string,
+    password: string,
+  ): Promise<AuthResult> {
+    const result = await this.#check(authorizationId, authenticationId, password);
+    this.#options.meters.authTotal.of(mechanism, result.kind).value++;
+    return result;
+  }
+
+  async #check(authorizationId: string, authenticationId: string, password: string): Promise<AuthResult> {
+    const { users } = this.#options;
+    const name = prepareString(authenticationId);
+    const prepared = prepareString(password);
+    const actsForHimself = authorizationId === '' || prepareString(authorizationId) === name;
+    const known = name === undefined || !actsForHimself ? undefined : users.hashOf(name);
+    if (name === undefined || prepared === undefined || known === undefined)
+      return this.#compute(users.dummyHash, prepared ?? '').then((right) =>
+        right === undefined ? unavailable : failed,
+      );
+    const digest = this.#digest(name, prepared, known);
+    if (this.#successes.get(digest) === name) return { kind: 'ok', user: name };
+    const right = await this.#compute(known, prepared);
+    if (right === undefined) return unavailable;
+    if (!right) return failed;
+    this.#successes.set(digest, name);
+    return { kind: 'ok', user: name };
+  }
+
+  /** Undefined: the pool is full, late or lost the task. */
+  async #compute(hash: string, password: string): Promise<boolean | undefined> {
+    try {
+      return await this.#options.verify({ password, hash });
+    } catch (error) {
+      if (error instanceof PosternError && error.retryable) return undefined;
+      throw error;
+    }
+  }
+
+  /** The lengths keep `ab`+`c` and `a`+`bc` apart; the stored hash ends an entry with the password it was made for. */
+  #digest(name: string, password: string, hash: string): string {
+    const hmac = createHmac('sha256', this.#key);
+    for (const part of [name, password, hash]) hmac.update(`${part.length}:`).update(part);
+    return hmac.digest('base64');
+  }
+}
+
+/** Of the configured mechanisms those that work for every user; none while there are no users. */
+export function mechanismsFor<M extends string>(users: Users, configured: readonly M[]): M[] {
+  if (users.names.length === 0) return [];
+  return configured.filter((mechanism) => users.serves(mechanism));
+}

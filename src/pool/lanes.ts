@@ -1,0 +1,50 @@
+/**
+ * The waiting lines before the pool's threads: one per kind of task, each with a bound on what runs and on what waits.
+ * Separate, so that a flood of log-ins (half a second of CPU each on a bad day) fills its own line and never delays or
+ * crowds out the DNS questions. Pure: knows no threads and no clock.
+ */
+
+/** A place in the line. `start` is called once, when it is its turn; then `finish` must be. */
+export interface Entry {
+  start(): void;
+}
+
+export class Lane {
+  readonly #running: Set<Entry> = new Set();
+  /** Insertion order is the order of turns; a Set, because an entry whose time is up leaves from the middle. */
+  readonly #waiting: Set<Entry> = new Set();
+  readonly #maxRunning: number;
+  readonly #maxWaiting: number;
+
+  constructor(maxRunning: number, maxWaiting: number) {
+    this.#maxRunning = maxRunning;
+    this.#maxWaiting = maxWaiting;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** False, and nothing kept, when the line is full. May call `start` before it returns. */
+  enter(entry: Entry): boolean {
+    if (this.#running.size < this.#maxRunning) this.#begin(entry);
+    else if (this.#waiting.size < this.#maxWaiting) this.#waiting.add(entry);
+    else return false;
+    return true;
+  }
+
+  /** Done, or given up while it waited. Its place goes to the next in line. */
+  leave(entry: Entry): void {
+    this.#waiting.delete(entry);
+    if (!this.#running.delete(entry)) return;
+    const next = this.#waiting.values().next().value;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    this.#begin(next);
+  }
+
+  #begin(entry: Entry): void {
+    this.#running.add(entry);
+    entry.start();
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Changes a small file as a whole: read, change, write beside, fsync, rename, fsync the folder. One changer at a time
+ * (a lock file with the changer's pid), so that two `postern users add` at once lose nothing.
+ */
+import { randomBytes } from 'node:crypto';
+import { open, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+
+/** A change takes milliseconds; whoever waits longer is told who is in the way. */
+const lockWaitMs = 10_000;
+const lockPollMs = 50;
+
+/** `text` undefined: leave the file as it is. */
+export type Change<T> = (before: string | undefined) => {
+  readonly text: string | undefined;
+  readonly outcome: T;
+};
+
+/** @throws PosternError USERS_FILE, and what `change` throws */
+export async function replaceFile<T>(file: string, change: Change<T>): Promise<T> {
+  const lock = `${file}.lock`;
+  await takeLock(lock);
+  try {
+    const { text, outcome } = change(await readIfThere(file));
+    if (text !== undefined) await write(file, text);
+    return outcome;
+  } catch (error) {
+    if (error instanceof PosternError) throw error;
+    throw new PosternError('USERS_FILE', `${file} cannot be changed: ${describeError(error)}`, error);
+  } finally {
+    await unlink(lock);
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function write(file: string, text: string): Promise<void> {
+  const beside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  const handle = await open(beside, 'wx', 0o600);
+  try {
+    await fill(handle, file, text).finally(() => handle.close());
+    await rename(beside, file);
+  } catch (error) {
+    await unlink(beside);
+    throw error;
+  }
+  await syncFolder(dirname(file));
+}
+
+async function fill(handle: FileHandle, file: string, text: string): Promise<void> {
+  await handle.writeFile(text);
+  await keepOwner(handle, file);
+  await handle.sync();
+}
+
+/** root runs the CLI, the service reads the file: it stays with its owner, a new one goes to the folder's. */
+async function keepOwner(handle: FileHandle, file: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const like = await stat(file).catch(() => stat(dirname(file)));
+  await handle.chown(like.uid, like.gid);
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  await handle.sync().finally(() => handle.close());
+}
+
+async function takeLock(lock: string): Promise<void> {
+  const startedAt = performance.now();
+  while (!(await tryLock(lock))) {
+    const holder = await readIfThere(lock);
+    if (holder !== undefined && isGone(Number(holder))) await unlink(lock).catch(ignoreMissing);
+    else if (performance.now() - startedAt > lockWaitMs)
+      throw new PosternError(
+        'USERS_FILE',
+        `${lock} is held by process ${holder ?? ''}; remove it if that is gone`,
+      );
+    else await sleep(lockPollMs);
+  }
+}
+
+async function tryLock(lock: string): Promise<boolean> {
+  try {
+    const handle = await open(lock, 'wx', 0o600);
+    await handle.writeFile(String(process.pid)).finally(() => handle.close());
+    return true;
+  } catch (error) {
+    if (errorCodeOf(error) === 'EEXIST') return false;
+    throw new PosternError('USERS_FILE', `${lock} cannot be made: ${describeError(error)}`, error);
+  }
+}
+
+/** An empty lock file is one that is just being written: its holder lives. */
+function isGone(pid: number): boolean {
+  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errorCodeOf(error) === 'ESRCH';
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (errorCodeOf(error) !== 'ENOENT') throw error;
+}

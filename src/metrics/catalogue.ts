@@ -187,7 +187,7 @@ export const workerMetrics = {
   eventLoopLagSeconds: gauge(
     'postern_event_loop_lag_seconds',
     { worker: 'workers' },
-    'Largest delay of the event loop since the last scrape.',
+    'Delay of the event loop since the last scrape, 99th percentile.',
     'max',
   ),
   logLinesDroppedTotal: counter(

@@ -7,7 +7,7 @@ import type { WorkerMeters } from './worker-meters.js';
 const resolutionMs = 10;
 
 export interface ProcessReading {
-  /** The largest delay since the reading before this one. */
+  /** 99 of 100 turns of the event loop since the reading before this one were late by no more. */
   readonly lagSeconds: number;
   readonly residentBytes: number;
   readonly heapBytes: number;
@@ -23,7 +23,7 @@ export class ProcessWatch {
   }
 
   read(): ProcessReading {
-    const lagSeconds = Math.max(0, this.#delay.max / 1e9 - resolutionMs / 1e3);
+    const lagSeconds = Math.max(0, this.#delay.percentile(99) / 1e9 - resolutionMs / 1e3);
     this.#delay.reset();
     const memory = process.memoryUsage();
     const cpu = process.cpuUsage();

@@ -1,0 +1,35 @@
+/** What a route's queue needs of whatever takes its mail away: SMTP and LMTP hops (hop-pool) or a Maildir. */
+import type { Lease, RecipientResult } from '../queue/spool.js';
+
+export interface CarryOutcome {
+  /** `host:port` or the Maildir's path, for the log; '' when none was reached. */
+  readonly hop: string;
+  /** One per address. */
+  readonly results: readonly RecipientResult[];
+  /** The hop may have the message although it counts as pending: the next attempt may make a second copy. */
+  readonly ambiguous: boolean;
+  /** The stored message is damaged; nothing of it was delivered by this attempt. */
+  readonly corrupt: boolean;
+}
+
+export interface Carrier {
+  /** One attempt for these recipients (distinct, not empty). Hops, disks and broken messages end in results, never throw. */
+  carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome>;
+  /** > 0: nothing can be reached, and the mail is better left in the queue for so long. */
+  pauseMs(): number;
+  /** It is not known whether anything can be reached: one message at a time. */
+  readonly doubtful: boolean;
+  /** No more carry() will come: ends what is idle. */
+  close(): Promise<void>;
+  /** Ends what is under way, at once. */
+  cut(reason: string): void;
+}
+
+/** All recipients alike. */
+export function sameResult(
+  addresses: readonly string[],
+  state: RecipientResult['state'],
+  lastReply: string,
+): RecipientResult[] {
+  return addresses.map((address) => ({ address, state, lastReply }));
+}

@@ -1,0 +1,144 @@
+/**
+ * A greeted connection to one SMTP or LMTP hop: banner, EHLO (HELO where a hop is that old) or LHLO, STARTTLS as the
+ * route wants it, then any number of transactions (delivery.ts), QUIT. Owns what the hop announced and whether it
+ * may be used again; which hop and when is hop-pool's.
+ */
+import { PosternError } from '../base/errors.js';
+import type { RouteTls } from '../config/config.js';
+
+import type { HopSocket } from './hop-socket.js';
+import type { HopTimeouts } from './hop-timeouts.js';
+import { describeReply, type HopReply } from './last-reply.js';
+
+/** What of a hop's EHLO reply we make use of; everything else in it is ignored. */
+export interface HopExtensions {
+  readonly pipelining: boolean;
+  readonly size: boolean;
+  readonly eightBitMime: boolean;
+  readonly smtpUtf8: boolean;
+  readonly startTls: boolean;
+}
+
+export interface HopOptions {
+  readonly protocol: 'smtp' | 'lmtp';
+  /** As configured: for SNI and the log. */
+  readonly host: string;
+  readonly port: number;
+  readonly tls: RouteTls;
+  /** What we call ourselves in EHLO. */
+  readonly hostname: string;
+  readonly timeouts: HopTimeouts;
+}
+
+export class HopConnection {
+  readonly socket: HopSocket;
+  readonly protocol: 'smtp' | 'lmtp';
+  readonly timeouts: HopTimeouts;
+  /** `host:port`, for the log. */
+  readonly name: string;
+  extensions: HopExtensions = extensionsOf([]);
+  secure = false;
+  /** Transactions begun. */
+  messages = 0;
+  /** A transaction was left open: the next begins with RSET. */
+  needsReset = false;
+  /** The hop said 421: it closes, whatever else it says. */
+  closing = false;
+
+  constructor(socket: HopSocket, options: HopOptions) {
+    this.socket = socket;
+    this.protocol = options.protocol;
+    this.timeouts = options.timeouts;
+    this.name = `${options.host}:${options.port}`;
+  }
+
+  get usable(): boolean {
+    return this.socket.error === undefined && !this.closing;
+  }
+
+  /** @throws PosternError RELAY_PROTOCOL, RELAY_TIMEOUT, RELAY_TLS: the caller fails the socket. */
+  async greet(options: HopOptions): Promise<void> {
+    wanted(await this.reply('the connection', this.timeouts.greeting), 220, 'greeting');
+    await this.#hello(options);
+    if (options.tls === 'off') return;
+    if (this.extensions.startTls) await this.#startTls(options);
+    if (options.tls === 'required' && !this.secure)
+      throw new PosternError('RELAY_TLS', 'the hop does not offer STARTTLS, which the route requires');
+  }
+
+  /** Writes one command and waits for its reply. @throws PosternError */
+  async command(line: string, phase: string, timeoutMs: number): Promise<HopReply> {
+    this.socket.expect(1);
+    this.socket.write(`${line}\r\n`);
+    return this.reply(phase, timeoutMs);
+  }
+
+  /** The next reply that is owed. @throws PosternError */
+  async reply(phase: string, timeoutMs: number): Promise<HopReply> {
+    const reply = await this.socket.reply(phase, timeoutMs);
+    if (reply.code === 421) this.closing = true;
+    return reply;
+  }
+
+  /** Says QUIT and waits a moment for the hop to agree. Never throws: the connection is gone either way. */
+  async quit(): Promise<void> {
+    if (this.usable) {
+      // The reply and the close race; neither matters to anybody.
+      await this.command('QUIT', 'QUIT', this.timeouts.quit).then(ignore, ignore);
+    }
+    this.cut('the connection was ended');
+  }
+
+  cut(reason: string): void {
+    this.socket.fail(new PosternError('RELAY_CONNECT', reason));
+  }
+
+  async #hello(options: HopOptions): Promise<void> {
+    const { hello } = this.timeouts;
+    const verb = this.protocol === 'lmtp' ? 'LHLO' : 'EHLO';
+    const reply = await this.command(`${verb} ${options.hostname}`, verb, hello);
+    if (reply.code === 250) {
+      this.extensions = extensionsOf(reply.lines);
+      return;
+    }
+    // RFC 5321 §3.2: HELO where EHLO is not known. LMTP knows nothing older than LHLO (RFC 2033 §4.1).
+    if (verb === 'LHLO' || reply.code < 500) throw refused(reply, verb);
+    wanted(await this.command(`HELO ${options.hostname}`, 'HELO', hello), 250, 'HELO');
+    this.extensions = extensionsOf([]);
+  }
+
+  async #startTls(options: HopOptions): Promise<void> {
+    const { startTls } = this.timeouts;
+    const reply = await this.command('STARTTLS', 'STARTTLS', startTls);
+    if (reply.code !== 220) {
+      if (options.tls === 'required' || this.closing) throw refused(reply, 'STARTTLS');
+      return;
+    }
+    await this.socket.upgrade(options.host, startTls);
+    this.secure = true;
+    // RFC 3207 §4.2: what was said before TLS counts no more.
+    await this.#hello(options);
+  }
+}
+
+function extensionsOf(lines: readonly string[]): HopExtensions {
+  // The first line is the hop's name. Keywords are compared, never used as keys (attack A-141).
+  const keywords = new Set(lines.slice(1).map((line) => (line.split(' ', 1)[0] ?? '').toUpperCase()));
+  return {
+    pipelining: keywords.has('PIPELINING'),
+    size: keywords.has('SIZE'),
+    eightBitMime: keywords.has('8BITMIME'),
+    smtpUtf8: keywords.has('SMTPUTF8'),
+    startTls: keywords.has('STARTTLS'),
+  };
+}
+
+function wanted(reply: HopReply, code: number, phase: string): void {
+  if (reply.code !== code) throw refused(reply, phase);
+}
+
+function refused(reply: HopReply, phase: string): PosternError {
+  return new PosternError('RELAY_PROTOCOL', `${phase}: ${describeReply(reply)}`);
+}
+
+function ignore(): void {}

@@ -1,0 +1,86 @@
+/**
+ * The short memory of which hops of a route cannot be reached, so that one dead hop does not make every message wait
+ * for its time-out. After a failure a hop is left alone for a while that doubles; then one caller may probe it while
+ * the others go on without it. Clock in, decisions out: no I/O. Times are monotonic milliseconds.
+ */
+
+const firstRestMs = 1_000;
+const maxRestMs = 60_000;
+/** An outage shorter than this holds the route's mail back as it is; in a longer one messages are tried and deferred
+ *  each on its own schedule, so that they age and expire. */
+const briefOutageMs = 60_000;
+
+interface Illness {
+  readonly sinceMs: number;
+  restMs: number;
+  untilMs: number;
+  probed: boolean;
+  reason: string;
+}
+
+export class HopHealth {
+  readonly #ill: (Illness | undefined)[];
+  readonly #probeMs: number;
+
+  /** @param probeMs how long a probe may take until another one may begin */
+  constructor(hops: number, probeMs: number) {
+    this.#ill = Array.from({ length: hops }, () => undefined);
+    this.#probeMs = probeMs;
+  }
+
+  /** May this caller try hop `index` now? At the end of a hop's rest, one of several callers gets true. */
+  mayTry(index: number, nowMs: number): boolean {
+    const illness = this.#ill[index];
+    if (illness === undefined) return true;
+    if (nowMs < illness.untilMs) return false;
+    illness.untilMs = nowMs + this.#probeMs;
+    illness.probed = true;
+    return true;
+  }
+
+  /** True when the hop was well before. */
+  failed(index: number, nowMs: number, reason: string): boolean {
+    const illness = this.#ill[index];
+    if (illness === undefined) {
+      const untilMs = nowMs + firstRestMs;
+      this.#ill[index] = { sinceMs: nowMs, restMs: firstRestMs, untilMs, probed: false, reason };
+      return true;
+    }
+    // Connections begun before the first failure was known fail after it: they say nothing new.
+    if (!illness.probed) return false;
+    illness.probed = false;
+    illness.restMs = Math.min(illness.restMs * 2, maxRestMs);
+    illness.untilMs = nowMs + illness.restMs;
+    illness.reason = reason;
+    return false;
+  }
+
+  /** True when the hop was ill before. */
+  worked(index: number): boolean {
+    const wasIll = this.#ill[index] !== undefined;
+    this.#ill[index] = undefined;
+    return wasIll;
+  }
+
+  /** Why the hop rests; '' when it does not. */
+  reason(index: number): string {
+    return this.#ill[index]?.reason ?? '';
+  }
+
+  /** No hop is known to work: one message is enough to find out. */
+  get allIll(): boolean {
+    return this.#ill.every((illness) => illness !== undefined);
+  }
+
+  /** How long the route's mail stays where it is: > 0 while every hop rests and the youngest outage is brief. */
+  pauseMs(nowMs: number): number {
+    let pauseMs = Infinity;
+    let brief = false;
+    for (const illness of this.#ill) {
+      if (illness === undefined || nowMs >= illness.untilMs) return 0;
+      if (nowMs - illness.sinceMs <= briefOutageMs) brief = true;
+      pauseMs = Math.min(pauseMs, illness.untilMs - nowMs);
+    }
+    return brief ? pauseMs : 0;
+  }
+}

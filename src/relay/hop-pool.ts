@@ -1,0 +1,231 @@
+/**
+ * The connections of one route to its SMTP or LMTP hops: opened in the hops' order of preference, used for several
+ * messages, kept a moment while idle, never more than the route allows. Owns failover and the second try when a
+ * kept connection turns out to be dead; when to try again later is the queue's.
+ */
+import { describeError, PosternError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import type { Hop, RouteConfig, RouteTls } from '../config/config.js';
+import type { Lease, RecipientResult } from '../queue/spool.js';
+
+import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
+import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
+import type { HopAddresses } from './hop-address.js';
+import { HopConnection } from './hop-connection.js';
+import { HopHealth } from './hop-health.js';
+import { openTcp, type HopSocket } from './hop-socket.js';
+import type { HopTimeouts } from './hop-timeouts.js';
+import { printable } from './last-reply.js';
+
+export type NetworkHop = Extract<Hop, { host: string }>;
+
+export interface HopPoolOptions {
+  readonly route: RouteConfig;
+  readonly hops: readonly NetworkHop[];
+  readonly hostname: string;
+  readonly addresses: HopAddresses;
+  readonly timeouts: HopTimeouts;
+  /** How long a connection without work is kept: enough for the next group commit, little enough for small hops. */
+  readonly idleMs: number;
+  readonly log: Log;
+}
+
+export class HopPool implements Carrier {
+  readonly #options: HopPoolOptions;
+  readonly #health: HopHealth;
+  /** Most recently used last, so that the surplus of a burst times out. */
+  readonly #idle: HopConnection[] = [];
+  readonly #idleTimers = new Map<HopConnection, NodeJS.Timeout>();
+  /** Every socket that is not closed yet, idle and leaving ones too. */
+  readonly #open = new Set<HopSocket>();
+  readonly #leaving = new Map<HopConnection, Promise<void>>();
+  #closed = false;
+  #cutReason: string | undefined;
+
+  constructor(options: HopPoolOptions) {
+    this.#options = options;
+    const { connect, greeting, hello, startTls } = options.timeouts;
+    this.#health = new HopHealth(options.hops.length, connect + greeting + hello + startTls);
+  }
+
+  get doubtful(): boolean {
+    return this.#health.allIll;
+  }
+
+  pauseMs(): number {
+    return this.#health.pauseMs(performance.now());
+  }
+
+  async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
+    const results: RecipientResult[] = [];
+    let hop = '';
+    let ambiguous = false;
+    let corrupt = false;
+    for (let from = 0; from < addresses.length; from += maxRecipientsPerTransaction) {
+      const part = addresses.slice(from, from + maxRecipientsPerTransaction);
+      try {
+        const { connection, outcome } = await this.#transact(lease, part);
+        hop = connection.name;
+        results.push(...outcome.results);
+        ambiguous ||= outcome.ambiguous;
+        corrupt ||= outcome.corrupt;
+        await this.#release(connection);
+      } catch (error) {
+        if (!(error instanceof PosternError)) throw error;
+        results.push(...sameResult(addresses.slice(from), 'pending', printable(describeError(error))));
+        break;
+      }
+    }
+    return { hop, results, ambiguous, corrupt };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const connection of this.#idle.splice(0)) void this.#leave(connection);
+    await Promise.all(this.#leaving.values());
+  }
+
+  cut(reason: string): void {
+    this.#closed = true;
+    this.#cutReason = reason;
+    for (const socket of this.#open) socket.fail(new PosternError('RELAY_CONNECT', reason));
+  }
+
+  /** @throws PosternError when no hop can be reached */
+  async #transact(
+    lease: Lease,
+    addresses: readonly string[],
+  ): Promise<{ connection: HopConnection; outcome: TransactionOutcome }> {
+    const kept = this.#takeIdle();
+    if (kept !== undefined) {
+      const outcome = await transact(kept, lease, addresses);
+      if (outcome.answered || outcome.corrupt || this.#closed) return { connection: kept, outcome };
+      // The hop closed a kept connection while it was idle, or says so now: no failure yet, a fresh one will tell.
+      kept.cut('stale');
+    }
+    const connection = await this.#connect();
+    return { connection, outcome: await transact(connection, lease, addresses) };
+  }
+
+  // ---- kept connections -------------------------------------------------------------------------------------------
+
+  #takeIdle(): HopConnection | undefined {
+    const connection = this.#idle.pop();
+    if (connection === undefined) return undefined;
+    clearTimeout(this.#idleTimers.get(connection));
+    this.#idleTimers.delete(connection);
+    return connection;
+  }
+
+  async #release(connection: HopConnection): Promise<void> {
+    if (!connection.usable || this.#closed) return this.#leave(connection);
+    if (connection.messages >= this.#options.route.messagesPerConnection) return this.#leave(connection);
+    this.#idle.push(connection);
+    const timer = setTimeout(() => this.#expireIdle(connection), this.#options.idleMs);
+    this.#idleTimers.set(connection, timer);
+  }
+
+  #expireIdle(connection: HopConnection): void {
+    this.#dropIdle(connection);
+    void this.#leave(connection);
+  }
+
+  #dropIdle(connection: HopConnection): void {
+    const at = this.#idle.indexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+    clearTimeout(this.#idleTimers.get(connection));
+    this.#idleTimers.delete(connection);
+  }
+
+  #leave(connection: HopConnection): Promise<void> {
+    clearTimeout(this.#idleTimers.get(connection));
+    this.#idleTimers.delete(connection);
+    const left = connection.quit().finally(() => this.#leaving.delete(connection));
+    this.#leaving.set(connection, left);
+    return left;
+  }
+
+  // ---- new connections --------------------------------------------------------------------------------------------
+
+  /** The first hop in order that can be reached. @throws PosternError of the last one tried */
+  async #connect(): Promise<HopConnection> {
+    let last: PosternError | undefined;
+    for (const [index, hop] of this.#options.hops.entries()) {
+      if (this.#cutReason !== undefined) throw new PosternError('RELAY_CONNECT', this.#cutReason);
+      if (!this.#health.mayTry(index, performance.now())) continue;
+      try {
+        const connection = await this.#connectTo(hop);
+        if (this.#health.worked(index)) this.#tell('relay.hop-up', hop, '');
+        return connection;
+      } catch (error) {
+        if (!(error instanceof PosternError)) throw error;
+        last = error;
+        const reason = printable(error.message);
+        if (this.#health.failed(index, performance.now(), reason)) this.#tell('relay.hop-down', hop, reason);
+      }
+    }
+    throw last ?? new PosternError('RELAY_CONNECT', `no hop can be reached: ${this.#health.reason(0)}`);
+  }
+
+  async #connectTo(hop: NetworkHop): Promise<HopConnection> {
+    const { tls } = this.#options.route;
+    try {
+      return await this.#greeted(hop, tls);
+    } catch (error) {
+      // Opportunistic (RFC 7435): a hop whose TLS is broken gets the mail in clear, as one without TLS does.
+      if (tls !== 'opportunistic' || !(error instanceof PosternError) || error.code !== 'RELAY_TLS')
+        throw error;
+      this.#tell('relay.tls-failed', hop, printable(error.message));
+      return this.#greeted(hop, 'off');
+    }
+  }
+
+  async #greeted(hop: NetworkHop, tls: RouteTls): Promise<HopConnection> {
+    const { hostname, timeouts } = this.#options;
+    const options = { protocol: hop.kind, host: hop.host, port: hop.port, tls, hostname, timeouts };
+    const socket = await this.#dial(hop);
+    const connection = new HopConnection(socket, options);
+    this.#open.add(socket);
+    socket.onBroken = () => {
+      this.#open.delete(socket);
+      this.#dropIdle(connection);
+    };
+    try {
+      if (this.#cutReason !== undefined) connection.cut(this.#cutReason);
+      await connection.greet(options);
+      return connection;
+    } catch (error) {
+      connection.cut(describeError(error));
+      throw error;
+    }
+  }
+
+  async #dial(hop: NetworkHop): Promise<HopSocket> {
+    this.#makeRoom();
+    const endMs = performance.now() + this.#options.timeouts.connect;
+    let last = new PosternError('RELAY_CONNECT', `no connection to ${hop.host} in time`);
+    for (const address of await this.#options.addresses.find(hop.host)) {
+      const leftMs = endMs - performance.now();
+      if (leftMs <= 0) break;
+      try {
+        return await openTcp(address, hop.port, leftMs);
+      } catch (error) {
+        if (!(error instanceof PosternError)) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+
+  /** A leaving connection still counts at the hop: the limit holds at the price of an impolite end. */
+  #makeRoom(): void {
+    if (this.#open.size < this.#options.route.connections) return;
+    const [oldest] = this.#leaving.keys();
+    oldest?.cut('room for the next');
+  }
+
+  #tell(event: string, hop: NetworkHop, reason: string): void {
+    const { route, log } = this.#options;
+    log.warn({ event, route: route.name, hop: `${hop.host}:${hop.port}`, reason });
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Final delivery into one Maildir: Return-Path on top (RFC 5321 §4.4), then the stored bytes, which begin with our
+ * Received, with LF line ends. Written and fsynced in tmp/, renamed into new/, new/ fsynced; only then delivered.
+ *
+ * The file's name is made of the queue id alone (time and microseconds are those of its arrival): a crash between
+ * rename and the queue's removal delivers again over the unread copy instead of beside it, and a crash in tmp/ is
+ * overwritten by the next attempt. What nobody comes back for is swept as the Maildir spec says, after 36 hours.
+ */
+import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import type { Lease } from '../queue/spool.js';
+
+import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
+import { DirectorySync } from './directory-sync.js';
+import { printable } from './last-reply.js';
+import { LineEnds } from './line-ends.js';
+
+const tmpLifetimeMs = 36 * 3_600_000;
+
+export class Maildir implements Carrier {
+  readonly #path: string;
+  readonly #host: string;
+  readonly #newSync: DirectorySync;
+  #prepared: Promise<void> | undefined;
+  #cutReason: string | undefined;
+  readonly doubtful = false;
+
+  constructor(path: string, hostname: string) {
+    this.#path = path;
+    // The spec's own escapes: a slash would be a directory, a colon begins the flags.
+    this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');
+    this.#newSync = new DirectorySync(join(path, 'new'));
+  }
+
+  pauseMs(): number {
+    return 0;
+  }
+
+  async close(): Promise<void> {
+    // Nothing stays open between deliveries.
+  }
+
+  cut(reason: string): void {
+    this.#cutReason = reason;
+  }
+
+  async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
+    const hop = this.#path;
+    try {
+      const name = await this.#deliver(lease);
+      const results = sameResult(addresses, 'delivered', printable(`stored as ${name}`));
+      return { hop, results, ambiguous: false, corrupt: false };
+    } catch (error) {
+      const corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
+      const results = sameResult(addresses, corrupt ? 'failed' : 'pending', printable(describeError(error)));
+      return { hop, results, ambiguous: false, corrupt };
+    }
+  }
+
+  /** @throws PosternError MAILDIR and the queue's own */
+  async #deliver(lease: Lease): Promise<string> {
+    const { id, arrivedAtMs } = lease.message;
+    const seconds = Math.floor(arrivedAtMs / 1000);
+    const name = `${seconds}.M${Math.floor(arrivedAtMs % 1000) * 1000}Q${id}.${this.#host}`;
+    const tmp = join(this.#path, 'tmp', name);
+    await this.#prepare();
+    try {
+      await this.#write(tmp, lease);
+      await rename(tmp, join(this.#path, 'new', name));
+      await this.#newSync.sync();
+    } catch (error) {
+      // force: it may be renamed already, or never have been made.
+      await rm(tmp, { force: true }).catch(() => undefined);
+      if (error instanceof PosternError) throw error;
+      this.#prepared = undefined;
+      throw new PosternError('MAILDIR', `cannot deliver to ${this.#path}: ${describeError(error)}`, error);
+    }
+    return name;
+  }
+
+  async #write(tmp: string, lease: Lease): Promise<void> {
+    // A file left by a crash goes first, so that exclusive creation proves this one ours.
+    await rm(tmp, { force: true });
+    const file = await open(tmp, 'wx', 0o600);
+    try {
+      await file.writeFile(`Return-Path: <${lease.message.reversePath}>\n`);
+      await this.#body(file, lease);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #body(file: FileHandle, lease: Lease): Promise<void> {
+    const lineEnds = new LineEnds();
+    for await (const chunk of lease.body()) {
+      if (this.#cutReason !== undefined) throw new PosternError('MAILDIR', this.#cutReason);
+      await file.writeFile(lineEnds.convert(chunk));
+    }
+    await file.writeFile(lineEnds.end());
+  }
+
+  /** Makes the three directories and clears old tmp files, once; again after a failure. */
+  #prepare(): Promise<void> {
+    if (this.#prepared !== undefined) return this.#prepared;
+    const prepared = this.#make();
+    this.#prepared = prepared;
+    prepared.catch(() => {
+      this.#prepared = undefined;
+    });
+    return prepared;
+  }
+
+  async #make(): Promise<void> {
+    try {
+      for (const part of ['tmp', 'new', 'cur'])
+        await mkdir(join(this.#path, part), { recursive: true, mode: 0o700 });
+      await this.#sweep();
+    } catch (error) {
+      throw new PosternError('MAILDIR', `cannot create ${this.#path}: ${describeError(error)}`, error);
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const tmp = join(this.#path, 'tmp');
+    for (const name of await readdir(tmp)) {
+      const path = join(tmp, name);
+      // Another worker may sweep the same directory.
+      const found = await stat(path).catch(() => undefined);
+      if (found?.isFile() === true && Date.now() - found.mtimeMs > tmpLifetimeMs)
+        await rm(path, { force: true });
+    }
+  }
+}

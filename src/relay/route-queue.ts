@@ -1,0 +1,239 @@
+/**
+ * The mail of one route on its way out: leases what is due, hands it to the route's carrier in as many lanes as the
+ * route has connections, settles what came of it. Every lease ends in settle or unlease, whatever happens. Owns the
+ * count of lanes and the leases in hand; how mail is carried is the carrier's, when the clock rings the dispatcher's.
+ */
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import type { RouteConfig } from '../config/config.js';
+import type { Meters } from '../metrics/meters.js';
+import type { Lease, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
+
+import type { Carrier, CarryOutcome } from './carrier.js';
+import { printable } from './last-reply.js';
+import { dueClockMs, isExpired, retryDelayMs } from './retry-schedule.js';
+
+export interface RouteQueueOptions {
+  readonly route: RouteConfig;
+  readonly carrier: Carrier;
+  readonly spool: Spool;
+  readonly log: Log;
+  readonly meters: Pick<Meters, 'relayDeliveriesTotal' | 'relaySeconds'>;
+  /** Wall clock, as the queue's times are. */
+  readonly now: () => number;
+  /** Something of this route is due at that time at the earliest: the alarm may have to ring sooner. */
+  readonly onDeferred: (atMs: number) => void;
+}
+
+/** After a lease() that failed: the spool is closing or broken, and asking it again at once helps nobody. */
+const leaseBackoffMs = 1_000;
+/** Outcomes handed to the queue and not yet on its disk; the lanes wait beyond. */
+const maxSettling = 1_000;
+
+export class RouteQueue {
+  readonly #options: RouteQueueOptions;
+  /** Leased, waiting for a lane. At most one per lane, so that a crash leaves few messages with a counted attempt. */
+  readonly #ready: Lease[] = [];
+  readonly #lanes = new Set<Promise<void>>();
+  readonly #settling = new Set<Promise<void>>();
+  #leasing: Promise<void> | undefined;
+  #more = false;
+  #stopped = false;
+  #cut = false;
+  #wakeTimer: NodeJS.Timeout | undefined;
+
+  constructor(options: RouteQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Deliveries under way. */
+  get busy(): number {
+    return this.#lanes.size;
+  }
+
+  /** Something may be due. Cheap: called for every commit. */
+  wake(): void {
+    this.#more = true;
+    this.#refill();
+  }
+
+  /** No new leases; resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#wakeTimer);
+    await this.#leasing;
+    this.#giveBack();
+    await Promise.all(this.#lanes);
+    await this.#options.carrier.close();
+    await Promise.all(this.#settling);
+  }
+
+  /** What is under way ends now; its recipients stay pending and are due at once. */
+  cut(reason: string): void {
+    this.#cut = true;
+    this.#options.carrier.cut(reason);
+  }
+
+  // ---- leasing ----------------------------------------------------------------------------------------------------
+
+  #refill(): void {
+    if (this.#stopped || !this.#more || this.#leasing !== undefined || this.#ready.length > 0) return;
+    const { carrier, route } = this.#options;
+    const pauseMs = carrier.pauseMs();
+    if (pauseMs > 0) return this.#wakeIn(pauseMs);
+    const free = carrier.doubtful ? 1 - this.#lanes.size : route.connections - this.#lanes.size;
+    if (free <= 0) return;
+    this.#more = false;
+    this.#leasing = this.#lease(carrier.doubtful ? 1 : free + route.connections).finally(() => {
+      this.#leasing = undefined;
+      this.#refill();
+    });
+  }
+
+  async #lease(limit: number): Promise<void> {
+    const { spool, route, now, log } = this.#options;
+    try {
+      const earliestAtMs = spool.due().get(route.name)?.earliestAtMs ?? 0;
+      const leases = await spool.lease(route.name, dueClockMs(route.retry, earliestAtMs, now()), limit);
+      if (leases.length === limit) this.#more = true;
+      this.#ready.push(...leases);
+    } catch (error) {
+      log.error({ event: 'relay.lease-failed', route: route.name, reason: describeError(error) });
+      this.#wakeIn(leaseBackoffMs);
+      return;
+    }
+    if (this.#stopped) return this.#giveBack();
+    while (this.#ready.length > 0 && this.#lanes.size < route.connections) this.#openLane();
+  }
+
+  #wakeIn(delayMs: number): void {
+    clearTimeout(this.#wakeTimer);
+    if (!this.#stopped) this.#wakeTimer = setTimeout(() => this.wake(), Math.ceil(delayMs));
+  }
+
+  #giveBack(): void {
+    for (const lease of this.#ready.splice(0)) this.#options.spool.unlease(lease.message.id);
+  }
+
+  // ---- lanes ------------------------------------------------------------------------------------------------------
+
+  #openLane(): void {
+    const lane = this.#lane().finally(() => {
+      this.#lanes.delete(lane);
+      this.#refill();
+    });
+    this.#lanes.add(lane);
+  }
+
+  async #lane(): Promise<void> {
+    for (let lease = this.#ready.shift(); lease !== undefined; lease = this.#next()) {
+      await this.#attempt(lease);
+      if (this.#settling.size >= maxSettling) await Promise.race(this.#settling);
+    }
+  }
+
+  /** The next lease in hand; none when the route must rest, which hands all of them back. */
+  #next(): Lease | undefined {
+    if (this.#stopped || (this.#ready.length > 0 && this.#options.carrier.pauseMs() > 0)) {
+      this.#more = true;
+      this.#giveBack();
+    }
+    return this.#ready.shift();
+  }
+
+  async #attempt(lease: Lease): Promise<void> {
+    const { carrier, log, route, spool } = this.#options;
+    const addresses = pendingAddresses(lease, route.name);
+    if (addresses.length === 0) {
+      log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route: route.name });
+      return spool.unlease(lease.message.id);
+    }
+    const beganMs = performance.now();
+    let outcome: CarryOutcome;
+    try {
+      outcome = await carrier.carry(lease, addresses);
+    } catch (error) {
+      // Our bug, not the world's: the message waits for its next attempt, the log has the stack.
+      log.error({ event: 'relay.error', qid: lease.message.id, route: route.name, err: error });
+      const lastReply = printable(`internal error: ${describeError(error)}`);
+      const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
+      outcome = { hop: '', results, ambiguous: false, corrupt: false };
+    }
+    this.#conclude(lease, outcome, (performance.now() - beganMs) / 1000);
+  }
+
+  // ---- results ----------------------------------------------------------------------------------------------------
+
+  #conclude(lease: Lease, outcome: CarryOutcome, seconds: number): void {
+    const { route, now, meters } = this.#options;
+    const { message } = lease;
+    const nowMs = now();
+    const expired = !this.#cut && isExpired(route.retry, message, nowMs);
+    const results = expired ? outcome.results.map(expire) : outcome.results;
+    const delayMs = this.#cut ? 0 : retryDelayMs(route.retry, message.attempts, Math.random());
+    meters.relaySeconds.of(route.name).observe(seconds);
+    this.#report(lease, { ...outcome, results }, seconds);
+    this.#handOver(message.id, results, nowMs + delayMs);
+  }
+
+  #handOver(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): void {
+    const settled = this.#settle(id, results, nextAttemptAtMs).finally(() => this.#settling.delete(settled));
+    this.#settling.add(settled);
+  }
+
+  async #settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
+    const { spool, log, onDeferred } = this.#options;
+    try {
+      await spool.settle(id, results, nextAttemptAtMs);
+      if (results.some((result) => result.state === 'pending')) onDeferred(nextAttemptAtMs);
+    } catch (error) {
+      log.error({ event: 'relay.settle-failed', qid: id, reason: describeError(error) });
+      spool.unlease(id);
+    }
+  }
+
+  /** One line and one count per kind of result. */
+  #report(lease: Lease, outcome: CarryOutcome, seconds: number): void {
+    for (const state of ['delivered', 'pending', 'failed'] as const) {
+      const some = outcome.results.filter((result) => result.state === state);
+      const [first] = some;
+      if (first === undefined) continue;
+      const result = resultNames[state];
+      this.#options.meters.relayDeliveriesTotal.of(this.#options.route.name, result).value += some.length;
+      const line = {
+        event: `relay.${result}`,
+        qid: lease.message.id,
+        sid: lease.message.sessionId,
+        route: this.#options.route.name,
+        hop: outcome.hop,
+        reply: first.lastReply,
+        recipients: some.length,
+        attempts: lease.message.attempts,
+        seconds: Math.round(seconds * 1e6) / 1e6,
+        ...(outcome.ambiguous && state === 'pending' ? { ambiguous: true } : {}),
+      };
+      if (outcome.corrupt) this.#options.log.error({ ...line, corrupt: true });
+      else this.#options.log.info(line);
+    }
+  }
+}
+
+/** The `result` label of relay_deliveries_total and the tail of the event. */
+const resultNames = {
+  delivered: 'delivered',
+  pending: 'deferred',
+  failed: 'failed',
+} as const satisfies Record<RecipientState, string>;
+
+function expire(result: RecipientResult): RecipientResult {
+  if (result.state !== 'pending') return result;
+  return { ...result, state: 'failed', lastReply: printable(`expired: ${result.lastReply}`) };
+}
+
+/** Each address once: two recipients that are spelt alike get one copy and one result. */
+function pendingAddresses(lease: Lease, route: string): string[] {
+  const addresses = new Set<string>();
+  for (const recipient of lease.message.recipients)
+    if (recipient.route === route && recipient.state === 'pending') addresses.add(recipient.address);
+  return [...addresses];
+}

@@ -1,0 +1,101 @@
+/** Answers the admin HTTP out of what the supervisor knows and what the workers say when asked. */
+import type {
+  QueueAnswer,
+  QueueCall,
+  QueueStats,
+  ReloadAnswer,
+  Status,
+  WorkerStatus,
+} from '../base/messages.js';
+import type { AdminBackend, Readiness } from './admin-backend.js';
+import { callForWorker, mergeQueueAnswers } from './queue-answers.js';
+import type { Questions } from './questions.js';
+import type { Reloader } from './reload.js';
+import type { Scrape } from './scrape.js';
+import type { Slot } from './slot.js';
+import type { Supervisor } from './supervisor.js';
+
+export interface BackendParts {
+  readonly version: string;
+  readonly hostname: string;
+  readonly supervisor: Supervisor;
+  readonly questions: Questions;
+  readonly scrape: Scrape;
+  readonly reloader: Reloader;
+  /** Begins the drain. */
+  readonly stop: () => void;
+}
+
+export class Backend implements AdminBackend {
+  readonly #parts: BackendParts;
+  readonly #startedAtMs = performance.now();
+
+  constructor(parts: BackendParts) {
+    this.#parts = parts;
+  }
+
+  async status(): Promise<Status> {
+    const { version, hostname, supervisor } = this.#parts;
+    return {
+      version,
+      hostname,
+      state: supervisor.state,
+      upSeconds: secondsSince(this.#startedAtMs),
+      pid: process.pid,
+      workers: supervisor.slots.flatMap(statusesOf),
+      queue: await this.#queueStats(),
+      quarantined: [...supervisor.quarantined],
+    };
+  }
+
+  async metrics(): Promise<string> {
+    return this.#parts.scrape.exposition();
+  }
+
+  /** One ready worker is enough: the sockets are shared, so every client finds it. */
+  ready(): Readiness {
+    const { state, slots } = this.#parts.supervisor;
+    if (state !== 'ready') return { ok: false, reasons: [`the service is ${state}`] };
+    if (slots.some((slot) => slot.isReady)) return { ok: true, reasons: [] };
+    return { ok: false, reasons: ['no worker accepts mail; the log says why (worker.died, worker.unable)'] };
+  }
+
+  async reload(): Promise<ReloadAnswer> {
+    return this.#parts.reloader.reload();
+  }
+
+  stop(): void {
+    this.#parts.stop();
+  }
+
+  /** Draining workers still hold files of their own, so they are asked too. */
+  async queue(call: QueueCall): Promise<QueueAnswer> {
+    const { supervisor, questions } = this.#parts;
+    const workers = supervisor.workers.filter((worker) => worker.state !== 'starting');
+    const asked = callForWorker(call);
+    const { replies, missing } = await questions.ask(workers, (id) => ({ type: 'call', id, call: asked }));
+    const answers = [...replies.values()].flatMap((reply) => (reply.type === 'answer' ? [reply.answer] : []));
+    return mergeQueueAnswers(call, answers, missing);
+  }
+
+  async #queueStats(): Promise<QueueStats> {
+    const answer = await this.queue({ method: 'stats' });
+    if (answer.ok && answer.value !== null && 'oldestSeconds' in answer.value) return answer.value;
+    return { messages: { active: 0, deferred: 0, held: 0, failed: 0 }, bytes: 0, oldestSeconds: 0, files: 0 };
+  }
+}
+
+function statusesOf(slot: Slot): WorkerStatus[] {
+  return slot.workers.map((worker) => ({
+    slot: slot.index,
+    pid: worker.pid,
+    state: worker.state,
+    upSeconds: secondsSince(worker.startedAtMs),
+    restarts: slot.restarts,
+    connections: worker.connections,
+  }));
+}
+
+function secondsSince(startMs: number): number {
+  return Math.round((performance.now() - startMs) / 100) / 10;
+}

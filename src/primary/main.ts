@@ -1,0 +1,167 @@
+/** Wires the primary: lock, supervisor, admission, scrape, admin HTTP, signals. Called by `postern start`. */
+import cluster from 'node:cluster';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import { PosternError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import { listSpoolFiles, quarantineSpoolFile } from '../base/spool-files.js';
+import type { Config } from '../config/config.js';
+import { AdmissionBroadcast } from './admission.js';
+import { startAdmin, type AdminServer } from './admin/server.js';
+import { Backend } from './backend.js';
+import { changedKeys } from './config-changes.js';
+import { prepareDataDirectory } from './data-directory.js';
+import { lockDataDirectory } from './data-directory-lock.js';
+import { Lifecycle, reportStartError, type Service } from './lifecycle.js';
+import { Questions } from './questions.js';
+import { Reloader } from './reload.js';
+import { schedulingPolicy } from './scheduling.js';
+import { Scrape } from './scrape.js';
+import { Supervisor, type SupervisorListener } from './supervisor.js';
+import type { StartOutcome } from './worker-process.js';
+
+export interface PrimaryOptions {
+  readonly config: Config;
+  readonly configFile: string;
+  /** Reads the config file again. @throws ConfigError */
+  readonly load: () => Config;
+  readonly log: Log;
+  readonly closeLog: () => void;
+  /** What each worker process runs; tests put a script of theirs here. */
+  readonly workerFile?: string | undefined;
+  readonly silenceBoundMs?: number | undefined;
+}
+
+const builtWorkerFile = fileURLToPath(new URL('../worker/main.js', import.meta.url));
+
+/** Runs the service until it is stopped; the exit code. */
+export async function runPrimary(options: PrimaryOptions): Promise<number> {
+  const { config, configFile, log } = options;
+  log.info({ event: 'service.starting', config: configFile, workers: config.workers }, 'starting');
+  try {
+    const queueDirectory = await prepareDataDirectory(config.dataDir);
+    const lock = await lockDataDirectory(config.dataDir);
+    try {
+      return await runLocked(options, queueDirectory);
+    } finally {
+      await lock.release();
+    }
+  } catch (error) {
+    reportStartError(log, error);
+    return 1;
+  } finally {
+    options.closeLog();
+  }
+}
+
+async function runLocked(options: PrimaryOptions, queueDirectory: string): Promise<number> {
+  const { config, log } = options;
+  setUpCluster(options.workerFile ?? builtWorkerFile);
+  const listeners: SupervisorListener[] = [];
+  const supervisor = new Supervisor({
+    config,
+    log,
+    queue: {
+      list: async () => listSpoolFiles(queueDirectory),
+      quarantine: async (file) => quarantineSpoolFile(queueDirectory, file),
+    },
+    listeners,
+    silenceBoundMs: options.silenceBoundMs,
+  });
+  const version = packageVersion();
+  const questions = new Questions();
+  const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
+  const scrape = new Scrape(supervisor, questions, version);
+  // The aggregate hears of a death last, the round that waits for the dead worker first.
+  listeners.push(questions, admission, scrape);
+  const reloader = new Reloader({
+    config,
+    load: options.load,
+    supervisor,
+    log,
+    unchangeableKeys,
+    onReloaded: (next) => admission.setLimits(next.limits),
+  });
+  const backend = new Backend({
+    version,
+    hostname: config.hostname,
+    supervisor,
+    questions,
+    scrape,
+    reloader,
+    stop: () => lifecycle.stop('asked by the admin API'),
+  });
+  const service = new PrimaryService({
+    config,
+    log,
+    supervisor,
+    reloader,
+    backend,
+    parts: [admission, scrape],
+  });
+  const lifecycle = new Lifecycle(service, log);
+  return lifecycle.run();
+}
+
+interface ServiceParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly supervisor: Supervisor;
+  readonly reloader: Reloader;
+  readonly backend: Backend;
+  readonly parts: readonly { close(): void }[];
+}
+
+class PrimaryService implements Service {
+  readonly #parts: ServiceParts;
+  #admin: AdminServer | undefined;
+
+  constructor(parts: ServiceParts) {
+    this.#parts = parts;
+  }
+
+  /** The admin HTTP first: /readyz answers while the workers start, and a taken port is known before mail comes in. */
+  async start(): Promise<StartOutcome> {
+    const { config, log, backend, supervisor } = this.#parts;
+    try {
+      this.#admin = await startAdmin({ config, log, backend });
+    } catch (error) {
+      if (error instanceof PosternError) return { ok: false, code: error.code, message: error.message };
+      throw error;
+    }
+    return supervisor.start();
+  }
+
+  reload(): void {
+    void this.#parts.reloader.reload();
+  }
+
+  async stop(bounds: { drainMs: number; killMs: number }): Promise<void> {
+    return this.#parts.supervisor.stop(bounds);
+  }
+
+  async close(): Promise<void> {
+    for (const part of this.#parts.parts) part.close();
+    await this.#admin?.close();
+  }
+}
+
+/** The primary holds these three itself. */
+function unchangeableKeys(before: Config, after: Config): string[] {
+  return changedKeys(before, after).filter((key) => /^(dataDir|workers|admin)\b/.test(key));
+}
+
+/** execArgv []: flags for this process (a debugger's port, a test runner's hooks) are not for its workers. */
+function setUpCluster(workerFile: string): void {
+  cluster.schedulingPolicy = schedulingPolicy;
+  cluster.setupPrimary({ exec: workerFile, args: [], execArgv: [], serialization: 'json' });
+}
+
+function packageVersion(): string {
+  // Two folders up from dist/primary/ and from src/primary/ alike.
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
+  return manifest.version;
+}

@@ -1,0 +1,181 @@
+/**
+ * One worker process as the primary sees it: what it last said, and the ways to talk to it and to end it. It is gone
+ * when the process has exited and its channel has been read to the end: a farewell may arrive after the exit.
+ */
+import cluster, { type Worker } from 'node:cluster';
+
+import type { FromWorker, ToWorker } from '../base/messages.js';
+import type { Config } from '../config/config.js';
+import type { Death } from './death-attribution.js';
+
+export type WorkerState = 'starting' | 'ready' | 'draining';
+
+/** Whether it came to accept mail; said once. */
+export type StartOutcome =
+  { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };
+
+export interface WorkerEvents {
+  /** Called after the process object has taken the message in. */
+  message(worker: WorkerProcess, message: FromWorker): void;
+  /** A queue file was scanned to its end. */
+  fileRead(worker: WorkerProcess, file: string): void;
+  gone(worker: WorkerProcess): void;
+}
+
+export interface WorkerIdentity {
+  readonly slot: number;
+  readonly incarnation: string;
+  readonly config: Config;
+}
+
+// The channel normally closes with the process. Should a descendant hold it open, the slot is not held up for it.
+const channelCloseBoundMs = 1_000;
+
+// libuv's threads carry LMDB's commits, file reads and password hashes of a worker; four would let them wait for each other.
+const threadPoolSize = process.env['UV_THREADPOOL_SIZE'] ?? '8';
+
+export class WorkerProcess {
+  readonly slot: number;
+  readonly incarnation: string;
+  readonly config: Config;
+  readonly startedAtMs = performance.now();
+  state: WorkerState = 'starting';
+  /** 'init' was sent: from then on it may have queue files open. */
+  initialised = false;
+  readyAtMs: number | undefined;
+  lastHeardMs = performance.now();
+  phase: Death['phase'];
+  leased = 0;
+  connections = 0;
+  exit: { signal: string | null; code: number | null } | undefined;
+  unable: { code: string; message: string } | undefined;
+  readonly started: Promise<StartOutcome>;
+
+  readonly #events: WorkerEvents;
+  readonly #worker: Worker;
+  #hasDisconnected = false;
+  #isGone = false;
+  #channelTimer: NodeJS.Timeout | undefined;
+  #killTimer: NodeJS.Timeout | undefined;
+  #settleStarted: (outcome: StartOutcome) => void = () => {};
+
+  constructor(identity: WorkerIdentity, events: WorkerEvents) {
+    this.slot = identity.slot;
+    this.incarnation = identity.incarnation;
+    this.config = identity.config;
+    this.#events = events;
+    this.started = new Promise((resolve) => (this.#settleStarted = resolve));
+    this.#worker = cluster.fork({ UV_THREADPOOL_SIZE: threadPoolSize });
+    this.#worker.on('message', (message: FromWorker) => this.#receive(message));
+    this.#worker.on('exit', (code: number | null, signal: string | null) => this.#onExit(code, signal));
+    this.#worker.on('disconnect', () => this.#onDisconnect());
+    // A fork that fails (no memory, no processes left) or a write to a closed channel: the exit tells the rest.
+    this.#worker.on('error', () => this.#onForkError());
+  }
+
+  get pid(): number {
+    return this.#worker.process.pid ?? 0;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  get readyForMs(): number | undefined {
+    return this.readyAtMs === undefined ? undefined : performance.now() - this.readyAtMs;
+  }
+
+  /** A message to a worker that is on its way out is lost, as it must be. */
+  send(message: ToWorker): void {
+    if (!this.#worker.isConnected()) return;
+    this.#worker.process.send(message, undefined, undefined, () => {});
+  }
+
+  init(adopt: string[]): void {
+    this.initialised = true;
+    const { slot, incarnation, config } = this;
+    this.send({ type: 'init', config, slot, incarnation, adopt });
+  }
+
+  /**
+   * Asks it to finish within `boundMs` and to exit; kills it after `killAfterMs`. A second call sets new bounds.
+   * Before 'init' there is nothing to finish: it is ended at once.
+   */
+  drain(reason: 'stop' | 'reload', boundMs: number, killAfterMs: number): void {
+    this.state = 'draining';
+    if (!this.initialised) return this.kill();
+    this.send({ type: 'drain', reason, boundMs });
+    clearTimeout(this.#killTimer);
+    this.#killTimer = setTimeout(() => this.kill(), killAfterMs);
+  }
+
+  kill(): void {
+    this.#worker.process.kill('SIGKILL');
+  }
+
+  #receive(message: FromWorker): void {
+    this.lastHeardMs = performance.now();
+    switch (message.type) {
+      case 'ready':
+        this.readyAtMs = performance.now();
+        if (this.state === 'starting') this.state = 'ready';
+        this.#settleStarted({ ok: true });
+        break;
+      case 'unable':
+        this.unable = { code: message.code, message: message.message };
+        this.#settleStarted({ ok: false, ...this.unable });
+        break;
+      case 'heartbeat':
+        this.leased = message.leased;
+        this.connections = message.connections;
+        break;
+      case 'phase':
+        this.#enter(message.kind === 'idle' ? undefined : { kind: message.kind, file: message.file });
+        break;
+      case 'online':
+      case 'networks':
+      case 'snapshot':
+      case 'farewell':
+      case 'answer':
+        break;
+    }
+    this.#events.message(this, message);
+  }
+
+  #enter(phase: Death['phase']): void {
+    const before = this.phase;
+    this.phase = phase;
+    if (before?.kind === 'scanning' && before.file !== phase?.file) this.#events.fileRead(this, before.file);
+  }
+
+  #onExit(code: number | null, signal: string | null): void {
+    this.exit = { code, signal };
+    if (this.#hasDisconnected) this.#end();
+    else this.#channelTimer = setTimeout(() => this.#end(), channelCloseBoundMs);
+  }
+
+  #onDisconnect(): void {
+    this.#hasDisconnected = true;
+    if (this.exit !== undefined) this.#end();
+  }
+
+  #onForkError(): void {
+    if (this.#worker.process.pid !== undefined) return;
+    this.exit = { code: null, signal: null };
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    clearTimeout(this.#channelTimer);
+    clearTimeout(this.#killTimer);
+    const how = this.exit?.signal ?? `exit code ${this.exit?.code ?? 'unknown'}`;
+    this.#settleStarted({
+      ok: false,
+      code: 'WORKER_DIED',
+      message: `the worker ended before it was ready (${how})`,
+    });
+    this.#events.gone(this);
+  }
+}

@@ -9,7 +9,7 @@
  */
 import { isAscii } from 'node:buffer';
 
-import { describeError, errorCodeOf } from '../base/errors.js';
+import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
 import type { Lease, RecipientResult, RecipientState } from '../queue/spool.js';
 
 import { DotStuffer } from './dot-stuffer.js';
@@ -58,6 +58,7 @@ class HopTransaction {
   readonly #results = new Map<string, RecipientResult>();
   #answered = false;
   #dotSent = false;
+  #ambiguous = false;
   #corrupt = false;
 
   constructor(connection: HopConnection, lease: Lease, addresses: readonly string[]) {
@@ -73,7 +74,7 @@ class HopTransaction {
     return {
       results,
       answered: this.#answered,
-      ambiguous: this.#dotSent && results.some((result) => result.state === 'pending'),
+      ambiguous: this.#ambiguous,
       corrupt: this.#corrupt,
     };
   }
@@ -145,7 +146,7 @@ class HopTransaction {
     connection.socket.expect((reset ? 3 : 2) + this.#addresses.length);
     connection.socket.write(`${group}DATA\r\n`);
     connection.needsReset = true;
-    if (reset) await connection.reply('RSET', timeouts.hello);
+    if (reset) resetDone(await connection.reply('RSET', timeouts.hello));
     const mailTaken = this.#mail(await connection.reply('MAIL', timeouts.mail));
     const accepted: string[] = [];
     for (const address of this.#addresses) {
@@ -160,7 +161,7 @@ class HopTransaction {
   async #stepwise(mailLine: string): Promise<string[]> {
     const connection = this.#connection;
     const { timeouts } = connection;
-    if (connection.needsReset) await connection.command('RSET', 'RSET', timeouts.hello);
+    if (connection.needsReset) resetDone(await connection.command('RSET', 'RSET', timeouts.hello));
     connection.needsReset = true;
     if (!this.#mail(await connection.command(mailLine, 'MAIL', timeouts.mail))) return [];
     const accepted: string[] = [];
@@ -244,6 +245,7 @@ class HopTransaction {
   #broken(error: unknown): void {
     const reason = printable(describeError(error));
     this.#corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
+    this.#ambiguous = this.#dotSent;
     // Half a message is on its way, or replies are outstanding: only closing keeps the hop from taking it for whole.
     this.#connection.cut(reason);
     this.#settleRest(this.#corrupt ? 'failed' : 'pending', reason);
@@ -262,6 +264,11 @@ const empty = Buffer.alloc(0);
 
 function isPositive(reply: HopReply): boolean {
   return reply.code >= 200 && reply.code < 300;
+}
+
+/** A MAIL into the transaction before would get 503, which is no verdict on the message. */
+function resetDone(reply: HopReply): void {
+  if (!isPositive(reply)) throw new PosternError('RELAY_PROTOCOL', `RSET: ${describeReply(reply)}`);
 }
 
 /** Of a reply that is not what was asked for. 2xx and 3xx in the wrong place are no verdict on the message. */

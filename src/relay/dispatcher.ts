@@ -5,7 +5,7 @@
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
-import type { Spool } from '../queue/spool.js';
+import type { QueuedMessage, Spool } from '../queue/spool.js';
 
 import type { Carrier } from './carrier.js';
 import { HopAddresses } from './hop-address.js';
@@ -39,6 +39,7 @@ const defaultIdleMs = 2_000;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #now: () => number;
+  readonly #addresses: HopAddresses;
   readonly #queues = new Map<string, RouteQueue>();
   readonly #orphans = new Set<string>();
   #alarm: NodeJS.Timeout | undefined;
@@ -48,18 +49,18 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    const addresses = new HopAddresses(options.dnsServers ?? []);
+    this.#addresses = new HopAddresses(options.dnsServers ?? []);
     for (const route of Object.values(options.routes)) {
       this.#queues.set(
         route.name,
         new RouteQueue({
           route,
-          carrier: carrierOf(route, options, addresses),
+          carrier: carrierOf(route, options, this.#addresses),
           spool: options.spool,
           log: options.log,
           meters: options.meters,
           now: this.#now,
-          onDeferred: (atMs) => this.#ringAt(atMs),
+          onSettled: (message, deferredToMs) => this.#settled(route.name, message, deferredToMs),
         }),
       );
     }
@@ -87,6 +88,7 @@ export class Dispatcher {
     const stopped = Promise.all(queues.map((queue) => queue.stop())).then(() => true);
     if (await within(stopped, boundMs)) return;
     for (const queue of queues) queue.cut('cut: the relay was stopped');
+    this.#addresses.cancel();
     if (await within(stopped, settleGraceMs)) return;
     this.#options.log.error({ event: 'relay.stop-incomplete', busy: this.busy });
   }
@@ -98,6 +100,14 @@ export class Dispatcher {
       this.#orphans.add(route);
       this.#options.log.error({ event: 'relay.no-route', route });
     }
+  }
+
+  /** A message is leased for one route at a time: the others could not have it until now. */
+  #settled(route: string, message: QueuedMessage, deferredToMs: number | undefined): void {
+    if (!this.#running) return;
+    if (deferredToMs !== undefined) this.#ringAt(deferredToMs);
+    for (const recipient of message.recipients)
+      if (recipient.route !== route && recipient.state === 'pending') this.#wake(recipient.route);
   }
 
   /** Wakes what is due and sets the alarm for what will be. */

@@ -39,6 +39,11 @@ export class HopAddresses {
     return found;
   }
 
+  /** Ends what is being asked: the relay stops. */
+  cancel(): void {
+    this.#resolver.cancel();
+  }
+
   async #find(host: string): Promise<string[]> {
     const local = await this.#inHostsFile(host);
     if (local.length > 0) return local.slice(0, maxAddresses);

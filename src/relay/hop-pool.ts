@@ -13,7 +13,7 @@ import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from '
 import type { HopAddresses } from './hop-address.js';
 import { HopConnection } from './hop-connection.js';
 import { HopHealth } from './hop-health.js';
-import { openTcp, type HopSocket } from './hop-socket.js';
+import { HopSocket } from './hop-socket.js';
 import type { HopTimeouts } from './hop-timeouts.js';
 import { printable } from './last-reply.js';
 
@@ -151,11 +151,18 @@ export class HopPool implements Carrier {
   async #connect(): Promise<HopConnection> {
     let last: PosternError | undefined;
     for (const [index, hop] of this.#options.hops.entries()) {
-      if (this.#cutReason !== undefined) throw new PosternError('RELAY_CONNECT', this.#cutReason);
+      this.#assertNotCut();
       if (!this.#health.mayTry(index, performance.now())) continue;
       try {
         const connection = await this.#connectTo(hop);
         if (this.#health.worked(index)) this.#tell('relay.hop-up', hop, '');
+        const { secure } = connection;
+        this.#options.log.debug({
+          event: 'relay.connected',
+          route: this.#options.route.name,
+          hop: connection.name,
+          secure,
+        });
         return connection;
       } catch (error) {
         if (!(error instanceof PosternError)) throw error;
@@ -185,13 +192,11 @@ export class HopPool implements Carrier {
     const options = { protocol: hop.kind, host: hop.host, port: hop.port, tls, hostname, timeouts };
     const socket = await this.#dial(hop);
     const connection = new HopConnection(socket, options);
-    this.#open.add(socket);
     socket.onBroken = () => {
       this.#open.delete(socket);
       this.#dropIdle(connection);
     };
     try {
-      if (this.#cutReason !== undefined) connection.cut(this.#cutReason);
       await connection.greet(options);
       return connection;
     } catch (error) {
@@ -200,21 +205,31 @@ export class HopPool implements Carrier {
     }
   }
 
+  /** The addresses of a hop share one time-out. @throws PosternError of the last one tried */
   async #dial(hop: NetworkHop): Promise<HopSocket> {
-    this.#makeRoom();
     const endMs = performance.now() + this.#options.timeouts.connect;
     let last = new PosternError('RELAY_CONNECT', `no connection to ${hop.host} in time`);
     for (const address of await this.#options.addresses.find(hop.host)) {
       const leftMs = endMs - performance.now();
       if (leftMs <= 0) break;
+      this.#assertNotCut();
+      this.#makeRoom();
+      const socket = new HopSocket(address, hop.port);
+      this.#open.add(socket);
+      socket.onBroken = () => this.#open.delete(socket);
       try {
-        return await openTcp(address, hop.port, leftMs);
+        await socket.connected(leftMs);
+        return socket;
       } catch (error) {
         if (!(error instanceof PosternError)) throw error;
         last = error;
       }
     }
     throw last;
+  }
+
+  #assertNotCut(): void {
+    if (this.#cutReason !== undefined) throw new PosternError('RELAY_CONNECT', this.#cutReason);
   }
 
   /** A leaving connection still counts at the hop: the limit holds at the price of an impolite end. */

@@ -4,15 +4,15 @@
  * before the final dot must never be taken for the answer to it (attack A-142).
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls } from 'node:tls';
 
 import { describeError, PosternError, type ErrorCode } from '../base/errors.js';
 
 import { describeReply, type HopReply } from './last-reply.js';
 import { ReplyReader } from './reply-reader.js';
 
-interface Waiter {
-  resolve(reply: HopReply): void;
+interface Waiter<T> {
+  resolve(value: T): void;
   reject(error: Error): void;
 }
 
@@ -21,21 +21,34 @@ export class HopSocket {
   #reader = new ReplyReader();
   /** Replies owed by the hop: at first its greeting, then one per command of the group that was written. */
   #owed = 1;
-  /** Came before anybody waited: at most #owed at the time of writing. */
+  /** Came before anybody waited: no more than were owed. */
   readonly #replies: HopReply[] = [];
-  #waiter: Waiter | undefined;
-  #drained: { resolve(): void; reject(error: Error): void } | undefined;
+  #opening: Waiter<void> | undefined;
+  #replied: Waiter<HopReply> | undefined;
+  #drained: Waiter<void> | undefined;
+  /** What a lost connection means now. */
+  #lossCode: ErrorCode = 'RELAY_CONNECT';
   #error: PosternError | undefined;
   /** Called once, when the socket can no longer be used. */
-  onBroken: ((error: PosternError) => void) | undefined;
+  onBroken: (() => void) | undefined;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    this.#listen(socket);
+  /** Begins to connect; `connected` waits for it. */
+  constructor(address: string, port: number) {
+    this.#socket = connectTcp({ host: address, port, noDelay: true });
+    this.#socket.once('connect', () => this.#opening?.resolve());
+    this.#listen(this.#socket);
   }
 
   get error(): PosternError | undefined {
     return this.#error;
+  }
+
+  /** @throws PosternError RELAY_CONNECT, RELAY_TIMEOUT; then the socket is gone, as after every throw of this class. */
+  async connected(timeoutMs: number): Promise<void> {
+    await this.#wait<void>('no connection', timeoutMs, (waiter) => {
+      this.#opening = waiter;
+    });
+    this.#lossCode = 'RELAY_PROTOCOL';
   }
 
   /** Declares that the hop owes `count` more replies: before the bytes that ask for them are written. */
@@ -43,31 +56,21 @@ export class HopSocket {
     this.#owed += count;
   }
 
-  /** @throws PosternError RELAY_TIMEOUT, RELAY_PROTOCOL. After either the socket is destroyed. */
+  /** @throws PosternError RELAY_TIMEOUT, RELAY_PROTOCOL */
   reply(phase: string, timeoutMs: number): Promise<HopReply> {
     const early = this.#replies.shift();
     if (early !== undefined) return Promise.resolve(early);
-    if (this.#error !== undefined) return Promise.reject(this.#error);
-    return new Promise((resolve, reject) => {
-      const timer = this.#deadline(`no reply to ${phase}`, timeoutMs);
-      this.#waiter = {
-        resolve: (reply) => {
-          clearTimeout(timer);
-          resolve(reply);
-        },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
-      };
+    return this.#wait<HopReply>(`no reply to ${phase}`, timeoutMs, (waiter) => {
+      this.#replied = waiter;
     });
   }
 
+  /** False: more than the socket's own buffer waits for the kernel. */
   write(bytes: Buffer | string): boolean {
     return this.#socket.writable && this.#socket.write(bytes);
   }
 
-  /** Two buffers in one packet train. */
+  /** Two buffers in one system call. */
   writeBoth(first: Buffer, second: Buffer): void {
     this.#socket.cork();
     this.write(first);
@@ -75,11 +78,12 @@ export class HopSocket {
     this.#socket.uncork();
   }
 
-  /** Writes, and waits while more than the socket's buffer is not yet with the kernel. @throws as reply() */
+  /** Writes, and waits until the kernel has taken what the socket's own buffer does not hold. @throws as reply() */
   async send(bytes: Buffer, timeoutMs: number): Promise<void> {
-    if (this.#error !== undefined) throw this.#error;
-    if (this.write(bytes)) return;
-    await this.#drain(timeoutMs);
+    if (this.#error === undefined && this.write(bytes)) return;
+    await this.#wait<void>('no data taken', timeoutMs, (waiter) => {
+      this.#drained = waiter;
+    });
   }
 
   /**
@@ -88,23 +92,20 @@ export class HopSocket {
    * @throws PosternError RELAY_TLS; RELAY_PROTOCOL when plaintext came behind the 220 (attack A-028).
    */
   async upgrade(host: string, timeoutMs: number): Promise<void> {
+    if (!this.#reader.idle || this.#replies.length > 0)
+      this.fail(new PosternError('RELAY_PROTOCOL', 'plaintext behind the reply to STARTTLS'));
     if (this.#error !== undefined) throw this.#error;
-    if (!this.#reader.idle || this.#replies.length > 0) {
-      const error = new PosternError('RELAY_PROTOCOL', 'plaintext behind the reply to STARTTLS');
-      this.fail(error);
-      throw error;
-    }
-    const plain = this.#socket;
-    plain.removeAllListeners('data');
-    const secure = connectTls({
-      socket: plain,
-      rejectUnauthorized: false,
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-    });
+    this.#lossCode = 'RELAY_TLS';
+    this.#socket.removeAllListeners('data');
+    const servername = isIP(host) === 0 ? { servername: host } : {};
+    const secure = connectTls({ socket: this.#socket, rejectUnauthorized: false, ...servername });
     this.#socket = secure;
-    this.#reader = new ReplyReader();
-    await this.#handshake(secure, timeoutMs);
+    secure.once('secureConnect', () => this.#opening?.resolve());
     this.#listen(secure);
+    await this.#wait<void>('no TLS', timeoutMs, (waiter) => {
+      this.#opening = waiter;
+    });
+    this.#lossCode = 'RELAY_PROTOCOL';
   }
 
   /** Ends the connection for `error`; whoever waits gets it. Later calls change nothing. */
@@ -112,25 +113,17 @@ export class HopSocket {
     if (this.#error !== undefined) return;
     this.#error = error;
     this.#socket.destroy();
-    this.#waiter?.reject(error);
-    this.#waiter = undefined;
+    this.#opening?.reject(error);
+    this.#replied?.reject(error);
     this.#drained?.reject(error);
-    this.#drained = undefined;
-    this.onBroken?.(error);
+    this.onBroken?.();
   }
 
   #listen(socket: Socket): void {
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
-    socket.on('drain', () => {
-      this.#drained?.resolve();
-      this.#drained = undefined;
-    });
-    socket.on('error', (error) => this.#lost(describeError(error), error));
-    socket.on('close', () => this.#lost('the connection was closed'));
-  }
-
-  #lost(what: string, cause?: Error): void {
-    this.fail(new PosternError('RELAY_PROTOCOL', what, cause));
+    socket.on('drain', () => this.#drained?.resolve());
+    socket.on('error', (error) => this.fail(new PosternError(this.#lossCode, describeError(error), error)));
+    socket.on('close', () => this.fail(new PosternError(this.#lossCode, 'the connection was closed')));
   }
 
   #onData(chunk: Buffer): void {
@@ -149,70 +142,30 @@ export class HopSocket {
       return;
     }
     this.#owed--;
-    const waiter = this.#waiter;
-    this.#waiter = undefined;
-    if (waiter === undefined) this.#replies.push(reply);
-    else waiter.resolve(reply);
+    if (this.#replied === undefined) this.#replies.push(reply);
+    else this.#replied.resolve(reply);
   }
 
-  async #drain(timeoutMs: number): Promise<void> {
-    if (this.#error !== undefined) throw this.#error;
-    const timer = this.#deadline('the hop takes no data', timeoutMs);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#drained = { resolve, reject };
+  /** A promise with a deadline; `place` puts the waiter where the event finds it, and undefined when it is over. */
+  #wait<T>(what: string, timeoutMs: number, place: (waiter: Waiter<T> | undefined) => void): Promise<T> {
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    return new Promise<T>((resolve, reject) => {
+      const overdue = `${what} within ${Math.ceil(timeoutMs / 1000)} s`;
+      const timer = setTimeout(() => this.fail(new PosternError('RELAY_TIMEOUT', overdue)), timeoutMs);
+      const done = (): void => {
+        clearTimeout(timer);
+        place(undefined);
+      };
+      place({
+        resolve: (value) => {
+          done();
+          resolve(value);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
       });
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #handshake(secure: TLSSocket, timeoutMs: number): Promise<void> {
-    await settled('RELAY_TLS', secure, 'secureConnect', timeoutMs, (error) => this.fail(error));
-  }
-
-  #deadline(what: string, timeoutMs: number): NodeJS.Timeout {
-    return setTimeout(
-      () => this.fail(new PosternError('RELAY_TIMEOUT', `${what} in ${Math.round(timeoutMs / 1000)} s`)),
-      timeoutMs,
-    );
-  }
-}
-
-/** A TCP connection, or why there is none. @throws PosternError RELAY_CONNECT */
-export async function openTcp(address: string, port: number, timeoutMs: number): Promise<HopSocket> {
-  const socket = connectTcp({ host: address, port, noDelay: true });
-  await settled('RELAY_CONNECT', socket, 'connect', timeoutMs, () => socket.destroy());
-  return new HopSocket(socket);
-}
-
-/** Waits for one event of a socket that is being opened; on error or time-out calls `onFailed`, then throws. */
-async function settled(
-  code: ErrorCode,
-  socket: Socket,
-  event: 'connect' | 'secureConnect',
-  timeoutMs: number,
-  onFailed: (error: PosternError) => void,
-): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  let onClose: (() => void) | undefined;
-  try {
-    await new Promise<void>((resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`no ${event} in ${Math.round(timeoutMs / 1000)} s`)),
-        timeoutMs,
-      );
-      onClose = () => reject(new Error('the connection was closed'));
-      socket.once(event, () => resolve());
-      socket.once('close', onClose);
-      socket.on('error', reject);
     });
-  } catch (error) {
-    const failure = new PosternError(code, describeError(error), error);
-    onFailed(failure);
-    throw failure;
-  } finally {
-    clearTimeout(timer);
-    if (onClose !== undefined) socket.removeListener('close', onClose);
   }
 }

@@ -7,7 +7,7 @@ import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
-import type { Lease, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
+import type { Lease, QueuedMessage, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
 
 import type { Carrier, CarryOutcome } from './carrier.js';
 import { printable } from './last-reply.js';
@@ -21,8 +21,9 @@ export interface RouteQueueOptions {
   readonly meters: Pick<Meters, 'relayDeliveriesTotal' | 'relaySeconds'>;
   /** Wall clock, as the queue's times are. */
   readonly now: () => number;
-  /** Something of this route is due at that time at the earliest: the alarm may have to ring sooner. */
-  readonly onDeferred: (atMs: number) => void;
+  /** The outcome is in the queue: what is still pending of this route is due at that time, and the message's other
+   *  routes may lease it now. */
+  readonly onSettled: (message: QueuedMessage, deferredToMs: number | undefined) => void;
 }
 
 /** After a lease() that failed: the spool is closing or broken, and asking it again at once helps nobody. */
@@ -173,22 +174,29 @@ export class RouteQueue {
     const delayMs = this.#cut ? 0 : retryDelayMs(route.retry, message.attempts, Math.random());
     meters.relaySeconds.of(route.name).observe(seconds);
     this.#report(lease, { ...outcome, results }, seconds);
-    this.#handOver(message.id, results, nowMs + delayMs);
+    this.#handOver(message, results, nowMs + delayMs);
   }
 
-  #handOver(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): void {
-    const settled = this.#settle(id, results, nextAttemptAtMs).finally(() => this.#settling.delete(settled));
+  #handOver(message: QueuedMessage, results: readonly RecipientResult[], nextAttemptAtMs: number): void {
+    const settled = this.#settle(message, results, nextAttemptAtMs).finally(() =>
+      this.#settling.delete(settled),
+    );
     this.#settling.add(settled);
   }
 
-  async #settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
-    const { spool, log, onDeferred } = this.#options;
+  async #settle(
+    message: QueuedMessage,
+    results: readonly RecipientResult[],
+    nextAttemptAtMs: number,
+  ): Promise<void> {
+    const { spool, log, onSettled } = this.#options;
     try {
-      await spool.settle(id, results, nextAttemptAtMs);
-      if (results.some((result) => result.state === 'pending')) onDeferred(nextAttemptAtMs);
+      await spool.settle(message.id, results, nextAttemptAtMs);
+      const deferred = results.some((result) => result.state === 'pending');
+      onSettled(message, deferred ? nextAttemptAtMs : undefined);
     } catch (error) {
-      log.error({ event: 'relay.settle-failed', qid: id, reason: describeError(error) });
-      spool.unlease(id);
+      log.error({ event: 'relay.settle-failed', qid: message.id, reason: describeError(error) });
+      spool.unlease(message.id);
     }
   }
 

@@ -1,0 +1,82 @@
+/** A dispatcher over a fake spool, and what tests of it say again and again: one route `out`, waiting, counting. */
+import { pino } from 'pino';
+
+import type { Hop, RetryConfig, RouteConfig } from '../../src/config/config.js';
+import { Dispatcher, type DispatcherOptions } from '../../src/relay/dispatcher.js';
+import { MemorySpool } from './memory-spool.js';
+
+export const retry: RetryConfig = { firstMs: 60_000, maxMs: 3_600_000, expireMs: 86_400_000 };
+
+export function routeTo(hops: readonly Hop[], changes: Partial<RouteConfig> = {}): RouteConfig {
+  return { name: 'out', hops, tls: 'off', connections: 4, messagesPerConnection: 100, retry, ...changes };
+}
+
+export function smtp(port: number, host = '127.0.0.1'): Hop {
+  return { kind: 'smtp', host, port };
+}
+
+export function lmtp(port: number): Hop {
+  return { kind: 'lmtp', host: '127.0.0.1', port };
+}
+
+export type LogLine = { readonly event: string } & Readonly<Record<string, unknown>>;
+
+export class Bench {
+  readonly spool = new MemorySpool();
+  readonly lines: LogLine[] = [];
+  readonly deliveries = new Map<string, number>();
+  readonly seconds: number[] = [];
+  readonly dispatcher: Dispatcher;
+
+  constructor(route: RouteConfig | readonly RouteConfig[], options: Partial<DispatcherOptions> = {}) {
+    const routes = 'name' in route ? [route] : route;
+    const lines = this.lines;
+    this.dispatcher = new Dispatcher({
+      spool: this.spool,
+      routes: Object.fromEntries(routes.map((each) => [each.name, each])),
+      hostname: 'mx.example.org',
+      log: pino({ level: 'debug' }, { write: (text: string) => lines.push(parseLine(text)) }),
+      meters: {
+        relayDeliveriesTotal: { of: (...labels) => this.#cell(labels.join(' ')) },
+        relaySeconds: { of: () => ({ observe: (value) => this.seconds.push(value) }) },
+      },
+      idleConnectionMs: 300,
+      ...options,
+    });
+  }
+
+  events(event: string): LogLine[] {
+    return this.lines.filter((line) => line.event === event);
+  }
+
+  /** Waits until as many settlements are there. */
+  async settled(count: number): Promise<void> {
+    await until(() => this.spool.settlements.length >= count, `${count} settlements`);
+  }
+
+  #cell(labels: string): { value: number } {
+    const { deliveries } = this;
+    return {
+      get value() {
+        return deliveries.get(labels) ?? 0;
+      },
+      set value(value) {
+        deliveries.set(labels, value);
+      },
+    };
+  }
+}
+
+function parseLine(text: string): LogLine {
+  const line: LogLine = JSON.parse(text);
+  return line;
+}
+
+/** A generous bound: tests say what must happen, not how fast. */
+export async function until(condition: () => boolean, what: string, boundMs = 15_000): Promise<void> {
+  const endMs = Date.now() + boundMs;
+  while (!condition()) {
+    if (Date.now() > endMs) throw new Error(`did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

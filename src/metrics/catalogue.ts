@@ -187,7 +187,7 @@ export const workerMetrics = {
   eventLoopLagSeconds: gauge(
     'postern_event_loop_lag_seconds',
     { worker: 'workers' },
-    'Delay of the event loop since the last scrape, 99th percentile.',
+    'Delay of the event loop in the last 15 to 30 seconds, 99th percentile.',
     'max',
   ),
   logLinesDroppedTotal: counter(

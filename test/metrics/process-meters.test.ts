@@ -25,11 +25,18 @@ describe('process meters', () => {
     expect(snapshot['postern_event_loop_lag_seconds']?.[0]?.labels).toEqual(['3']);
   });
 
-  it('a blocked event loop shows in the next reading and not in the one after', async () => {
-    const watch = new ProcessWatch();
+  it('a blocked event loop shows until its window and the one after it are over', async () => {
+    let nowMs = 0;
+    const watch = new ProcessWatch(() => nowMs);
     await wait(50);
     blockFor(300);
     await wait(50);
+    expect(watch.read().lagSeconds).toBeGreaterThan(0.2);
+    nowMs = 15_000;
+    expect(watch.read().lagSeconds).toBeGreaterThan(0.2);
+    await wait(50);
+    expect(watch.read().lagSeconds).toBeGreaterThan(0.2);
+    nowMs = 30_000;
     expect(watch.read().lagSeconds).toBeGreaterThan(0.2);
     expect(watch.read().lagSeconds).toBeLessThan(0.2);
   });

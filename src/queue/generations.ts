@@ -1,0 +1,190 @@
+/**
+ * The queue files that this process has open: which one takes new messages, when the next is begun, when an empty
+ * one goes. It also is where a failed commit of any of them ends the writing of all. Messages are not its business.
+ */
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+
+import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
+import { slotDirectory, spoolFilePath, syncDirectory } from '../base/spool-files.js';
+import { Generation } from './generation.js';
+import type { CommitterHooks } from './committer.js';
+import type { SpoolOptions } from './spool.js';
+
+export class Generations {
+  readonly #options: SpoolOptions;
+  readonly #open = new Set<Generation>();
+  #current: Generation | undefined;
+  #created = 0;
+  #commits = 0;
+  #failure: PosternError | undefined;
+  #closing = false;
+  #rotation: Promise<void> | undefined;
+  readonly #retirements = new Set<Promise<void>>();
+
+  private constructor(options: SpoolOptions) {
+    this.#options = options;
+  }
+
+  /** With one fresh file. @throws PosternError DATA_DIR_UNUSABLE */
+  static async open(options: SpoolOptions): Promise<Generations> {
+    const generations = new Generations(options);
+    const slot = slotDirectory(options.directory, options.slot);
+    try {
+      await mkdir(slot, { recursive: true, mode: 0o700 });
+      generations.#current = await generations.#create();
+      // The entries of the folders themselves; that of the file was synced as it was made.
+      await syncDirectory(options.directory);
+      await syncDirectory(dirname(options.directory));
+    } catch (error) {
+      throw unusable(slot, error);
+    }
+    return generations;
+  }
+
+  /** The file that takes new messages. */
+  get current(): Generation {
+    if (this.#current === undefined) throw new Error('not open');
+    return this.#current;
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** The first failed commit; nothing is written any more. */
+  get failure(): PosternError | undefined {
+    return this.#failure;
+  }
+
+  /**
+   * Opens a file that another process left; undefined when it is gone or cannot be used (reported as damaged).
+   * The caller scans it and clears `scanning`.
+   */
+  async adopt(file: string): Promise<Generation | undefined> {
+    if (!(await exists(file))) return undefined;
+    try {
+      const generation = await Generation.reopen(file, this.#options.commitTimeoutMs, (of) =>
+        this.#hooks(of),
+      );
+      generation.scanning = true;
+      this.#open.add(generation);
+      return generation;
+    } catch (error) {
+      this.#options.hooks.damaged({ file, reason: describeError(error) });
+      return undefined;
+    }
+  }
+
+  /** Closes and unlinks it if nothing is in it and it is not the current one. */
+  retireIfEmpty(generation: Generation): void {
+    if (generation === this.#current || this.#closing || this.#failure !== undefined) return;
+    if (generation.empty && this.#open.delete(generation)) this.#track(this.#retire(generation));
+  }
+
+  fail(error: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure =
+      error instanceof PosternError && error.code === 'SPOOL_COMMIT'
+        ? error
+        : new PosternError('SPOOL_COMMIT', describeError(error), error);
+    for (const generation of this.#open) generation.committer.fail(this.#failure);
+    this.#options.hooks.failed(this.#failure);
+  }
+
+  /** Writes what is still to be written and closes; after a failure it leaves the files alone, closing could hang. */
+  async close(): Promise<void> {
+    await this.#rotation;
+    for (const generation of this.#open) await generation.committer.flush();
+    this.#closing = true;
+    await Promise.all(this.#retirements);
+    if (this.#failure !== undefined) return;
+    for (const generation of this.#open) {
+      if (generation.empty) await this.#retire(generation);
+      else await generation.close();
+    }
+    this.#open.clear();
+  }
+
+  async #create(): Promise<Generation> {
+    const { directory, slot, incarnation, commitTimeoutMs, hooks } = this.#options;
+    const file = spoolFilePath(directory, slot, incarnation, this.#created++);
+    if (await exists(file)) throw new Error(`${file} is there already, of an earlier process`);
+    hooks.phase({ kind: 'opening', file });
+    try {
+      const generation = await Generation.create(file, commitTimeoutMs, (of) => this.#hooks(of));
+      // LMDB does not do it, and without it a power loss takes the whole file.
+      await syncDirectory(dirname(file));
+      this.#open.add(generation);
+      return generation;
+    } finally {
+      hooks.phase(undefined);
+    }
+  }
+
+  #hooks(of: () => Generation): CommitterHooks {
+    return {
+      failed: (error) => this.fail(error),
+      committed: (seconds, messages) => {
+        this.#commits++;
+        this.#options.hooks.commit({ seconds, messages });
+        const generation = of();
+        if (generation === this.#current) this.#rotateIfFull(generation);
+        // When those who waited for this commit have taken note of it.
+        else setImmediate(() => this.retireIfEmpty(generation));
+      },
+    };
+  }
+
+  #rotateIfFull(generation: Generation): void {
+    if (generation.takenBytes < this.#options.generationBytes || this.#rotation !== undefined) return;
+    this.#rotation = this.#rotate(generation).finally(() => {
+      this.#rotation = undefined;
+    });
+  }
+
+  /** The full file takes messages until the next one is ready. */
+  async #rotate(full: Generation): Promise<void> {
+    try {
+      this.#current = await this.#create();
+      this.retireIfEmpty(full);
+    } catch (error) {
+      // No new file, no new messages: the same end as a commit that the disk refused.
+      this.fail(new PosternError('SPOOL_COMMIT', `no new queue file: ${describeError(error)}`, error));
+    }
+  }
+
+  #track(retirement: Promise<void>): void {
+    const tracked = retirement
+      .catch((error: unknown) => this.fail(error instanceof Error ? error : new Error(String(error))))
+      .finally(() => this.#retirements.delete(tracked));
+    this.#retirements.add(tracked);
+  }
+
+  async #retire(generation: Generation): Promise<void> {
+    await generation.closeAndUnlink();
+    this.#options.hooks.retired(generation.file);
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await stat(file);
+    return true;
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+function unusable(directory: string, error: unknown): PosternError {
+  return new PosternError(
+    'DATA_DIR_UNUSABLE',
+    `the queue folder ${directory} cannot be used: ${describeError(error)}; make it writable for the user that Postern runs as, with free space, or set dataDir to one that is`,
+    error,
+  );
+}

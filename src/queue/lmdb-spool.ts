@@ -1,0 +1,373 @@
+/**
+ * The Spool over LMDB: wires writers, index and files together and owns what happens to a message after its commit.
+ * Durability is committer.ts and lmdb-env.ts; here it is decided what is written. One object per worker process,
+ * called by the worker (begin, adopt, close), the relay (lease, settle) and the admin calls.
+ */
+import { PosternError, describeError } from '../base/errors.js';
+import { newQueueId } from '../base/ids.js';
+import { scanGeneration, type AdoptionHost } from './adoption.js';
+import { ByteBudget } from './byte-budget.js';
+import type { Generation } from './generation.js';
+import { Generations } from './generations.js';
+import { envelopeKey } from './keys.js';
+import { readBody, type BodySource } from './message-body.js';
+import { MessageIndex, type Entry, type RouteSlot } from './message-index.js';
+import { SpoolWriter, type WriterHost } from './message-writer.js';
+import { decodeRecord, encodeRecord, type MessageRecord } from './record.js';
+import type {
+  Lease,
+  MessageWriter,
+  OpenSpool,
+  QueueFilter,
+  QueuedMessage,
+  RecipientResult,
+  Spool,
+  SpoolOptions,
+  SpoolStats,
+} from './spool.js';
+import {
+  beginAttempt,
+  holdMessage,
+  isDelivered,
+  releaseMessage,
+  retryMessage,
+  settleAttempt,
+  toQueuedMessage,
+} from './transitions.js';
+
+// What list() gives without a limit of its own, and at most: each row is a read from disk in the event loop.
+const defaultListLimit = 1000;
+const maxListLimit = 10_000;
+
+class LmdbSpool implements Spool, WriterHost, AdoptionHost {
+  onDue: ((route: string) => void) | undefined = undefined;
+  readonly budget: ByteBudget;
+  readonly smallMessageBytes: number;
+  readonly #options: SpoolOptions;
+  readonly #generations: Generations;
+  readonly #index = new MessageIndex();
+  /** By message: the route it is leased for. */
+  readonly #leases = new Map<string, string>();
+  readonly #writers = new Set<MessageWriter>();
+  #adoption: Promise<void> = Promise.resolve();
+  /** Routes that the slice being scanned found messages for. */
+  #foundRoutes = new Set<string>();
+  #closing: Promise<void> | undefined = undefined;
+
+  constructor(options: SpoolOptions, generations: Generations) {
+    this.#options = options;
+    this.#generations = generations;
+    this.budget = new ByteBudget(options.bytesInFlight);
+    this.smallMessageBytes = options.smallMessageBytes;
+  }
+
+  // ---- messages on their way in ------------------------------------------------------------------------------
+
+  begin(nowMs: number): MessageWriter {
+    if (this.refusal !== undefined) throw this.refusal;
+    const writer = new SpoolWriter(newQueueId(nowMs), this);
+    this.#writers.add(writer);
+    return writer;
+  }
+
+  get generation(): Generation {
+    return this.#generations.current;
+  }
+
+  get refusal(): PosternError | undefined {
+    if (this.#closing !== undefined) return new PosternError('SPOOL_CLOSED', 'the queue is closed');
+    return this.#generations.failure;
+  }
+
+  stored(id: string, record: MessageRecord, generation: Generation): void {
+    const entry = this.#index.add(id, record, generation, true);
+    this.#index.keepRecent(entry, record);
+    for (const { route } of record.routes) this.onDue?.(route);
+  }
+
+  ended(writer: MessageWriter, generation: Generation | undefined): void {
+    this.#writers.delete(writer);
+    if (generation !== undefined) this.#generations.retireIfEmpty(generation);
+  }
+
+  // ---- leases --------------------------------------------------------------------------------------------------
+
+  async lease(route: string, nowMs: number, limit: number): Promise<Lease[]> {
+    const begun: Promise<Lease | undefined>[] = [];
+    while (begun.length < limit && this.refusal === undefined) {
+      const slot = this.#index.lease(route, nowMs);
+      if (slot === undefined) break;
+      this.#leases.set(slot.entry.id, route);
+      begun.push(this.#beginAttempt(slot));
+    }
+    const leases = await Promise.all(begun);
+    return leases.filter((lease) => lease !== undefined);
+  }
+
+  due(): ReadonlyMap<string, { readonly earliestAtMs: number; readonly count: number }> {
+    return this.#index.due;
+  }
+
+  async settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
+    const route = this.#leases.get(id);
+    const entry = this.#index.get(id);
+    // Deleted by an operator while it was under way.
+    if (route === undefined || entry === undefined) return;
+    this.#leases.delete(id);
+    const record = settleAttempt(this.#record(entry), route, results, nextAttemptAtMs);
+    if (isDelivered(record)) {
+      this.#index.remove(entry);
+      entry.generation.committer.remove({ id, chunks: entry.chunks });
+      return;
+    }
+    const written = this.#write(entry, record);
+    this.#index.endLease(entry);
+    await written;
+  }
+
+  unlease(id: string): void {
+    const route = this.#leases.get(id);
+    const entry = this.#index.get(id);
+    if (route === undefined || entry === undefined) return;
+    this.#leases.delete(id);
+    this.#index.keepCounted(entry, route);
+    this.#index.endLease(entry);
+  }
+
+  get leased(): number {
+    return this.#leases.size;
+  }
+
+  /** Undefined when the envelope cannot be read any more: reported, and out of the queue. */
+  async #beginAttempt(slot: RouteSlot): Promise<Lease | undefined> {
+    const { entry, route } = slot;
+    let record: MessageRecord;
+    try {
+      record = this.#record(entry);
+    } catch (error) {
+      this.#leases.delete(entry.id);
+      this.#index.remove(entry);
+      this.damaged(entry.id, describeError(error), entry.generation);
+      return undefined;
+    }
+    if (slot.counted) slot.counted = false;
+    else {
+      record = beginAttempt(record, route);
+      await this.#write(entry, record);
+    }
+    return {
+      message: toQueuedMessage(entry.id, record, route),
+      body: () => readBody(this.#source(entry, record)),
+    };
+  }
+
+  // ---- the operator's calls ------------------------------------------------------------------------------------
+
+  list(filter: QueueFilter): { readonly total: number; readonly messages: readonly QueuedMessage[] } {
+    const offset = filter.offset ?? 0;
+    const end = offset + Math.min(filter.limit ?? defaultListLimit, maxListLimit);
+    const messages: QueuedMessage[] = [];
+    let total = 0;
+    for (const entry of this.#index.entries()) {
+      if (filter.state !== undefined && entry.state !== filter.state) continue;
+      if (filter.route !== undefined && !entry.routes.includes(filter.route)) continue;
+      if (total >= offset && total < end) messages.push(toQueuedMessage(entry.id, this.#record(entry)));
+      total++;
+    }
+    return { total, messages };
+  }
+
+  show(id: string): QueuedMessage {
+    const entry = this.#find(id);
+    return toQueuedMessage(id, this.#record(entry));
+  }
+
+  async head(id: string, limitBytes: number): Promise<Buffer> {
+    const entry = this.#find(id);
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    for await (const chunk of readBody(this.#source(entry, this.#record(entry)))) {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes >= limitBytes) break;
+    }
+    return Buffer.concat(chunks).subarray(0, limitBytes);
+  }
+
+  async hold(id: string): Promise<void> {
+    const entry = this.#find(id);
+    await this.#write(entry, holdMessage(this.#record(entry)));
+  }
+
+  async release(id: string): Promise<void> {
+    await this.#makeDue(id, releaseMessage);
+  }
+
+  async retry(id: string): Promise<void> {
+    await this.#makeDue(id, retryMessage);
+  }
+
+  async delete(id: string): Promise<void> {
+    const entry = this.#find(id);
+    this.#leases.delete(id);
+    this.#index.remove(entry);
+    const { committer } = entry.generation;
+    const removed = committer.submit('urgent', {
+      bytes: 0,
+      messages: 0,
+      write: (env) => env.remove(envelopeKey(id)),
+    });
+    committer.remove({ id, chunks: entry.chunks });
+    await removed;
+  }
+
+  stats(): SpoolStats {
+    let oldestArrivedAtMs: number | undefined;
+    for (const { arrivedAtMs } of this.#index.entries())
+      if (oldestArrivedAtMs === undefined || arrivedAtMs < oldestArrivedAtMs) oldestArrivedAtMs = arrivedAtMs;
+    return {
+      messages: { ...this.#index.counts },
+      bytes: this.#index.bytes,
+      bytesInFlight: this.budget.usedBytes,
+      oldestArrivedAtMs,
+      commits: this.#generations.commits,
+      files: this.#generations.size,
+    };
+  }
+
+  async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
+    const entry = this.#find(id);
+    const record = change(this.#record(entry), Date.now());
+    await this.#write(entry, record);
+    for (const { route } of record.routes) this.onDue?.(route);
+  }
+
+  // ---- adoption and the end --------------------------------------------------------------------------------------
+
+  adopt(files: readonly string[]): Promise<void> {
+    // One after the other: a death is blamed on the one file that is being opened or scanned.
+    this.#adoption = this.#adoption.then(() => this.#adoptAll(files));
+    return this.#adoption;
+  }
+
+  async #adoptAll(files: readonly string[]): Promise<void> {
+    const { hooks } = this.#options;
+    for (const file of files) {
+      if (this.stopped) return;
+      hooks.phase({ kind: 'opening', file });
+      const generation = await this.#generations.adopt(file);
+      if (generation !== undefined) {
+        hooks.phase({ kind: 'scanning', file });
+        await scanGeneration(generation, this);
+        generation.scanning = false;
+        this.#generations.retireIfEmpty(generation);
+      }
+      hooks.phase(undefined);
+    }
+  }
+
+  get stopped(): boolean {
+    return this.refusal !== undefined;
+  }
+
+  found(id: string, record: MessageRecord, generation: Generation): void {
+    const known = this.#index.get(id);
+    if (known !== undefined && !this.#giveWay(known, record)) {
+      generation.committer.remove({ id, chunks: record.chunks });
+      return;
+    }
+    this.#index.add(id, record, generation, false);
+    for (const { route } of record.routes) this.#foundRoutes.add(route);
+  }
+
+  damaged(id: string, reason: string, generation: Generation): void {
+    generation.damaged++;
+    this.#options.hooks.damaged({ file: generation.file, id, reason });
+  }
+
+  sliceDone(): void {
+    for (const route of this.#foundRoutes) this.onDue?.(route);
+    this.#foundRoutes.clear();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    // Sets #closing first: from here on nothing new begins.
+    await Promise.resolve();
+    for (const writer of this.#writers) writer.abort();
+    await this.#adoption;
+    await this.#generations.close();
+  }
+
+  /**
+   * The same message in two files: a crash fell between its copy into a newer file and its removal from the old one.
+   * The copy that saw more attempts stays. True: the known one was dropped.
+   */
+  #giveWay(known: Entry, record: MessageRecord): boolean {
+    if (known.leased || known.writes > 0) return false;
+    if (attemptsOf(record) <= attemptsOf(this.#record(known))) return false;
+    this.#index.remove(known);
+    known.generation.committer.remove({ id: known.id, chunks: known.chunks });
+    return true;
+  }
+
+  // ---- records ---------------------------------------------------------------------------------------------------
+
+  #find(id: string): Entry {
+    const entry = this.#index.get(id);
+    if (entry === undefined) throw new PosternError('NOT_FOUND', `no message ${id} in the queue`);
+    return entry;
+  }
+
+  /** The newest record of a message. @throws PosternError SPOOL_CORRUPT, SPOOL_FORMAT */
+  #record(entry: Entry): MessageRecord {
+    const known = entry.unwritten ?? entry.recent;
+    if (known !== undefined) return known;
+    const bytes = entry.generation.envelope(entry.id);
+    if (bytes === undefined)
+      throw new PosternError('SPOOL_CORRUPT', `the envelope of ${entry.id} is missing`);
+    return decodeRecord(bytes);
+  }
+
+  /** Makes a new record the message's own at once, and resolves when it is on disk. */
+  async #write(entry: Entry, record: MessageRecord): Promise<void> {
+    const encoded = encodeRecord(record);
+    this.#index.update(entry, record);
+    entry.unwritten = record;
+    entry.writes++;
+    await entry.generation.committer.submit('urgent', {
+      bytes: encoded.length,
+      messages: 0,
+      write: (env) => env.put(envelopeKey(entry.id), encoded),
+    });
+    entry.writes--;
+    if (entry.writes === 0) entry.unwritten = undefined;
+  }
+
+  #source(entry: Entry, record: MessageRecord): BodySource {
+    return {
+      id: entry.id,
+      file: entry.generation.file,
+      bytes: record.bytes,
+      chunks: record.chunks,
+      crc32: record.crc32,
+      chunk: (index) => {
+        // Once it is out of the index its file may be closed at any time.
+        if (this.#index.get(entry.id) !== entry)
+          throw new PosternError('NOT_FOUND', `message ${entry.id} was deleted`);
+        return entry.generation.chunk(entry.id, index);
+      },
+    };
+  }
+}
+
+function attemptsOf(record: MessageRecord): number {
+  return record.routes.reduce((sum, progress) => sum + progress.attempts, 0);
+}
+
+export const openSpool: OpenSpool = async (options) =>
+  new LmdbSpool(options, await Generations.open(options));

@@ -1,0 +1,269 @@
+/**
+ * One message on its way to disk. It owns the bytes that are received and not yet committed: at most one partial
+ * chunk, and the chunks being written. A small message stays in memory until its commit; once it has grown past the
+ * bound (or memory is short) its chunks go to disk while it arrives, and the envelope follows in the last
+ * transaction. The spool makes it, and takes the message over when it is durable.
+ */
+import assert from 'node:assert';
+import { crc32 } from 'node:zlib';
+
+import type { PosternError } from '../base/errors.js';
+import type { BudgetMember, ByteBudget } from './byte-budget.js';
+import { chunkBytes, giveBack, growBuffer } from './chunk-buffers.js';
+import type { Generation } from './generation.js';
+import { chunkKey, envelopeKey } from './keys.js';
+import { encodeRecord, type MessageRecord } from './record.js';
+import type { MessageWriter, NewEnvelope } from './spool.js';
+import { newRecord } from './transitions.js';
+
+/** What a writer needs of its spool. */
+export interface WriterHost {
+  readonly budget: ByteBudget;
+  readonly smallMessageBytes: number;
+  /** The file that takes new messages. */
+  readonly generation: Generation;
+  /** Why nothing is taken any more; undefined while all is well. */
+  readonly refusal: PosternError | undefined;
+  stored(id: string, record: MessageRecord, generation: Generation): void;
+  ended(writer: MessageWriter, generation: Generation | undefined): void;
+}
+
+// Of one message, in memory: enough for 50 MB/s on a disk whose fdatasync takes 20 ms. Memory does not grow with it.
+const windowBytes = 2 ** 20;
+
+interface Chunk {
+  readonly buffer: Buffer;
+  readonly length: number;
+}
+
+export class SpoolWriter implements MessageWriter, BudgetMember {
+  readonly id: string;
+  readonly #host: WriterHost;
+  onWritable: (() => void) | undefined = undefined;
+  #state: 'open' | 'committing' | 'done' = 'open';
+  #bytes = 0;
+  #crc32 = 0;
+  /** Full chunks that are not submitted: only while the message may still be small. */
+  #held: Chunk[] = [];
+  #partial: Buffer | undefined = undefined;
+  #partialLength = 0;
+  #chunks = 0;
+  #writingBytes = 0;
+  #congested = false;
+  /** Chosen when the first chunk is submitted: one message lies in one file. */
+  #generation: Generation | undefined = undefined;
+
+  constructor(id: string, host: WriterHost) {
+    this.id = id;
+    this.#host = host;
+    host.budget.join(this);
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get congested(): boolean {
+    return this.#congested;
+  }
+
+  get #inMemoryBytes(): number {
+    return this.#held.length * chunkBytes + this.#partialLength;
+  }
+
+  write(slice: Buffer): void {
+    assert(this.#state === 'open', 'write after commit or abort');
+    this.#bytes += slice.length;
+    // Nothing can be committed any more: commit() will say so, the bytes need no memory until then.
+    if (this.#host.refusal !== undefined) return;
+    this.#crc32 = crc32(slice, this.#crc32);
+    this.#keep(slice);
+    this.#host.budget.received(slice.length);
+    if (this.#bytes > this.#host.smallMessageBytes) this.#submitHeld();
+    this.#feelCongestion();
+  }
+
+  async commit(envelope: NewEnvelope): Promise<void> {
+    assert(this.#state === 'open', 'commit after commit or abort');
+    assert(envelope.recipients.length > 0, 'a message without recipients');
+    this.#state = 'committing';
+    this.#host.budget.leave(this);
+    const refusal = this.#host.refusal;
+    if (refusal !== undefined) {
+      this.#end();
+      throw refusal;
+    }
+    try {
+      await this.#commitLast(envelope);
+    } finally {
+      this.#end();
+    }
+  }
+
+  abort(): void {
+    if (this.#state !== 'open') return;
+    this.#host.budget.leave(this);
+    this.#state = 'done';
+    this.#forgetHeld();
+    if (this.#generation === undefined) this.#end();
+    else void this.#removeChunks(this.#generation);
+  }
+
+  wake(): void {
+    this.#congested = false;
+    this.onWritable?.();
+  }
+
+  spill(): number {
+    const bytes = this.#inMemoryBytes;
+    if (bytes === 0) return 0;
+    this.#sealPartial();
+    this.#submitHeld();
+    return bytes;
+  }
+
+  #keep(slice: Buffer): void {
+    let from = 0;
+    while (from < slice.length) {
+      const part = Math.min(slice.length - from, chunkBytes - this.#partialLength);
+      const length = this.#partialLength + part;
+      if (this.#partial === undefined || this.#partial.length < length)
+        this.#partial = growBuffer(this.#partial, this.#partialLength, length);
+      slice.copy(this.#partial, this.#partialLength, from, from + part);
+      this.#partialLength = length;
+      from += part;
+      if (length === chunkBytes) this.#sealPartial();
+    }
+  }
+
+  #sealPartial(): void {
+    if (this.#partial === undefined || this.#partialLength === 0) return;
+    this.#held.push({ buffer: this.#partial, length: this.#partialLength });
+    this.#partial = undefined;
+    this.#partialLength = 0;
+  }
+
+  #submitHeld(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const chunk of held) this.#submit(chunk);
+  }
+
+  #submit(chunk: Chunk): void {
+    const generation = this.#pinGeneration();
+    const key = chunkKey(this.id, this.#chunks++);
+    const value = chunk.buffer.subarray(0, chunk.length);
+    this.#writingBytes += chunk.length;
+    this.#host.budget.submitted(chunk.length);
+    generation.takenBytes += chunk.length;
+    void this.#await(
+      generation.committer.submit('bulk', {
+        bytes: chunk.length,
+        messages: 0,
+        write: (env) => env.put(key, value),
+      }),
+      chunk,
+    );
+  }
+
+  async #await(written: Promise<void>, chunk: Chunk): Promise<void> {
+    try {
+      await written;
+      giveBack(chunk.buffer);
+    } catch {
+      // A failed commit: the spool knows it from the committer, the client hears of it from commit().
+    }
+    this.#chunkWritten(chunk);
+  }
+
+  #chunkWritten(chunk: Chunk): void {
+    this.#writingBytes -= chunk.length;
+    this.#host.budget.written(chunk.length);
+    if (this.#congested && this.#state === 'open' && this.#writingBytes <= windowBytes / 2)
+      this.#resumeWhenRoom();
+  }
+
+  #resumeWhenRoom(): void {
+    if (this.#host.budget.exhausted) this.#host.budget.wait(this);
+    else this.wake();
+  }
+
+  #feelCongestion(): void {
+    if (this.#congested) return;
+    if (this.#writingBytes >= windowBytes) this.#congested = true;
+    else if (this.#host.budget.exhausted) {
+      this.#congested = true;
+      this.#host.budget.wait(this);
+    }
+  }
+
+  #pinGeneration(): Generation {
+    if (this.#generation === undefined) {
+      this.#generation = this.#host.generation;
+      this.#generation.writers++;
+    }
+    return this.#generation;
+  }
+
+  /** What is still in memory and the envelope, in one transaction: the message exists from here on. */
+  async #commitLast(envelope: NewEnvelope): Promise<void> {
+    const { budget } = this.#host;
+    const lane = this.#chunks > 0 ? 'bulk' : 'urgent';
+    const bytes = this.#inMemoryBytes;
+    this.#sealPartial();
+    const firstIndex = this.#chunks;
+    const last = this.#held;
+    this.#held = [];
+    this.#chunks += last.length;
+    const record = newRecord(envelope, { bytes: this.#bytes, chunks: this.#chunks, crc32: this.#crc32 });
+    const encoded = encodeRecord(record);
+    const generation = this.#pinGeneration();
+    generation.takenBytes += bytes + encoded.length;
+    budget.submitted(bytes);
+    try {
+      await generation.committer.submit(lane, {
+        bytes: bytes + encoded.length,
+        messages: 1,
+        write: (env) => {
+          last.forEach((chunk, i) => {
+            env.put(chunkKey(this.id, firstIndex + i), chunk.buffer.subarray(0, chunk.length));
+          });
+          env.put(envelopeKey(this.id), encoded);
+        },
+      });
+      for (const chunk of last) giveBack(chunk.buffer);
+      this.#host.stored(this.id, record, generation);
+    } finally {
+      budget.written(bytes);
+    }
+  }
+
+  async #removeChunks(generation: Generation): Promise<void> {
+    try {
+      // Behind its chunks in their lane: what is on disk by then is removed again.
+      await generation.committer.submit('bulk', { bytes: 0, messages: 0, write: () => undefined });
+      generation.committer.remove({ id: this.id, chunks: this.#chunks });
+    } catch {
+      // A failed commit, known to the spool: the chunks are swept up when the file is adopted.
+    } finally {
+      this.#end();
+    }
+  }
+
+  #end(): void {
+    this.#state = 'done';
+    this.#forgetHeld();
+    if (this.#generation !== undefined) this.#generation.writers--;
+    this.#host.ended(this, this.#generation);
+  }
+
+  #forgetHeld(): void {
+    const bytes = this.#inMemoryBytes;
+    for (const chunk of this.#held) giveBack(chunk.buffer);
+    if (this.#partial !== undefined) giveBack(this.#partial);
+    this.#held = [];
+    this.#partial = undefined;
+    this.#partialLength = 0;
+    if (bytes > 0) this.#host.budget.dropped(bytes);
+  }
+}

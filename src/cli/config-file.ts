@@ -17,8 +17,3 @@ export function configOption(): Option {
 export function loadWhole(options: ConfigOption): Config {
   return loadConfig(options.config, process.env);
 }
-
-/** For commands that want a path or an address of it: certificates and lists are not opened. @throws ConfigError */
-export function loadForClient(options: ConfigOption): Config {
-  return loadConfig(options.config, process.env, { files: false });
-}

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 
 // Two folders up from dist/cli/ and from src/cli/ alike.
-const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+const manifest: { version: string } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+);
 
 export const version = manifest.version;

@@ -2,7 +2,7 @@
  * Rules that look across keys: references, duplicates, what one setting needs of another. They run on whatever
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard } from './formats.js';
 import {

@@ -5,11 +5,16 @@
  */
 import { formatPath, nearest, type Fault, type Path } from './faults.js';
 import { configKeys } from './keys.js';
+import { isRecord } from './validate.js';
 
 const prefix = 'POSTERN_';
 
 /** Variables of ours that override no key. */
-const otherVariables: ReadonlySet<string> = new Set(['POSTERN_CONFIG', 'POSTERN_SKIP_BUILD']);
+const otherVariables: ReadonlySet<string> = new Set([
+  'POSTERN_CONFIG',
+  'POSTERN_SEND_PASSWORD',
+  'POSTERN_SKIP_BUILD',
+]);
 
 /** `limits.messageBytes` → `POSTERN_LIMITS_MESSAGE_BYTES` */
 export function variableFor(path: Path): string {
@@ -65,14 +70,10 @@ function toValue(text: string, types: readonly string[]): unknown {
 function assign(root: unknown, path: Path, value: unknown): boolean {
   let at = root;
   for (const part of path.slice(0, -1)) {
-    if (!isRecord(at)) return false;
+    if (!isRecord(at) || Array.isArray(at)) return false;
     at = at[part] ??= {};
   }
-  if (!isRecord(at)) return false;
+  if (!isRecord(at) || Array.isArray(at)) return false;
   at[path.at(-1) ?? ''] = value;
   return true;
-}
-
-function isRecord(value: unknown): value is Record<string | number, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -33,7 +33,7 @@ interface SchemaNode {
 let keys: readonly ConfigKey[] | undefined;
 
 export function configKeys(): readonly ConfigKey[] {
-  keys ??= children(rawJsonSchema() as SchemaNode, [], true);
+  keys ??= children(rawJsonSchema(), [], true);
   return keys;
 }
 

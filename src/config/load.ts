@@ -1,11 +1,10 @@
 /** From a file and the environment to a checked, frozen Config, or to every fault there is, at once. */
-import { dirname, resolve } from 'node:path';
 import { checkAcross, partsOf, type Parts } from './checks.js';
 import type { Config } from './config.js';
 import { overlayEnvironment } from './environment.js';
 import { ConfigError, type Fault } from './faults.js';
 import { checkFiles, readRecipients } from './files.js';
-import { resolveConfig } from './resolve.js';
+import { foldersOf, resolveConfig } from './resolve.js';
 import { ConfigSource } from './source.js';
 import { FaultList, validate } from './validate.js';
 
@@ -25,7 +24,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, options: LoadOp
   const checked = validate(overlay.value, list);
   const parts = partsOf(overlay.value);
   checkAcross(parts, list);
-  const folders = { config: dirname(resolve(file)), working: process.cwd() };
+  const folders = foldersOf(file);
   const recipients =
     options.files === false ? new Map<number, string[]>() : lookAtFiles(parts, folders.config, list);
   if (checked === undefined || list.faults.length > 0) throw invalid(list.faults);

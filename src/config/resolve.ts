@@ -1,6 +1,6 @@
 /** From a file that passed every check to the Config that the program uses: absolute paths, names filled in, frozen. */
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { listenerTls } from './checks.js';
 import type {
   Config,
@@ -19,10 +19,19 @@ const defaultConnections = 20;
 // A Maildir delivery is two fsyncs; beyond a few at once they only wait for each other, and for libuv's four threads.
 const defaultMaildirDeliveries = 4;
 
-export interface Folders {
+interface Folders {
   /** The config file's: where relative paths start. */
   readonly config: string;
   readonly working: string;
+}
+
+/** Where a config file's relative paths start. */
+export function foldersOf(file: string): Folders {
+  return { config: dirname(resolve(file)), working: process.cwd() };
+}
+
+export function dataDirOf(written: string | undefined, folders: Folders): string {
+  return written === undefined ? resolve(folders.working, 'data') : resolve(folders.config, written);
 }
 
 /** @param recipients of `recipients: { file }`, by index of the domain */
@@ -31,10 +40,7 @@ export function resolveConfig(
   recipients: ReadonlyMap<number, readonly string[]>,
   folders: Folders,
 ): Config {
-  const dataDir = resolve(
-    file.dataDir === undefined ? folders.working : folders.config,
-    file.dataDir ?? 'data',
-  );
+  const dataDir = dataDirOf(file.dataDir, folders);
   const listeners = file.listeners.map((listener) => resolveListener(listener, file.tls !== undefined));
   const wantsTls = listeners.some((listener) => listener.tls !== 'off');
   const users = file.auth.users.file;

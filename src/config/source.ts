@@ -3,7 +3,7 @@
  * what the keys mean.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml';
 import { describeError } from '../base/errors.js';
 import { ConfigError, type Fault, type Path } from './faults.js';
 
@@ -76,7 +76,7 @@ function child(node: unknown, part: string | number): { key: unknown; value: unk
 }
 
 function startOf(node: unknown): number | undefined {
-  return (node as Node | null | undefined)?.range?.[0];
+  return isNode(node) ? node.range?.[0] : undefined;
 }
 
 function describeYamlError(error: { code: string; message: string }): string {

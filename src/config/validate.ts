@@ -76,8 +76,13 @@ function unknownKey(parent: Path, key: string, issue: z.core.$ZodIssue, list: Fa
 export function valueAt(value: unknown, path: Path): unknown {
   let at = value;
   for (const part of path) {
-    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, part)) return undefined;
-    at = (at as Record<string | number, unknown>)[part];
+    if (!isRecord(at) || !Object.hasOwn(at, part)) return undefined;
+    at = at[part];
   }
   return at;
+}
+
+/** An object or an array; to be read by its own keys only. */
+export function isRecord(value: unknown): value is Record<string | number, unknown> {
+  return typeof value === 'object' && value !== null;
 }

@@ -1,0 +1,172 @@
+/**
+ * The admin API as the commands call it. Owns where it is, the token, and what a person is told when it cannot be
+ * reached or refuses. Never opens a queue file: the server has them.
+ */
+import { readFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
+import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import { loadAdminAccess, type AdminAccess } from '../config/partial.js';
+import type { ConfigOption } from './config-file.js';
+import { UsageError } from './failure.js';
+
+// A page of the queue comes from all workers; a busy one still answers within this.
+const answerTimeoutMs = 30_000;
+/** A reload answers when every worker has been replaced. */
+export const reloadTimeoutMs = 300_000;
+
+/** The API said no. `code` is its own, for programs; `details` what else came in the error. */
+export class RefusedError extends PosternError {
+  readonly status: number;
+  readonly reason: string;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(status: number, reason: string, message: string, details: Readonly<Record<string, unknown>>) {
+    super('ADMIN_REFUSED', message);
+    this.status = status;
+    this.reason = reason;
+    this.details = details;
+  }
+}
+
+export class AdminClient {
+  readonly #access: AdminAccess;
+  readonly #configFile: string;
+  #token: string | undefined;
+
+  /** @throws ConfigError, UsageError */
+  constructor(options: ConfigOption) {
+    this.#access = loadAdminAccess(options.config, process.env);
+    this.#configFile = options.config;
+    if (this.#access.port === 0)
+      throw new UsageError(
+        `admin.port in ${options.config} is 0, a free port each time, so it cannot be known: set a port`,
+      );
+  }
+
+  /** `127.0.0.1:2580` */
+  get place(): string {
+    const host = reachable(this.#access.address);
+    return `${isIPv6(host) ? `[${host}]` : host}:${this.#access.port}`;
+  }
+
+  /** @throws PosternError ADMIN_UNREACHABLE, ADMIN_REFUSED (RefusedError when the API itself says no) */
+  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, timeoutMs = answerTimeoutMs): Promise<T> {
+    this.#token ??= this.#access.token ?? (await this.#readToken());
+    const { status, text } = await this.#fetch(method, path, timeoutMs);
+    const answer: unknown = parseJson(text);
+    if (status >= 200 && status < 300 && answer !== undefined) {
+      const value: T = JSON.parse(text);
+      return value;
+    }
+    throw this.#refusal(status, answer);
+  }
+
+  /** Whether anything listens there still. */
+  async isUp(): Promise<boolean> {
+    try {
+      await (await fetch(`http://${this.place}/livez`, { signal: AbortSignal.timeout(5_000) })).text();
+      return true;
+    } catch (error) {
+      return isTimeout(error);
+    }
+  }
+
+  async #fetch(method: string, path: string, timeoutMs: number): Promise<{ status: number; text: string }> {
+    try {
+      const response = await fetch(`http://${this.place}${path}`, {
+        method,
+        headers: { authorization: `Bearer ${this.#token ?? ''}` },
+        signal: AbortSignal.timeout(timeoutMs),
+        redirect: 'error',
+      });
+      return { status: response.status, text: await response.text() };
+    } catch (error) {
+      throw new PosternError('ADMIN_UNREACHABLE', this.#unreachable(error, timeoutMs), error);
+    }
+  }
+
+  #unreachable(error: unknown, timeoutMs: number): string {
+    const where = `the admin address ${this.place} of ${this.#configFile}`;
+    if (isTimeout(error))
+      return `no answer from ${where} within ${timeoutMs / 1000} s; the server's log may say why`;
+    const cause = error instanceof Error ? (error.cause ?? error) : error;
+    return errorCodeOf(cause) === 'ECONNREFUSED'
+      ? this.#notRunning()
+      : `no Postern can be reached on ${where}: ${describeError(cause)}`;
+  }
+
+  #notRunning(): string {
+    return `no Postern runs on the admin address ${this.place} of ${this.#configFile}. Start it with \`postern start --config ${this.#configFile}\`, or name the config that it runs with: --config FILE`;
+  }
+
+  async #readToken(): Promise<string> {
+    const file = join(this.#access.dataDir, 'admin.token');
+    try {
+      return readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      // Without a server there need be no token either: the first is what to say then.
+      if (!(await this.isUp())) throw new PosternError('ADMIN_UNREACHABLE', this.#notRunning(), error);
+      const advice = tokenAdvice(error);
+      throw new PosternError('ADMIN_REFUSED', `the admin token ${file} cannot be read: ${advice}`, error);
+    }
+  }
+
+  #refusal(status: number, answer: unknown): PosternError {
+    if (!isErrorBody(answer))
+      return new PosternError(
+        'ADMIN_REFUSED',
+        `what answers on ${this.place} is no Postern (HTTP ${status}); is admin.port right in ${this.#configFile}?`,
+      );
+    const { code, message, ...details } = answer.error;
+    if (status === 401 || status === 403)
+      return new RefusedError(
+        status,
+        code,
+        `${message}. The token came from ${this.#tokenSource()}: it must be the running server's`,
+        details,
+      );
+    return new RefusedError(status, code, message, details);
+  }
+
+  #tokenSource(): string {
+    return this.#access.token === undefined
+      ? join(this.#access.dataDir, 'admin.token')
+      : 'admin.token of the config';
+  }
+}
+
+function tokenAdvice(error: unknown): string {
+  const code = errorCodeOf(error);
+  if (code === 'EACCES' || code === 'EPERM')
+    return 'only the user that runs the server may read it. Run this as that user, or set `admin.token` in the config';
+  if (code === 'ENOENT')
+    return 'there is none. The running server has its token in its own `dataDir`: was that changed since it started? Without `dataDir` in the config it is ./data in the folder where the server was started';
+  return describeError(error);
+}
+
+/** An address to connect to, where the config has one to listen on. */
+function reachable(address: string): string {
+  if (address === '0.0.0.0') return '127.0.0.1';
+  return address === '::' ? '::1' : address;
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === 'TimeoutError';
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isErrorBody(value: unknown): value is { error: { code: string; message: string } } {
+  if (typeof value !== 'object' || value === null || !('error' in value)) return false;
+  const { error } = value;
+  if (typeof error !== 'object' || error === null || !('code' in error) || !('message' in error))
+    return false;
+  return typeof error.code === 'string' && typeof error.message === 'string';
+}

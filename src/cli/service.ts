@@ -1,0 +1,123 @@
+/** `postern status`, `reload` and `stop`: the running server as a whole. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { PosternError } from '../base/errors.js';
+import type { QueueStats, ReloadAnswer, Status, WorkerStatus } from '../base/messages.js';
+import { formatBytes, formatDurationMs } from '../base/units.js';
+import { AdminClient, RefusedError, reloadTimeoutMs } from './admin-client.js';
+import { configOption, type ConfigOption } from './config-file.js';
+import { exitCodes } from './failure.js';
+import { columns, jsonOption, printable, printJson, printLines, type JsonOption } from './output.js';
+
+type Options = ConfigOption & JsonOption;
+
+// The server drains within 30 s (promise 8), plus its own exit.
+const stopTimeoutMs = 60_000;
+const stopPollMs = 100;
+
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('show the running server, its workers and its queue')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .action(async (options: Options) => {
+      const status = await new AdminClient(options).call<Status>('GET', '/api/v1/status');
+      if (options.json) printJson(status);
+      else printLines(describeStatus(status));
+    });
+}
+
+function describeStatus(status: Status): string[] {
+  return [
+    `${status.hostname}: ${status.state}, up ${upTime(status.upSeconds)}, version ${status.version}, pid ${status.pid}`,
+    '',
+    ...columns([
+      ['worker', 'pid', 'state', 'up', 'restarts', 'connections'],
+      ...status.workers.map(workerRow),
+    ]),
+    '',
+    ...describeStats(status.queue),
+    ...status.quarantined.map((file) => `quarantined: ${printable(file)}`),
+  ];
+}
+
+function workerRow(worker: WorkerStatus): string[] {
+  const { slot, pid, state, upSeconds, restarts, connections } = worker;
+  return [String(slot), String(pid), state, upTime(upSeconds), String(restarts), String(connections)];
+}
+
+function upTime(seconds: number): string {
+  return formatDurationMs(Math.round(seconds) * 1_000);
+}
+
+export function describeStats(stats: QueueStats): string[] {
+  const { active, deferred, held, failed } = stats.messages;
+  const total = active + deferred + held + failed;
+  const oldest = total === 0 ? '' : `, the oldest ${upTime(stats.oldestSeconds)} old`;
+  return [
+    `queue: ${total} ${total === 1 ? 'message' : 'messages'}, ${formatBytes(stats.bytes)} in ${stats.files} files${oldest}`,
+    `  active ${active}, deferred ${deferred}, held ${held}, failed ${failed}`,
+  ];
+}
+
+export function reloadCommand(): Command {
+  return new Command('reload')
+    .description('read the config and the certificates again; sessions go on')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .action(async (options: Options) => {
+      const answer = await reload(new AdminClient(options));
+      if (options.json) printJson(answer);
+      else if (answer.ok) printLines([describeReload(answer.changed, answer.workers)]);
+      else process.stderr.write(`postern: the reload was refused: ${answer.message}\n`);
+      process.exitCode = answer.ok ? exitCodes.done : exitCodes.failed;
+    });
+}
+
+/** A refusal is an answer; all else is thrown. */
+async function reload(client: AdminClient): Promise<ReloadAnswer> {
+  try {
+    return await client.call<ReloadAnswer>('POST', '/api/v1/reload', reloadTimeoutMs);
+  } catch (error) {
+    if (!(error instanceof RefusedError) || error.status !== 409) throw error;
+    const { keys } = error.details;
+    return {
+      ok: false,
+      code: error.reason,
+      message: error.message,
+      keys: Array.isArray(keys) ? keys.map(String) : [],
+    };
+  }
+}
+
+function describeReload(changed: readonly string[], workers: number): string {
+  const what = changed.length === 0 ? 'no key differs' : `changed: ${changed.join(', ')}`;
+  return `reloaded, ${workers} workers replaced; ${what}`;
+}
+
+export function stopCommand(): Command {
+  return new Command('stop')
+    .description('drain and stop the running server, and wait until it has gone')
+    .addOption(configOption())
+    .addOption(jsonOption())
+    .option('--no-wait', 'return at once')
+    .action(async (options: Options & { wait: boolean }) => {
+      const client = new AdminClient(options);
+      await client.call('POST', '/api/v1/stop');
+      if (options.wait) await untilGone(client);
+      if (options.json) printJson({ ok: true, stopped: options.wait });
+      else printLines([options.wait ? 'stopped' : 'stopping: open transactions finish first']);
+    });
+}
+
+async function untilGone(client: AdminClient): Promise<void> {
+  const giveUpAtMs = Date.now() + stopTimeoutMs;
+  while (await client.isUp()) {
+    if (Date.now() > giveUpAtMs)
+      throw new PosternError(
+        'ADMIN_UNREACHABLE',
+        `the server on ${client.place} was told to stop but still runs after ${stopTimeoutMs / 1_000} s; its log may say why`,
+      );
+    await sleep(stopPollMs);
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * The two answers that commands beside the server want of a config file: how to reach the admin HTTP, and where the
+ * users are. Faults elsewhere in the file do not keep an operator from asking for the status or stopping the service.
+ */
+import { resolve } from 'node:path';
+import { overlayEnvironment } from './environment.js';
+import { ConfigError } from './faults.js';
+import { dataDirOf, foldersOf } from './resolve.js';
+import { sections } from './schema.js';
+import { ConfigSource } from './source.js';
+import { FaultList, validate, valueAt } from './validate.js';
+
+export interface AdminAccess {
+  readonly address: string;
+  readonly port: number;
+  /** Undefined: the one in `<dataDir>/admin.token`. */
+  readonly token: string | undefined;
+  readonly dataDir: string;
+}
+
+/** @throws ConfigError CONFIG_UNREADABLE; CONFIG_INVALID with the faults of `admin` and `dataDir` alone */
+export function loadAdminAccess(file: string, env: NodeJS.ProcessEnv): AdminAccess {
+  const value = readPart(file, env, ['admin', 'dataDir']);
+  const { address, port, token } = sections.admin.parse(valueAt(value, ['admin']));
+  const dataDir = sections.dataDir.parse(valueAt(value, ['dataDir']));
+  return { address, port, token: token ?? undefined, dataDir: dataDirOf(dataDir, foldersOf(file)) };
+}
+
+/** Undefined when the config names none. @throws ConfigError as above, with the faults of `auth` alone */
+export function loadUsersPath(file: string, env: NodeJS.ProcessEnv): string | undefined {
+  const value = readPart(file, env, ['auth']);
+  const path = sections.auth.parse(valueAt(value, ['auth'])).users.file;
+  return path === undefined ? undefined : resolve(foldersOf(file).config, path);
+}
+
+function readPart(file: string, env: NodeJS.ProcessEnv, keys: readonly string[]): unknown {
+  const source = new ConfigSource(file);
+  if (!source.readable) throw new ConfigError('CONFIG_INVALID', source.faults);
+  const { value, variables } = overlayEnvironment(source.value, env);
+  const list = new FaultList(source, variables, value);
+  validate(value, list);
+  const faults = list.faults.filter(({ path }) =>
+    keys.some((key) => path === key || path.startsWith(`${key}.`)),
+  );
+  if (faults.length > 0) throw new ConfigError('CONFIG_INVALID', faults);
+  return value;
+}

@@ -1,0 +1,97 @@
+/**
+ * The config in force, every default filled in, as a file that loads to the same config again. The one thing it
+ * leaves out is the admin token.
+ */
+import { stringify } from 'yaml';
+import type { Config, DnsblConfig, DomainConfig, Hop, LimitsConfig, RouteConfig } from './config.js';
+
+/** Not a valid token: a copy of this output must not become one. */
+const hiddenToken = '(set, not shown)';
+
+/** YAML in human units. */
+export function configShow(config: Config): string {
+  return stringify(configPlain(config), { lineWidth: 0, singleQuote: true });
+}
+
+/** The same as plain values, for --json. */
+export function configPlain(config: Config): object {
+  const { address, port, token } = config.admin;
+  return {
+    hostname: config.hostname,
+    ...given('postmaster', config.postmaster),
+    dataDir: config.dataDir,
+    workers: config.workers,
+    listeners: config.listeners.map(({ route, ...listener }) => ({ ...listener, ...given('route', route) })),
+    ...given('tls', config.tls),
+    admin: { address, port, token: token === undefined ? null : hiddenToken },
+    dns: config.dns,
+    domains: config.domains.map(showDomain),
+    routes: Object.fromEntries(Object.values(config.routes).map((route) => [route.name, showRoute(route)])),
+    limits: showLimits(config.limits),
+    policy: config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) },
+    auth: { mechanisms: config.auth.mechanisms, users: { ...given('file', config.auth.usersFile) } },
+    log: config.log,
+  };
+}
+
+function given(key: string, value: unknown): object {
+  return value === undefined ? {} : { [key]: value };
+}
+
+function showDomain({ names, recipients, route }: DomainConfig): object {
+  return { names, recipients: recipients.kind === 'any' ? 'any' : recipients.addresses, route };
+}
+
+function showRoute({ hops, tls, connections, messagesPerConnection, retry }: RouteConfig): object {
+  const { firstMs, maxMs, expireMs } = retry;
+  return {
+    to: hops.map(showHop),
+    tls,
+    connections,
+    messagesPerConnection,
+    retry: { first: exactDuration(firstMs), max: exactDuration(maxMs), expire: exactDuration(expireMs) },
+  };
+}
+
+function showHop(hop: Hop): string {
+  if (hop.kind === 'maildir') return `maildir:${hop.path}`;
+  return `${hop.kind}://${hop.host.includes(':') ? `[${hop.host}]` : hop.host}:${hop.port}`;
+}
+
+/** Sizes and times in units; `…TimeoutMs` under the name that it has in a file. */
+function showLimits(limits: LimitsConfig): object {
+  const shown = Object.entries(limits).map(([key, value]: [string, unknown]) => {
+    if (typeof value !== 'number') return [key, value];
+    if (key.endsWith('Ms')) return [key.slice(0, -2), exactDuration(value)];
+    const isSize = key.endsWith('Bytes') || key === 'bytesInFlight' || key === 'diskReserve';
+    return [key, isSize ? exactSize(value) : value];
+  });
+  return Object.fromEntries(shown);
+}
+
+function showDnsbl(dnsbl: DnsblConfig): object {
+  const { timeoutMs, minTtlMs, maxTtlMs, negativeTtlMs, ...rest } = dnsbl;
+  return {
+    ...rest,
+    timeout: exactDuration(timeoutMs),
+    minTtl: exactDuration(minTtlMs),
+    maxTtl: exactDuration(maxTtlMs),
+    negativeTtl: exactDuration(negativeTtlMs),
+  };
+}
+
+// base/units rounds for the eye; here the value must survive.
+function exactSize(bytes: number): string {
+  return exact(bytes, [['TiB', 2 ** 40], ['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10], ['B', 1]]); // prettier-ignore
+}
+
+function exactDuration(ms: number): string {
+  return exact(ms, [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1_000], ['ms', 1]]); // prettier-ignore
+}
+
+/** In the largest unit that divides it. */
+function exact(value: number, units: readonly (readonly [string, number])[]): string {
+  const [unit, factor] = units.find(([, size]) => value >= size && value % size === 0) ??
+    units.at(-1) ?? ['', 1];
+  return `${value / factor}${unit}`;
+}

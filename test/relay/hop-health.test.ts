@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+
+import { HopHealth } from '../../src/relay/hop-health.js';
+
+const probeMs = 30_000;
+
+describe('the health of hops', () => {
+  it('lets everybody try a hop that works', () => {
+    const health = new HopHealth(1, probeMs);
+    expect([health.mayTry(0, 0), health.mayTry(0, 0), health.allIll, health.pauseMs(0)]).toEqual([
+      true,
+      true,
+      false,
+      0,
+    ]);
+  });
+
+  it('rests a failed hop for a second, then lets one caller probe it', () => {
+    const health = new HopHealth(1, probeMs);
+    expect(health.failed(0, 0, 'refused')).toBe(true);
+    expect(health.reason(0)).toBe('refused');
+    expect(health.mayTry(0, 999)).toBe(false);
+    expect(health.mayTry(0, 1000)).toBe(true);
+    expect(health.mayTry(0, 1000)).toBe(false);
+  });
+
+  it('F-22: doubles the rest with each failed probe, to a minute', () => {
+    const health = new HopHealth(1, probeMs);
+    let nowMs = 0;
+    health.failed(0, nowMs, 'refused');
+    const rests: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      const restMs = health.pauseMs(nowMs);
+      let waitedMs = 0;
+      while (!health.mayTry(0, nowMs)) {
+        nowMs += 500;
+        waitedMs += 500;
+      }
+      rests.push(waitedMs);
+      if (nowMs < 60_000) expect(restMs).toBe(waitedMs);
+      expect(health.failed(0, nowMs, 'refused')).toBe(false);
+    }
+    expect(rests).toEqual([1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]);
+  });
+
+  it('failures of connections begun before the first one change nothing', () => {
+    const health = new HopHealth(1, probeMs);
+    health.failed(0, 0, 'refused');
+    for (let i = 0; i < 20; i++) expect(health.failed(0, 500, 'refused')).toBe(false);
+    expect(health.mayTry(0, 1000)).toBe(true);
+  });
+
+  it('a probe that never comes back makes room for another', () => {
+    const health = new HopHealth(1, probeMs);
+    health.failed(0, 0, 'refused');
+    expect(health.mayTry(0, 1000)).toBe(true);
+    expect(health.mayTry(0, 1000 + probeMs - 1)).toBe(false);
+    expect(health.mayTry(0, 1000 + probeMs)).toBe(true);
+  });
+
+  it('forgets all when the hop works', () => {
+    const health = new HopHealth(1, probeMs);
+    expect(health.worked(0)).toBe(false);
+    health.failed(0, 0, 'refused');
+    expect(health.allIll).toBe(true);
+    expect(health.worked(0)).toBe(true);
+    expect([health.allIll, health.mayTry(0, 1), health.reason(0)]).toEqual([false, true, '']);
+  });
+
+  it('does not pause the route while one hop works', () => {
+    const health = new HopHealth(2, probeMs);
+    health.failed(0, 0, 'refused');
+    expect([health.pauseMs(1), health.allIll]).toEqual([0, false]);
+    health.failed(1, 400, 'refused');
+    expect([health.pauseMs(500), health.allIll]).toEqual([500, true]);
+  });
+
+  it('after a minute of outage mail is tried and deferred rather than held back', () => {
+    const health = new HopHealth(1, probeMs);
+    health.failed(0, 0, 'refused');
+    let nowMs = 0;
+    while (nowMs <= 60_000) {
+      if (health.mayTry(0, nowMs)) health.failed(0, nowMs, 'refused');
+      nowMs += 500;
+    }
+    expect(health.mayTry(0, nowMs)).toBe(false);
+    expect(health.pauseMs(nowMs)).toBe(0);
+  });
+});

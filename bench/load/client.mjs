@@ -118,8 +118,6 @@ class Client {
 
   /** @param {Job} job @param {boolean} sent @param {string} why @returns {'again' | 'gone'} */
   lost(job, sent, why) {
-    this.counts.connectionsLost += 1;
-    this.#trouble(why);
     // What may have reached the server is never sent again: a copy must be the server's doing, not ours.
     if (!sent && this.plan.reconnect && !this.stopping) return 'again';
     this.counts[sent ? 'noReply' : 'notSent'] += 1;
@@ -127,8 +125,10 @@ class Client {
     return 'gone';
   }
 
-  /** @returns {'reconnect' | 'stop'} */
-  ended() {
+  /** @param {string} why @returns {'reconnect' | 'stop'} */
+  ended(why) {
+    this.counts.connectionsLost += 1;
+    this.#trouble(why);
     if (this.stopping || this.#isComplete()) return 'stop';
     if (this.plan.reconnect) return 'reconnect';
     this.failed += 1;

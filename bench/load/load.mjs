@@ -201,9 +201,9 @@ async function main() {
   if (parsed.options.json !== undefined)
     writeFileSync(parsed.options.json, `${JSON.stringify(result, undefined, 2)}\n`);
   if (!parsed.options.quiet) process.stdout.write(`${formatResult(result)}\n`);
-  const { refused, noReply, notSent } = result.counts;
+  const { refused, noReply, notSent, connectionsLost } = result.counts;
   // As an oracle's client (--reconnect) losses are what the run is about; else they are a failure.
-  process.exit(parsed.options.reconnect || refused + noReply + notSent === 0 ? 0 : 1);
+  process.exit(parsed.options.reconnect || refused + noReply + notSent + connectionsLost === 0 ? 0 : 1);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -42,7 +42,7 @@ const State = /** @type {const} */ ({
  * @property {(job: Job, line: string) => void} refused
  * @property {(job: Job, sent: boolean, why: string) => 'again' | 'gone'} lost the connection ended before a verdict;
  *   `sent`: the end of data may have reached the server
- * @property {(session: Session) => 'reconnect' | 'stop'} ended a connection ended that was not ours to end
+ * @property {(why: string) => 'reconnect' | 'stop'} ended a connection ended that was not ours to end
  * @property {(session: Session) => void} idle the session waits for `work()`
  */
 
@@ -270,7 +270,7 @@ export class Session {
     const job = this.#job;
     if (job !== undefined && this.#owner.lost(job, state === State.verdict, why) === 'gone')
       this.#job = undefined;
-    if (this.#stopped || this.#owner.ended(this) === 'stop') return;
+    if (this.#stopped || this.#owner.ended(why) === 'stop') return;
     // A server that is down is asked again soon at first, then every half second.
     this.#retryMs = Math.min(this.#retryMs * 2 + 10, 500);
     setTimeout(() => this.work(), this.#retryMs);

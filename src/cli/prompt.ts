@@ -15,6 +15,11 @@ export async function newPassword(user: string): Promise<string> {
   return first;
 }
 
+/** A password that exists: typed once without echo on a terminal, else the first line of stdin. @throws UsageError */
+export async function knownPassword(user: string): Promise<string> {
+  return process.stdin.isTTY ? ask(`Password of ${user}: `, { echo: false }) : firstLine();
+}
+
 /** Yes only when a person at a terminal types it. */
 export async function confirm(question: string): Promise<boolean> {
   return /^y(es)?$/i.test((await ask(`${question} [y/N] `, { echo: true })).trim());
@@ -32,7 +37,7 @@ async function ask(question: string, { echo }: { echo: boolean }): Promise<strin
   if (!echo) process.stderr.write(question);
   try {
     return await new Promise((resolve, reject) => {
-      lines.once('close', () => reject(new UsageError('cancelled; nothing was changed')));
+      lines.once('close', () => reject(new UsageError('cancelled; nothing was done')));
       lines.question(echo ? question : '', resolve);
     });
   } finally {

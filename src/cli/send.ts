@@ -3,18 +3,23 @@
  * told when it fails; the message itself is test-message.ts, the conversation smtp-dialogue.ts. Talks SMTP only, never
  * to a queue.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-
 import { Command, InvalidArgumentError, Option } from 'commander';
-
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
-import { passwordOf, passwordVariable } from './send-password.js';
+import type { ListenerConfig } from '../config/config.js';
+import { loadFirstListener } from '../config/partial.js';
+import { configOption, type ConfigOption } from './config-file.js';
+import { exitCodes, UsageError } from './failure.js';
+import { knownPassword } from './prompt.js';
 import { SmtpDialogue, type DialogueReply } from './smtp-dialogue.js';
 import { composeMessage, isAscii, toCrlf } from './test-message.js';
 
 const sendTls = ['off', 'starttls', 'implicit'] as const;
 type SendTls = (typeof sendTls)[number];
+
+/** Never on the command line, which `ps` and shell histories keep. */
+const passwordVariable = 'POSTERN_SEND_PASSWORD';
 
 /** Postern's commandTimeoutMs is 5 min, but a person waits: a server that is silent this long has a fault to look at. */
 const replyTimeoutMs = 60_000;
@@ -26,11 +31,10 @@ interface Server {
   readonly port: number;
 }
 
-interface SendOptions {
+interface SendOptions extends ConfigOption {
   readonly to: readonly string[];
   readonly from: string;
   readonly server?: Server;
-  readonly config?: string;
   readonly subject: string;
   readonly body: string;
   readonly file?: string;
@@ -62,12 +66,8 @@ export function sendCommand(): Command {
     .description('Send a test message and show the conversation.')
     .requiredOption('--to <address>', 'recipient; may be given several times', collectAddress)
     .option('--from <address>', 'sender; empty for the null reverse-path', parseAddress, defaultSender())
-    .option(
-      '--server <host:port>',
-      'where to send (default: first listener of --config, or 127.0.0.1:2525)',
-      parseServer,
-    )
-    .option('--config <file>', 'take the server from this config file')
+    .option('--server <host:port>', 'where to send (default: the first listener of the config)', parseServer)
+    .addOption(configOption())
     .option('--subject <text>', 'subject', 'Test message from postern send')
     .option('--body <text>', 'text', 'This message was sent with `postern send`.')
     .addOption(
@@ -82,7 +82,10 @@ export function sendCommand(): Command {
       ),
     ) // prettier-ignore
     .option('--insecure', 'accept any certificate', false)
-    .option('--user <name>', 'authenticate; the password is read from POSTERN_SEND_PASSWORD, or stdin')
+    .option(
+      '--user <name>',
+      `log in; the password comes from ${passwordVariable}, a prompt, or the first line of stdin`,
+    )
     .option('--quiet', 'print faults only', false)
     .action(async (options: SendOptions, command: Command) => {
       process.exitCode = await run(options, command);
@@ -115,62 +118,70 @@ function parseServer(text: string): Server {
   return { host, port };
 }
 
-function resolveTarget(options: SendOptions): { server: Server; tls: SendTls } {
-  return { server: options.server ?? defaultServer, tls: options.tls ?? 'off' };
-}
-
-async function run(options: SendOptions, command: Command): Promise<0 | 1> {
+async function run(options: SendOptions, command: Command): Promise<number> {
   const errand = await prepare(options, command);
   try {
     const summary = await deliver(errand);
     if (!options.quiet) process.stdout.write(`${summary}\n`);
-    return 0;
+    return exitCodes.done;
   } catch (error) {
     process.stderr.write(`postern send: ${explain(error, errand)}\n`);
-    return 1;
+    return exitCodes.failed;
   }
 }
 
-/** Everything that can be wrong with the command itself is found here, before a connection is made: exit 2. */
+/** Everything that can be wrong with the command itself is found here, before a connection is made. @throws UsageError */
 async function prepare(options: SendOptions, command: Command): Promise<Errand> {
-  const target = resolveTarget(options);
   return {
-    ...target,
+    ...target(options, command),
     insecure: options.insecure,
     from: options.from,
     to: options.to,
-    message: readMessage(options, command),
-    credentials: await readCredentials(options, command),
+    message: readMessage(options),
+    credentials: await readCredentials(options),
     show: options.quiet ? () => undefined : showLine,
   };
 }
 
-async function readCredentials(options: SendOptions, command: Command): Promise<Errand['credentials']> {
-  if (options.user === undefined) return undefined;
-  const password = await passwordOf(options.user, options.file === '-');
-  if (password === undefined)
-    return command.error(
-      `error: no password for ${options.user}: set ${passwordVariable}, or give it on stdin.`,
-      {
-        exitCode: 2,
-      },
-    );
-  return { user: options.user, password };
+/** @throws ConfigError */
+function target(options: SendOptions, command: Command): { server: Server; tls: SendTls } {
+  if (options.server !== undefined) return { server: options.server, tls: options.tls ?? 'off' };
+  // Nobody named a config and the default one is not here: the port of the config that comes with Postern.
+  const unnamed = command.getOptionValueSource('config') === 'default';
+  if (unnamed && !existsSync(options.config)) return { server: defaultServer, tls: options.tls ?? 'off' };
+  const { address, port, tls } = loadFirstListener(options.config, process.env);
+  return { server: { host: reachable(address), port }, tls: options.tls ?? clientTls(tls) };
+}
+
+/** A listener on every address is reached on loopback. */
+function reachable(address: string): string {
+  return address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
+}
+
+function clientTls(tls: ListenerConfig['tls']): SendTls {
+  return tls === 'implicit' ? 'implicit' : tls === 'required' ? 'starttls' : 'off';
 }
 
 function showLine(who: 'C' | 'S' | '-', line: string): void {
   process.stdout.write(`${who}: ${line}\n`);
 }
 
-function readMessage(options: SendOptions, command: Command): Buffer {
+function readMessage(options: SendOptions): Buffer {
   if (options.file === undefined) return composeMessage({ ...options, date: new Date() });
   try {
     return toCrlf(readFileSync(options.file === '-' ? 0 : options.file));
   } catch (error) {
-    return command.error(`error: cannot read --file ${options.file}: ${describeError(error)}`, {
-      exitCode: 2,
-    });
+    throw new UsageError(`cannot read the message from --file ${options.file}: ${describeError(error)}`);
   }
+}
+
+/** The password: from the environment, a prompt, or the first line of stdin. @throws UsageError */
+async function readCredentials({ user, file }: SendOptions): Promise<Errand['credentials']> {
+  if (user === undefined) return undefined;
+  const password = process.env[passwordVariable];
+  if (password !== undefined) return { user, password };
+  if (file === '-') throw new UsageError(`stdin is the message: give the password in ${passwordVariable}`);
+  return { user, password: await knownPassword(user) };
 }
 
 /** The whole conversation. Resolves with a sentence about what was accepted. @throws SendFailure, PosternError */

@@ -5,11 +5,13 @@
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-
 import { describeError, PosternError } from '../base/errors.js';
+import { printable } from './output.js';
 
 /** A line of a reply is at most 512 bytes (RFC 5321 §4.5.3.1.5); a peer that sends this much without an end is none. */
 const maxReplyBytes = 64 * 1024;
+/** Of one line of it on the screen. */
+const maxShownCharacters = 1000;
 
 export interface DialogueReply {
   readonly code: number;
@@ -134,9 +136,12 @@ export class SmtpDialogue {
   }
 
   #takeLine(line: string): void {
-    this.#options.show('S', printable(line));
+    this.#options.show('S', printable(line.slice(0, maxShownCharacters)));
     if (!/^[2-5]\d\d(?:[ -]|$)/.test(line)) {
-      this.#fail('RELAY_PROTOCOL', `this is not an SMTP reply: ${printable(line)}`);
+      this.#fail(
+        'RELAY_PROTOCOL',
+        `this is not an SMTP reply: ${printable(line.slice(0, maxShownCharacters))}`,
+      );
       return;
     }
     this.#lines.push(line.slice(4));
@@ -165,12 +170,6 @@ export function dotStuff(message: Buffer): Buffer {
   const first = stuffed.startsWith('.') ? '.' : '';
   const end = text === '' || text.endsWith('\r\n') ? '' : '\r\n';
   return Buffer.from(`${first}${stuffed}${end}.\r\n`, 'latin1');
-}
-
-/** What a server sends is shown on a terminal: control characters could take it over. */
-function printable(line: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return line.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?').slice(0, 1000);
 }
 
 /** One of `ready` and `error`, whichever comes first, within the time; leaves no listener of its own behind. */

@@ -1,8 +1,10 @@
 /**
- * The two answers that commands beside the server want of a config file: how to reach the admin HTTP, and where the
- * users are. Faults elsewhere in the file do not keep an operator from asking for the status or stopping the service.
+ * The answers that commands beside the server want of a config file: how to reach the admin HTTP, where the users are,
+ * and where mail goes in. Faults elsewhere in the file do not keep an operator from asking for the status or stopping the service.
  */
 import { resolve } from 'node:path';
+import { listenerTls } from './checks.js';
+import type { ListenerConfig } from './config.js';
 import { overlayEnvironment } from './environment.js';
 import { ConfigError } from './faults.js';
 import { dataDirOf, foldersOf } from './resolve.js';
@@ -31,6 +33,17 @@ export function loadUsersPath(file: string, env: NodeJS.ProcessEnv): string | un
   const value = readPart(file, env, ['auth']);
   const path = sections.auth.parse(valueAt(value, ['auth'])).users.file;
   return path === undefined ? undefined : resolve(foldersOf(file).config, path);
+}
+
+/** Where `postern send` connects. @throws ConfigError as above, with the faults of `listeners` and `tls` alone */
+export function loadFirstListener(
+  file: string,
+  env: NodeJS.ProcessEnv,
+): Pick<ListenerConfig, 'address' | 'port' | 'tls'> {
+  const value = readPart(file, env, ['listeners', 'tls']);
+  const [listener] = sections.listeners.parse(valueAt(value, ['listeners']));
+  if (listener === undefined) throw new TypeError('the schema let an empty list of listeners through');
+  return { ...listener, tls: listenerTls(listener, valueAt(value, ['tls']) !== undefined) };
 }
 
 function readPart(file: string, env: NodeJS.ProcessEnv, keys: readonly string[]): unknown {

@@ -8,9 +8,11 @@ import { CommanderError } from 'commander';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { report, UsageError } from '../../src/cli/failure.js';
 import { sendCommand } from '../../src/cli/send.js';
 import { dotStuff } from '../../src/cli/smtp-dialogue.js';
 import { composeMessage } from '../../src/cli/test-message.js';
+import { ConfigError } from '../../src/config/faults.js';
 import { freePort } from '../support/ports.js';
 import { testCertificate } from '../support/postern.js';
 
@@ -81,7 +83,8 @@ async function send(...args: string[]): Promise<{ code: number; out: string; err
     await command.parseAsync(args, { from: 'user' });
     return { code: Number(process.exitCode), out, err };
   } catch (error) {
-    if (error instanceof CommanderError) return { code: error.exitCode, out, err };
+    if (error instanceof CommanderError) return { code: 2, out, err };
+    if (error instanceof UsageError || error instanceof ConfigError) return { code: report(error), out, err };
     throw error;
   } finally {
     toOut.mockRestore();
@@ -207,10 +210,27 @@ describe('postern send', () => {
     ['an address that would end the command', ['--to', 'a@example.test>\r\nRSET']],
     ['a file and a body', ['--to', 'a@example.test', '--file', 'x', '--body', 'y']],
     ['an unreadable file', ['--to', 'a@example.test', '--file', '/nonexistent/mail']],
+    ['a config that is not there', ['--to', 'a@example.test', '--config', '/nonexistent/postern.yaml']],
+    ['no recipient', ['--from', 'a@example.test']],
   ])('refuses %s before it connects', async (_what, args) => {
     const sent = await send(...args);
-    expect(sent.code).toBeGreaterThan(0);
-    expect(sent.err).toContain('error: ');
+    expect(sent.code).toBe(2);
+    expect(sent.err).not.toBe('');
+  });
+
+  it('takes address, port and TLS of the first listener of --config', async () => {
+    const port = await startServer({ secure: true });
+    const directory = mkdtempSync(join(tmpdir(), 'postern-send-'));
+    const file = join(directory, 'postern.yaml');
+    const listener = { name: 'mx', address: '0.0.0.0', port, role: 'inbound', tls: 'implicit' };
+    writeFileSync(file, JSON.stringify({ tls: testCertificate, listeners: [listener] }));
+    try {
+      const sent = await send('--config', file, '--to', 'a@example.test', '--insecure');
+      expect(sent).toMatchObject({ code: 0, err: '' });
+      expect(received).toMatchObject([{ secure: true }]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('with --quiet prints nothing when all went well', async () => {

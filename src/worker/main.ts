@@ -92,7 +92,8 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
 
 function report(running: Worker): void {
   setInterval(() => {
-    channel.send({ type: 'heartbeat', leased: running.leased, connections: running.connections, files: [] });
+    const { leased, connections, files } = running;
+    channel.send({ type: 'heartbeat', leased, connections, files: [...files] });
   }, heartbeatMs);
   setInterval(() => {
     const counts = running.admission.takeChanges();

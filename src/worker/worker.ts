@@ -3,13 +3,13 @@
  * open → (serve) → drain → close; main.ts translates the primary's messages into these calls.
  */
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
 import { describeError } from '../base/errors.js';
 import type { Config } from '../config/config.js';
-import { createMeters } from '../metrics/worker-meters.js';
 import type { Meters } from '../metrics/meters.js';
+import { watchProcess } from '../metrics/process-meters.js';
+import { createMeters } from '../metrics/worker-meters.js';
 import { Authenticator, mechanismsFor } from '../policy/authenticate.js';
 import { DnsblCheck } from '../policy/dnsbl-check.js';
 import { RelayDecision } from '../policy/relay-decision.js';
@@ -90,7 +90,13 @@ export class Worker {
   /** Opens everything but the listeners. @throws PosternError of whatever cannot be used */
   static async open(options: WorkerOptions): Promise<Worker> {
     const { config, log } = options;
-    const meters = createMeters();
+    const meters = createMeters({
+      listeners: config.listeners.map(({ name }) => name),
+      routes: Object.keys(config.routes),
+      dnsblLists: config.policy.dnsbl?.lists.map(({ zone }) => zone) ?? [],
+      mechanisms: config.auth.mechanisms,
+    });
+    watchProcess(meters, String(options.slot));
     const users = config.auth.usersFile === undefined ? undefined : await loadUsers(config.auth.usersFile);
     const secureContext = config.tls === undefined ? undefined : openSecureContext(config.tls);
     // The spool's hooks speak to a worker that exists only once the spool is open.
@@ -168,6 +174,11 @@ export class Worker {
 
   get leased(): number {
     return this.#spool.leased;
+  }
+
+  /** Queue files open in this process. */
+  get files(): readonly string[] {
+    return this.#spool.openFiles?.() ?? [];
   }
 
   get connections(): number {
@@ -258,8 +269,6 @@ export class Worker {
 
   #fillGauges(): void {
     const meters = this.#meters;
-    const lag = monitorEventLoopDelay({ resolution: 20 });
-    lag.enable();
     meters.onSnapshot(() => {
       const stats = this.#spool.stats();
       for (const [state, count] of Object.entries(stats.messages))
@@ -270,8 +279,6 @@ export class Worker {
       meters.queueOldestSeconds.of().value =
         oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000);
       meters.poolQueue.of().value = this.#pool.queued;
-      meters.eventLoopLagSeconds.of(String(this.#options.slot)).value = lag.percentile(99) / 1e9;
-      lag.reset();
     });
   }
 }

@@ -63,9 +63,9 @@ function parseRange(text: string): Range | undefined {
   return low <= high ? [low, high] : undefined;
 }
 
-/** 0 to 255, no leading zeros (they are octal to some). */
+/** 0 to 255, decimal. */
 function parseNumber(text: string): number | undefined {
-  if (!/^(?:0|[1-9]\d{0,2})$/.test(text)) return undefined;
+  if (!/^\d{1,3}$/.test(text)) return undefined;
   const value = Number(text);
   return value <= 255 ? value : undefined;
 }

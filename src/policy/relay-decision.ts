@@ -169,7 +169,7 @@ export function canonicalDomain(domain: string): string | undefined {
   if (isAscii(relative)) return asHostName(relative.toLowerCase());
   // Full-width and other compatibility forms become what domainToASCII would make of them, before they are checked.
   const folded = relative.normalize('NFKC').toLowerCase();
-  const asciiPart = [...folded].filter(isAscii).join('');
+  const asciiPart = Array.from(folded).filter(isAscii).join('');
   return /^[a-z0-9._-]*$/.test(asciiPart) ? asHostName(domainToASCII(folded)) : undefined;
 }
 

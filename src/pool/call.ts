@@ -12,16 +12,16 @@ export interface CallPlace {
   readonly lane: Lane;
   readonly options: PoolOptions;
   /** Hands it to a thread; calls `posted` when one has taken it. Rejects when that thread dies. */
-  post(call: Call): Promise<ThreadAnswer>;
+  post<Output>(call: Call<Output>): Promise<ThreadAnswer<Output>>;
   /** Ends the thread with all its tasks; another takes its place. */
   replaceThread(threadId: number): void;
 }
 
-export class Call implements Entry {
+export class Call<Output> implements Entry {
   readonly name: TaskName;
   readonly input: unknown;
   readonly #place: CallPlace;
-  readonly #resolve: (value: unknown) => void;
+  readonly #resolve: (value: Output) => void;
   readonly #reject: (error: PosternError) => void;
   readonly #enteredAt = performance.now();
   #postedAt: number | undefined;
@@ -32,7 +32,7 @@ export class Call implements Entry {
     name: TaskName,
     input: unknown,
     place: CallPlace,
-    resolve: (value: unknown) => void,
+    resolve: (value: Output) => void,
     reject: (error: PosternError) => void,
   ) {
     this.name = name;
@@ -63,7 +63,7 @@ export class Call implements Entry {
     this.#place.options.observe(this.name, 'wait', (this.#postedAt - this.#enteredAt) / 1000);
   }
 
-  #answered(answer: ThreadAnswer): void {
+  #answered(answer: ThreadAnswer<Output>): void {
     this.#end();
     if (answer.kind === 'value') this.#resolve(answer.value);
     else if (answer.kind === 'timeout') this.#reject(new PosternError('POOL_TIMEOUT', late(this.name)));

@@ -1,6 +1,6 @@
 /**
  * The waiting lines before the pool's threads: one per kind of task, each with a bound on what runs and on what waits.
- * Separate, so that a flood of log-ins (half a second of CPU each on a bad day) fills its own line and never delays or
+ * Separate, so that a flood of log-ins (0.1 s of CPU each) fills its own line and never delays or
  * crowds out the DNS questions. Pure: knows no threads and no clock.
  */
 

@@ -48,7 +48,7 @@ async function write(file: string, text: string): Promise<void> {
   const beside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const handle = await open(beside, 'wx', 0o600);
   try {
-    await fill(handle, file, text).finally(() => handle.close());
+    await thenClose(handle, fill(handle, file, text));
     await rename(beside, file);
   } catch (error) {
     await unlink(beside);
@@ -72,27 +72,37 @@ async function keepOwner(handle: FileHandle, file: string): Promise<void> {
 
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
-  await handle.sync().finally(() => handle.close());
+  await thenClose(handle, handle.sync());
 }
 
+async function thenClose(handle: FileHandle, work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A lock whose holder died is not broken here: of two that do so at once, one would break the other's new lock. */
 async function takeLock(lock: string): Promise<void> {
   const startedAt = performance.now();
   while (!(await tryLock(lock))) {
-    const holder = await readIfThere(lock);
-    if (holder !== undefined && isGone(Number(holder))) await unlink(lock).catch(ignoreMissing);
-    else if (performance.now() - startedAt > lockWaitMs)
-      throw new PosternError(
-        'USERS_FILE',
-        `${lock} is held by process ${holder ?? ''}; remove it if that is gone`,
-      );
-    else await sleep(lockPollMs);
+    const holder = Number(await readIfThere(lock));
+    const late = performance.now() - startedAt > lockWaitMs;
+    if (late || isGone(holder)) throw new PosternError('USERS_FILE', heldBy(lock, holder));
+    await sleep(lockPollMs);
   }
+}
+
+function heldBy(lock: string, holder: number): string {
+  const state = isGone(holder) ? 'which is gone' : 'which still runs';
+  return `${lock} is held by process ${holder}, ${state}; remove the lock if nobody changes the file`;
 }
 
 async function tryLock(lock: string): Promise<boolean> {
   try {
     const handle = await open(lock, 'wx', 0o600);
-    await handle.writeFile(String(process.pid)).finally(() => handle.close());
+    await thenClose(handle, handle.writeFile(String(process.pid)));
     return true;
   } catch (error) {
     if (errorCodeOf(error) === 'EEXIST') return false;
@@ -109,8 +119,4 @@ function isGone(pid: number): boolean {
   } catch (error) {
     return errorCodeOf(error) === 'ESRCH';
   }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (errorCodeOf(error) !== 'ENOENT') throw error;
 }

@@ -30,14 +30,13 @@ export interface PoolOptions {
 }
 
 /** What pool.ts posts to thread.ts. */
-export interface ThreadJob {
-  readonly name: TaskName;
-  readonly input: unknown;
-}
+export type ThreadJob = {
+  [N in TaskName]: { readonly name: N; readonly input: Tasks[N]['input'] };
+}[TaskName];
 
 /** What comes back. Values, because an error loses its code on the way between threads. */
-export type ThreadAnswer =
-  | { readonly kind: 'value'; readonly value: unknown }
+export type ThreadAnswer<Output> =
+  | { readonly kind: 'value'; readonly value: Output }
   /** The task's own deadline. */
   | { readonly kind: 'timeout' }
   | { readonly kind: 'failed'; readonly message: string };

@@ -5,20 +5,17 @@
 import { describeError, errorCodeOf } from '../base/errors.js';
 import { askDnsbls } from './tasks/dnsbl.js';
 import { checkPassword } from './tasks/password.js';
-import type { TaskName, Tasks, ThreadAnswer, ThreadJob } from './tasks.js';
+import type { ThreadAnswer, ThreadJob } from './tasks.js';
 
-const handlers: { readonly [N in TaskName]: (input: Tasks[N]['input']) => Promise<Tasks[N]['output']> } = {
-  dnsbl: askDnsbls,
-  password: checkPassword,
-};
-
-export default async function runTask(job: ThreadJob): Promise<ThreadAnswer> {
+export default async function runTask(job: ThreadJob): Promise<ThreadAnswer<unknown>> {
   try {
-    // pool.run types the input by the name; here both arrive as one.
-    const handler = handlers[job.name] as (input: unknown) => Promise<unknown>;
-    return { kind: 'value', value: await handler(job.input) };
+    return { kind: 'value', value: await perform(job) };
   } catch (error) {
     if (errorCodeOf(error) === 'POOL_TIMEOUT') return { kind: 'timeout' };
     return { kind: 'failed', message: describeError(error) };
   }
+}
+
+function perform(job: ThreadJob): Promise<unknown> {
+  return job.name === 'dnsbl' ? askDnsbls(job.input) : checkPassword(job.input);
 }

@@ -11,7 +11,7 @@
  */
 import { readFile } from 'node:fs/promises';
 
-import { isMap, isScalar, LineCounter, parseDocument, stringify, type Pair } from 'yaml';
+import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, type Pair } from 'yaml';
 
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
 import type { Users } from '../policy/authenticate.js';
@@ -40,7 +40,13 @@ export interface StoredUser {
   readonly 'scram-sha-1': string;
 }
 
-const fields = ['scrypt', 'scram-sha-256', 'scram-sha-1'] as const;
+/** Says whether a value is what its key promises. */
+const readers: Readonly<Record<keyof StoredUser, (value: string) => boolean>> = {
+  scrypt: (value) => parseHash(value) !== undefined,
+  'scram-sha-256': (value) => parseVerifier('SCRAM-SHA-256', value) !== undefined,
+  'scram-sha-1': (value) => parseVerifier('SCRAM-SHA-1', value) !== undefined,
+};
+const fields = Object.keys(readers);
 /** So many faults are shown at once. */
 const maxFaults = 20;
 
@@ -194,7 +200,8 @@ function collectUser(pair: Pair, users: Map<string, StoredUser>, fault: Fault): 
     return fault(at, 'this is no user name: empty, too long, or not in its normal form');
   if (!isMap(pair.value)) return fault(at, `${name}: expected ${fields.join(', ')} below the name`);
   const found = new Map(pair.value.items.map((item) => [keyOf(item), item]));
-  for (const [key, item] of found) if (!isField(key)) fault(rangeOf(item.key), `${name}: unknown key ${key}`);
+  for (const [key, item] of found)
+    if (!fields.includes(key)) fault(rangeOf(item.key), `${name}: unknown key ${key}`);
   const read = (field: keyof StoredUser): string => readField(name, field, found.get(field), at, fault);
   const user = {
     scrypt: read('scrypt'),
@@ -214,7 +221,7 @@ function readField(
   const value = isScalar(item?.value) && typeof item.value.value === 'string' ? item.value.value : '';
   if (item === undefined)
     fault(at, `${name}: ${field} is missing; set the password again with \`postern users add\``);
-  else if (!isValid(field, value))
+  else if (!readers[field](value))
     fault(
       rangeOf(item.key),
       `${name}: ${field} is damaged; set the password again with \`postern users add\``,
@@ -222,25 +229,10 @@ function readField(
   return value;
 }
 
-function isValid(field: keyof StoredUser, value: string): boolean {
-  switch (field) {
-    case 'scrypt':
-      return parseHash(value) !== undefined;
-    case 'scram-sha-256':
-      return parseVerifier('SCRAM-SHA-256', value) !== undefined;
-    case 'scram-sha-1':
-      return parseVerifier('SCRAM-SHA-1', value) !== undefined;
-  }
-}
-
-function isField(key: string): key is keyof StoredUser {
-  return fields.some((field) => field === key);
-}
-
 function keyOf(pair: Pair): string {
   return isScalar(pair.key) ? String(pair.key.value) : '';
 }
 
 function rangeOf(node: unknown): number | undefined {
-  return isScalar(node) || isMap(node) ? node.range?.[0] : undefined;
+  return isNode(node) ? node.range?.[0] : undefined;
 }

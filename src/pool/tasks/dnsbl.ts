@@ -20,7 +20,7 @@ export function reverseName(address: string): string | undefined {
   const nibbles = ipv6Groups(address)
     ?.map((group) => group.toString(16).padStart(4, '0'))
     .join('');
-  return nibbles === undefined ? undefined : [...nibbles].toReversed().join('.');
+  return nibbles === undefined ? undefined : Array.from(nibbles).toReversed().join('.');
 }
 
 export async function askDnsbls(task: DnsblTask): Promise<DnsblAnswer[]> {
@@ -40,6 +40,8 @@ export async function askDnsbls(task: DnsblTask): Promise<DnsblAnswer[]> {
 async function askOne(resolver: Resolver, name: string): Promise<DnsblAnswer> {
   try {
     const records = await resolver.resolve4(name, { ttl: true });
+    // c-ares takes a loop of CNAMEs for an answer without addresses.
+    if (records.length === 0) return { kind: 'none' };
     if (records.length > maxAddresses) return { kind: 'error', code: 'ETOOMANY' };
     return {
       kind: 'answer',

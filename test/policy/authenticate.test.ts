@@ -1,0 +1,179 @@
+import { describe, expect, it } from 'vitest';
+
+import { PosternError } from '../../src/base/errors.js';
+import {
+  Authenticator,
+  mechanismsFor,
+  type PasswordTask,
+  type Users,
+} from '../../src/policy/authenticate.js';
+
+/** A "hash" is `hash-of-` and the password: what is tested is who computes how many, not scrypt. */
+class Bench {
+  readonly computed: PasswordTask[] = [];
+  readonly results: string[] = [];
+  failure: Error | undefined;
+  readonly hashes = new Map([
+    ['alice', 'hash-of-tiger'],
+    ['bob', 'hash-of-tiger'],
+  ]);
+  readonly authenticator: Authenticator;
+
+  constructor(cache?: { entries: number; ttlMs: number }) {
+    const users: Users = {
+      names: [...this.hashes.keys()],
+      hashOf: (name) => this.hashes.get(name),
+      dummyHash: 'dummy',
+      serves: () => true,
+    };
+    this.authenticator = new Authenticator({
+      users,
+      verify: (task) => this.#verify(task),
+      meters: { authTotal: { of: (mechanism, result) => this.#cell(`${mechanism} ${result}`) } },
+      ...(cache && { cache }),
+    });
+  }
+
+  async #verify(task: PasswordTask): Promise<boolean> {
+    this.computed.push(task);
+    await Promise.resolve();
+    if (this.failure !== undefined) throw this.failure;
+    return task.hash === `hash-of-${task.password}`;
+  }
+
+  #cell(key: string): { value: number } {
+    this.results.push(key);
+    return { value: 0 };
+  }
+}
+
+const ok = (user: string): object => ({ kind: 'ok', user });
+const failed = { kind: 'failed' };
+
+describe('a log-in', () => {
+  it('succeeds with the right password', async () => {
+    const bench = new Bench();
+    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+    expect(await bench.authenticator.check('LOGIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
+    expect(bench.results).toEqual(['PLAIN ok', 'LOGIN ok']);
+  });
+
+  const refused: [authorizationId: string, name: string, password: string, why: string][] = [
+    ['', 'alice', 'lion', 'a wrong password'],
+    ['', 'carol', 'tiger', 'an unknown user'],
+    ['', 'Alice', 'tiger', 'names are exact'],
+    ['', '', 'tiger', 'no name (A-101)'],
+    ['', 'alice', '', 'no password (A-101)'],
+    ['bob', 'alice', 'tiger', 'nobody acts for another (A-101)'],
+    ['\0', 'alice', 'tiger', 'an authorization id that is no name'],
+    ['', 'alice\0', 'tiger', 'a name with NUL'],
+    ['', 'alice', 'ti\0ger', 'a password with NUL'],
+    ['', 'alice', '\uFFFD', 'what invalid UTF-8 becomes (A-101)'],
+    ['', 'alice', 'x'.repeat(2 ** 20), 'a password of 1 MiB (A-101)'],
+    ['', '__proto__', 'tiger', 'a name that objects have (A-088)'],
+    ['', 'carol', 'dummy', 'nobody guesses the dummy'],
+  ];
+  it.each(
+    refused.map(([authorizationId, name, password, why]) => ({ authorizationId, name, password, why })),
+  )(
+    'fails for one hash computed, the same for all (A-104, G-23): $why',
+    async ({ authorizationId, name, password }) => {
+      const bench = new Bench();
+      expect(await bench.authenticator.check('PLAIN', authorizationId, name, password)).toEqual(failed);
+      expect(bench.computed).toHaveLength(1);
+      expect(bench.results).toEqual(['PLAIN failed']);
+    },
+  );
+
+  it('takes the own name as authorization id', async () => {
+    const bench = new Bench();
+    expect(await bench.authenticator.check('PLAIN', 'alice', 'alice', 'tiger')).toEqual(ok('alice'));
+  });
+
+  it('takes two spellings for one name and one password', async () => {
+    const bench = new Bench();
+    bench.hashes.set('jos\u00e9', 'hash-of-caf\u00e9');
+    expect(await bench.authenticator.check('PLAIN', '', 'jose\u0301', 'cafe\u0301')).toEqual(ok('jos\u00e9'));
+  });
+
+  it('succeeds for nobody whose dummy happens to fit', async () => {
+    const always = new Authenticator({
+      users: { names: ['alice'], hashOf: () => undefined, dummyHash: 'dummy', serves: () => true },
+      verify: () => Promise.resolve(true),
+      meters: { authTotal: { of: () => ({ value: 0 }) } },
+    });
+    expect(await always.check('PLAIN', '', 'carol', 'x')).toEqual(failed);
+  });
+});
+
+describe('repeated log-ins', () => {
+  it('are answered without a hash after the first success', async () => {
+    const bench = new Bench();
+    for (let i = 0; i < 3; i++)
+      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+    expect(bench.computed).toHaveLength(1);
+    expect(bench.results).toEqual(['PLAIN ok', 'PLAIN ok', 'PLAIN ok']);
+  });
+
+  it('are not answered for another password, another user or a changed one', async () => {
+    const bench = new Bench();
+    await bench.authenticator.check('PLAIN', '', 'alice', 'tiger');
+    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
+    expect(await bench.authenticator.check('PLAIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
+    bench.hashes.set('alice', 'hash-of-lion');
+    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(failed);
+    expect(bench.computed).toHaveLength(4);
+  });
+
+  it('never remember a failure as one: a wrong password costs a hash each time (A-104)', async () => {
+    const bench = new Bench();
+    for (let i = 0; i < 3; i++)
+      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
+    expect(bench.computed).toHaveLength(3);
+  });
+
+  it('cost a hash again when the cache is full of others', async () => {
+    const bench = new Bench({ entries: 1, ttlMs: 60_000 });
+    for (const name of ['alice', 'bob', 'alice']) await bench.authenticator.check('PLAIN', '', name, 'tiger');
+    expect(bench.computed).toHaveLength(3);
+  });
+});
+
+describe('when the pool cannot help', () => {
+  it.each(['POOL_FULL', 'POOL_TIMEOUT', 'POOL_TASK'] as const)(
+    'on %s the answer is "unavailable" for known and unknown users alike (A-103)',
+    async (code) => {
+      const bench = new Bench();
+      bench.failure = new PosternError(code, 'on purpose');
+      for (const name of ['alice', 'carol'])
+        expect(await bench.authenticator.check('PLAIN', '', name, 'tiger')).toEqual({ kind: 'unavailable' });
+      expect(bench.results).toEqual(['PLAIN unavailable', 'PLAIN unavailable']);
+      bench.failure = undefined;
+      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+    },
+  );
+
+  it('does not hide a fault of ours', async () => {
+    const bench = new Bench();
+    bench.failure = new TypeError('a bug');
+    await expect(bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).rejects.toThrow('a bug');
+  });
+});
+
+function usersServed(names: string[], served: string[]): Users {
+  return { names, hashOf: () => undefined, dummyHash: '', serves: (mechanism) => served.includes(mechanism) };
+}
+
+describe('the mechanisms that are announced', () => {
+  it('are those of the config that work for every user', () => {
+    expect(mechanismsFor(usersServed(['a'], ['PLAIN', 'LOGIN']), ['PLAIN', 'LOGIN'])).toEqual([
+      'PLAIN',
+      'LOGIN',
+    ]);
+    expect(mechanismsFor(usersServed(['a'], ['PLAIN']), ['LOGIN', 'PLAIN'])).toEqual(['PLAIN']);
+  });
+
+  it('are none while there are no users', () => {
+    expect(mechanismsFor(usersServed([], ['PLAIN']), ['PLAIN'])).toEqual([]);
+  });
+});

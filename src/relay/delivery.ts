@@ -135,7 +135,10 @@ class HopTransaction {
     return this.#connection.extensions.pipelining ? this.#pipelined(mailLine) : this.#stepwise(mailLine);
   }
 
-  /** RFC 2920 §3.1: one write, DATA last in the group; every reply is looked at. */
+  /**
+   * RFC 2920 §3.1: one write, DATA last in the group; every reply is looked at. The recipients' replies count once all
+   * are there: with one missing, each would be taken for its neighbour's, and a 5xx is final.
+   */
   async #pipelined(mailLine: string): Promise<string[]> {
     const connection = this.#connection;
     const { timeouts } = connection;
@@ -148,12 +151,14 @@ class HopTransaction {
     connection.needsReset = true;
     if (reset) resetDone(await connection.reply('RSET', timeouts.hello));
     const mailTaken = this.#mail(await connection.reply('MAIL', timeouts.mail));
-    const accepted: string[] = [];
-    for (const address of this.#addresses) {
-      const reply = await connection.reply('RCPT', timeouts.recipient);
-      if (this.#recipient(address, reply) && mailTaken) accepted.push(address);
-    }
+    const replies: HopReply[] = [];
+    while (replies.length < this.#addresses.length)
+      replies.push(await connection.reply('RCPT', timeouts.recipient));
     const data = await connection.reply('DATA', timeouts.data);
+    const accepted = this.#addresses.filter((address, index) => {
+      const reply = replies[index];
+      return mailTaken && reply !== undefined && this.#recipient(address, reply);
+    });
     if (accepted.length === 0) await this.#nothingAccepted(data);
     return this.#data(data, accepted);
   }
@@ -175,14 +180,15 @@ class HopTransaction {
 
   #mail(reply: HopReply): boolean {
     this.#answered = reply.code !== 421;
-    if (isPositive(reply)) return true;
-    this.#settleRest(stateOf(reply), describeReply(reply));
+    const state = stateOf(reply, 'MAIL');
+    if (state === 'delivered') return true;
+    this.#settleRest(state, describeReply(reply));
     return false;
   }
 
   #recipient(address: string, reply: HopReply): boolean {
-    if (isPositive(reply)) return true;
-    const state = isTooManyRecipients(reply) ? 'pending' : stateOf(reply);
+    const state = isTooManyRecipients(reply) ? 'pending' : stateOf(reply, 'RCPT');
+    if (state === 'delivered') return true;
     this.#settle(address, state, describeReply(reply));
     return false;
   }
@@ -200,9 +206,9 @@ class HopTransaction {
 
   #data(reply: HopReply, accepted: string[]): string[] {
     if (accepted.length === 0 || reply.code === 354) return accepted;
-    for (const address of accepted) this.#settle(address, stateOf(reply), describeReply(reply));
-    // 250 to DATA (attack A-142): the hop is out of step with us.
-    if (isPositive(reply) || reply.code < 400) this.#connection.cut('DATA was answered with nonsense');
+    // 250 to DATA (attack A-142) is nonsense as 354 is elsewhere.
+    if (reply.code < 400) throw outOfStep(reply, 'DATA');
+    for (const address of accepted) this.#settle(address, stateOf(reply, 'DATA'), describeReply(reply));
     return [];
   }
 
@@ -236,17 +242,17 @@ class HopTransaction {
     for (const address of accepted) {
       if (reply === undefined || protocol === 'lmtp')
         reply = await this.#connection.reply('the final dot', timeouts.end);
-      this.#settle(address, isPositive(reply) ? 'delivered' : stateOf(reply), describeReply(reply));
+      this.#settle(address, stateOf(reply, 'the final dot'), describeReply(reply));
     }
   }
 
   // ---- results --------------------------------------------------------------------------------------------------
 
   #broken(error: unknown): void {
-    const reason = printable(describeError(error));
+    const reason = this.#connection.goodbye ?? printable(describeError(error));
     this.#corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
     this.#ambiguous = this.#dotSent;
-    // Half a message is on its way, or replies are outstanding: only closing keeps the hop from taking it for whole.
+    // Half a message is on its way, or replies are outstanding: only closing brings both sides back in step.
     this.#connection.cut(reason);
     this.#settleRest(this.#corrupt ? 'failed' : 'pending', reason);
   }
@@ -262,18 +268,24 @@ class HopTransaction {
 
 const empty = Buffer.alloc(0);
 
-function isPositive(reply: HopReply): boolean {
-  return reply.code >= 200 && reply.code < 300;
+/**
+ * 'delivered' of any 2xx. 3xx belongs to DATA alone, and 503 speaks of the order of commands, not of the message.
+ * @throws PosternError RELAY_PROTOCOL for these
+ */
+function stateOf(reply: HopReply, phase: string): RecipientState {
+  const { code } = reply;
+  if (code === 503 || (code >= 300 && code < 400)) throw outOfStep(reply, phase);
+  if (code >= 500) return 'failed';
+  return code >= 400 ? 'pending' : 'delivered';
 }
 
 /** A MAIL into the transaction before would get 503, which is no verdict on the message. */
 function resetDone(reply: HopReply): void {
-  if (!isPositive(reply)) throw new PosternError('RELAY_PROTOCOL', `RSET: ${describeReply(reply)}`);
+  if (reply.code >= 300) throw outOfStep(reply, 'RSET');
 }
 
-/** Of a reply that is not what was asked for. 2xx and 3xx in the wrong place are no verdict on the message. */
-function stateOf(reply: HopReply): RecipientState {
-  return reply.code >= 500 ? 'failed' : 'pending';
+function outOfStep(reply: HopReply, phase: string): PosternError {
+  return new PosternError('RELAY_PROTOCOL', `${phase}: ${describeReply(reply)}`);
 }
 
 /** RFC 5321 §4.5.3.1.10: 552 for too many recipients is to be read as 452; with another reason in its enhanced code

@@ -42,8 +42,8 @@ export class HopConnection {
   messages = 0;
   /** A transaction was left open: the next begins with RSET. */
   needsReset = false;
-  /** The hop said 421: it closes, whatever else it says. */
-  closing = false;
+  /** The hop's 421: it closes, whatever else it says. */
+  goodbye: string | undefined;
 
   constructor(socket: HopSocket, options: HopOptions) {
     this.socket = socket;
@@ -53,7 +53,7 @@ export class HopConnection {
   }
 
   get usable(): boolean {
-    return this.socket.error === undefined && !this.closing;
+    return this.socket.error === undefined && this.goodbye === undefined;
   }
 
   /** @throws PosternError RELAY_PROTOCOL, RELAY_TIMEOUT, RELAY_TLS: the caller fails the socket. */
@@ -76,7 +76,7 @@ export class HopConnection {
   /** The next reply that is owed. @throws PosternError */
   async reply(phase: string, timeoutMs: number): Promise<HopReply> {
     const reply = await this.socket.reply(phase, timeoutMs);
-    if (reply.code === 421) this.closing = true;
+    if (reply.code === 421) this.goodbye = describeReply(reply);
     return reply;
   }
 
@@ -111,7 +111,7 @@ export class HopConnection {
     const { startTls } = this.timeouts;
     const reply = await this.command('STARTTLS', 'STARTTLS', startTls);
     if (reply.code !== 220) {
-      if (options.tls === 'required' || this.closing) throw refused(reply, 'STARTTLS');
+      if (options.tls === 'required' || this.goodbye !== undefined) throw refused(reply, 'STARTTLS');
       return;
     }
     await this.socket.upgrade(options.host, startTls);

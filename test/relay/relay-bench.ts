@@ -1,9 +1,11 @@
-/** A dispatcher over a fake spool, and what tests of it say again and again: one route `out`, waiting, counting. */
+/** A dispatcher over a fake spool, and what tests of it say again and again: hops, routes, waiting, log lines, counts. */
 import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
 
 import type { Hop, RetryConfig, RouteConfig } from '../../src/config/config.js';
 import { Dispatcher, type DispatcherOptions } from '../../src/relay/dispatcher.js';
-import { MemorySpool } from './memory-spool.js';
+import { FakeHop, type FakeHopOptions } from '../support/fake-hop.js';
+import { MemorySpool, type Settlement } from './memory-spool.js';
 
 export const retry: RetryConfig = { firstMs: 60_000, maxMs: 3_600_000, expireMs: 86_400_000 };
 
@@ -17,6 +19,13 @@ export function smtp(port: number, host = '127.0.0.1'): Hop {
 
 export function lmtp(port: number): Hop {
   return { kind: 'lmtp', host: '127.0.0.1', port };
+}
+
+/** A hop that is closed after the test. */
+export async function fakeHop(options: FakeHopOptions = {}): Promise<FakeHop> {
+  const hop = await new FakeHop(options).listen();
+  onTestFinished(() => hop.close());
+  return hop;
 }
 
 export type LogLine = { readonly event: string } & Readonly<Record<string, unknown>>;
@@ -43,6 +52,27 @@ export class Bench {
       idleConnectionMs: 300,
       ...options,
     });
+    onTestFinished(() => this.dispatcher.stop(100));
+  }
+
+  start(): this {
+    this.dispatcher.start();
+    return this;
+  }
+
+  /** One message to these recipients of route `out`, delivered once: what was settled for it. */
+  async deliver(body: Buffer | string, ...names: string[]): Promise<Settlement> {
+    const before = this.spool.settlements.length;
+    const recipients = (names.length === 0 ? ['someone'] : names).map((name) => ({
+      address: `${name}@example.test`,
+      route: 'out',
+    }));
+    this.spool.add(body, { recipients });
+    this.start();
+    await this.settled(before + 1);
+    const settlement = this.spool.settlements[before];
+    if (settlement === undefined) throw new Error('unreachable');
+    return settlement;
   }
 
   events(event: string): LogLine[] {
@@ -65,6 +95,11 @@ export class Bench {
       },
     };
   }
+}
+
+/** `delivered 250 2.0.0 taken` per recipient. */
+export function told(settlement: Settlement): string[] {
+  return settlement.results.map((result) => `${result.state} ${result.lastReply}`);
 }
 
 function parseLine(text: string): LogLine {

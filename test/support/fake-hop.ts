@@ -102,6 +102,7 @@ class HopSession {
   #buffer = Buffer.alloc(0);
   #inBody = false;
   #from = '';
+  #mailTaken = false;
   #recipients: string[] = [];
   #secure = false;
 
@@ -188,10 +189,11 @@ class HopSession {
       case 'MAIL':
         this.#from = /<(.*?)>/.exec(line)?.[1] ?? '';
         this.#recipients = [];
-        this.#reply(verb, line, '250 2.1.0 ok');
+        this.#mailTaken = this.#reply(verb, line, '250 2.1.0 ok')?.startsWith('250') === true;
         break;
       case 'RCPT':
-        if (this.#reply(verb, line, '250 2.1.5 ok')?.startsWith('250') === true)
+        if (!this.#mailTaken) this.#socket.write('503 5.5.1 MAIL first\r\n');
+        else if (this.#reply(verb, line, '250 2.1.5 ok')?.startsWith('250') === true)
           this.#recipients.push(/<(.*)>/.exec(line)?.[1] ?? '');
         break;
       case 'DATA':

@@ -63,7 +63,7 @@ class SendFailure extends Error {
 
 export function sendCommand(): Command {
   return new Command('send')
-    .description('Send a test message and show the conversation.')
+    .description('send a test message and show the conversation')
     .requiredOption('--to <address>', 'recipient; may be given several times', collectAddress)
     .option('--from <address>', 'sender; empty for the null reverse-path', parseAddress, defaultSender())
     .option('--server <host:port>', 'where to send (default: the first listener of the config)', parseServer)

@@ -1,0 +1,17 @@
+/** One mail transaction, RFC 5321 §3.3: made by MAIL, dropped as a whole. Nothing of a message lives elsewhere. */
+import type { Mailbox, MailParameters, Recipient, Transaction } from './types.js';
+
+export class OpenTransaction implements Transaction {
+  readonly number: number;
+  readonly reversePath: Mailbox;
+  readonly parameters: MailParameters;
+  readonly recipients: Recipient[] = [];
+  /** RCPTs answered 452 because the list is full. They are not stored. */
+  overshoot = 0;
+
+  constructor(number: number, reversePath: Mailbox, parameters: MailParameters) {
+    this.number = number;
+    this.reversePath = reversePath;
+    this.parameters = parameters;
+  }
+}

@@ -55,20 +55,22 @@ interface Fresh {
 export class DnsblCheck {
   readonly #options: DnsblCheckOptions;
   readonly #judge: DnsblJudge;
-  readonly #cache: LRUCache<string, Known>;
+  /** Undefined for `cacheEntries: 0`. */
+  readonly #cache: LRUCache<string, Known> | undefined;
   readonly #underWay = new Map<string, Promise<DnsblVerdict>>();
   readonly #nowMs: () => number;
 
   constructor(options: DnsblCheckOptions) {
     this.#options = options;
     this.#judge = new DnsblJudge(options.config);
-    this.#cache = new LRUCache({ max: Math.max(1, options.config.cacheEntries) });
+    const max = options.config.cacheEntries;
+    this.#cache = max === 0 ? undefined : new LRUCache({ max });
     this.#nowMs = options.nowMs ?? (() => performance.now());
   }
 
   /** The verdict when the cache has all of it. @param address normalized */
   peek(address: string): DnsblVerdict | undefined {
-    const known = this.#cache.get(address);
+    const known = this.#cache?.get(address);
     if (known === undefined) return undefined;
     const nowMs = this.#nowMs();
     if (known.untilMs.some((untilMs) => untilMs <= nowMs)) return undefined;
@@ -89,7 +91,7 @@ export class DnsblCheck {
 
   /** Only the lists whose answer has run out. */
   async #ask(address: string): Promise<DnsblVerdict> {
-    const known = this.#cache.get(address);
+    const known = this.#cache?.get(address);
     const nowMs = this.#nowMs();
     const stale = this.#judge.zones.map((_, i) => i).filter((i) => (known?.untilMs[i] ?? 0) <= nowMs);
     const fresh = await this.#askLists(address, stale);
@@ -99,7 +101,7 @@ export class DnsblCheck {
       const ttlMs = fresh.get(i)?.ttlMs;
       return ttlMs === undefined ? (known?.untilMs[i] ?? 0) : arrivedMs + ttlMs;
     });
-    this.#cache.set(address, { results, untilMs });
+    this.#cache?.set(address, { results, untilMs });
     this.#judge.zones.forEach((zone, i) => this.#count(zone, fresh.get(i)?.result ?? 'cached'));
     return this.#judge.judge(results);
   }

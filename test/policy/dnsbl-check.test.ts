@@ -32,13 +32,17 @@ class Bench {
   failure: Error | undefined;
   readonly asked: DnsblTask[] = [];
   readonly #counts = new Map<string, { value: number }>();
-  readonly check = new DnsblCheck({
-    config,
-    servers: ['127.0.0.1:5353'],
-    ask: (task) => this.#ask(task),
-    meters: { dnsblLookupsTotal: { of: (list, result) => this.#cell(`${list} ${result}`) } },
-    nowMs: () => this.nowMs,
-  });
+  readonly check: DnsblCheck;
+
+  constructor(settings: Partial<DnsblSettings> = {}) {
+    this.check = new DnsblCheck({
+      config: { ...config, ...settings },
+      servers: ['127.0.0.1:5353'],
+      ask: (task) => this.#ask(task),
+      meters: { dnsblLookupsTotal: { of: (list, result) => this.#cell(`${list} ${result}`) } },
+      nowMs: () => this.nowMs,
+    });
+  }
 
   /** Counts since the last call. */
   counts(): Record<string, number> {
@@ -149,6 +153,16 @@ describe('asking the DNSBLs', () => {
       await bench.check.check(address);
     expect(bench.check.peek('192.0.2.1')).toBeUndefined();
     expect(bench.check.peek('192.0.2.2')).toBeDefined();
+  });
+});
+
+describe('cacheEntries: 0', () => {
+  it('asks for each connection anew', async () => {
+    const bench = new Bench({ cacheEntries: 0 });
+    await bench.check.check('192.0.2.1');
+    expect(bench.check.peek('192.0.2.1')).toBeUndefined();
+    await bench.check.check('192.0.2.1');
+    expect(bench.asked).toHaveLength(2);
   });
 });
 

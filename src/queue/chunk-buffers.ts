@@ -3,8 +3,11 @@
  * with a message, so that 4 KiB of mail do not take 64 KiB of memory.
  */
 
-/** 64 KiB less LMDB's page header, so that a chunk fills its overflow pages to the last byte. */
-export const chunkBytes = 65_520;
+/**
+ * 64 KiB less LMDB's page header, so that a chunk fills its overflow pages to the last byte. The header of the LMDB in
+ * lmdb-js has 24 bytes (it keeps a transaction id): 65 512 bytes take 16 pages, 65 513 take 17 (getStats).
+ */
+export const chunkBytes = 65_512;
 
 const firstBytes = 4096;
 // 4 MiB: as many as a few fast senders have between socket and disk. More are left to the garbage collector.

@@ -100,7 +100,12 @@ export class Generation {
 
   async closeAndUnlink(): Promise<void> {
     await this.close();
-    await rm(this.file, { force: true });
-    await rm(lockFileOf(this.file), { force: true });
+    await removeQueueFile(this.file);
   }
+}
+
+/** Its directory is not synced: an empty file that comes back after a power loss is adopted and goes again. */
+export async function removeQueueFile(file: string): Promise<void> {
+  await rm(file, { force: true });
+  await rm(lockFileOf(file), { force: true });
 }

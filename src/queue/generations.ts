@@ -7,8 +7,9 @@ import { dirname } from 'node:path';
 
 import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
 import { slotDirectory, spoolFilePath, syncDirectory } from '../base/spool-files.js';
-import { Generation } from './generation.js';
 import type { CommitterHooks } from './committer.js';
+import { checkQueueFile } from './file-check.js';
+import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
 
 export class Generations {
@@ -52,6 +53,10 @@ export class Generations {
     return this.#open.size;
   }
 
+  get files(): string[] {
+    return Array.from(this.#open, (generation) => generation.file);
+  }
+
   get commits(): number {
     return this.#commits;
   }
@@ -66,8 +71,13 @@ export class Generations {
    * The caller scans it and clears `scanning`.
    */
   async adopt(file: string): Promise<Generation | undefined> {
-    if (!(await exists(file))) return undefined;
     try {
+      if (!(await exists(file))) return undefined;
+      if ((await checkQueueFile(file)) === 'empty') {
+        await removeQueueFile(file);
+        this.#options.hooks.retired(file);
+        return undefined;
+      }
       const generation = await Generation.reopen(file, this.#options.commitTimeoutMs, (of) =>
         this.#hooks(of),
       );
@@ -111,19 +121,14 @@ export class Generations {
   }
 
   async #create(): Promise<Generation> {
-    const { directory, slot, incarnation, commitTimeoutMs, hooks } = this.#options;
+    const { directory, slot, incarnation, commitTimeoutMs } = this.#options;
     const file = spoolFilePath(directory, slot, incarnation, this.#created++);
     if (await exists(file)) throw new Error(`${file} is there already, of an earlier process`);
-    hooks.phase({ kind: 'opening', file });
-    try {
-      const generation = await Generation.create(file, commitTimeoutMs, (of) => this.#hooks(of));
-      // LMDB does not do it, and without it a power loss takes the whole file.
-      await syncDirectory(dirname(file));
-      this.#open.add(generation);
-      return generation;
-    } finally {
-      hooks.phase(undefined);
-    }
+    const generation = await Generation.create(file, commitTimeoutMs, (of) => this.#hooks(of));
+    // LMDB does not do it, and without it a power loss takes the whole file.
+    await syncDirectory(dirname(file));
+    this.#open.add(generation);
+    return generation;
   }
 
   #hooks(of: () => Generation): CommitterHooks {

@@ -48,15 +48,22 @@ export class LmdbEnv {
     });
   }
 
-  /** A copy of the value; valid for ever. Reads see every batch whose promise has resolved. */
+  /**
+   * A copy of the value; valid for ever. Reads see every batch whose promise has resolved.
+   * @throws PosternError SPOOL_CORRUPT (also keys) when LMDB finds its pages in disorder
+   */
   get(key: Buffer): Buffer | undefined {
-    const value = this.#db.get(key);
-    return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.length);
+    return this.#read(() => {
+      const value = this.#db.get(key);
+      return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.length);
+    });
   }
 
   /** Up to `limit` keys in [start, end), in order. The cursor ends before this returns. */
   keys(start: Buffer, end: Buffer, limit: number): Buffer[] {
-    return Array.from(this.#db.getKeys({ start, end, limit, snapshot: false }), (key) => Buffer.from(key));
+    return this.#read(() =>
+      Array.from(this.#db.getKeys({ start, end, limit, snapshot: false }), (key) => Buffer.from(key)),
+    );
   }
 
   /** Only inside `batch`. The value's bytes are read by another thread until the batch settles: leave them alone. */
@@ -84,6 +91,14 @@ export class LmdbEnv {
       if (committed !== true) throw new Error('the batch was not applied');
     } catch (error) {
       throw new PosternError('SPOOL_COMMIT', `${this.file}: ${describeError(error)}`, error);
+    }
+  }
+
+  #read<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw new PosternError('SPOOL_CORRUPT', `${this.file}: ${describeError(error)}`, error);
     }
   }
 

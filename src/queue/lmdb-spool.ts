@@ -258,12 +258,27 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
       const generation = await this.#generations.adopt(file);
       if (generation !== undefined) {
         hooks.phase({ kind: 'scanning', file });
-        await scanGeneration(generation, this);
-        generation.scanning = false;
-        this.#generations.retireIfEmpty(generation);
+        await this.#scan(generation);
       }
       hooks.phase(undefined);
     }
+  }
+
+  async #scan(generation: Generation): Promise<void> {
+    try {
+      await scanGeneration(generation, this);
+    } catch (error) {
+      // Its pages are in disorder: what was found is served, the file stays for salvage.
+      generation.damaged++;
+      this.#options.hooks.damaged({ file: generation.file, reason: describeError(error) });
+    }
+    this.sliceDone();
+    generation.scanning = false;
+    this.#generations.retireIfEmpty(generation);
+  }
+
+  openFiles(): readonly string[] {
+    return this.#generations.files;
   }
 
   get stopped(): boolean {

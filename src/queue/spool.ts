@@ -132,6 +132,8 @@ export interface Spool {
   /** Takes over the files of a process that is gone: opens, verifies and scans them, then serves them like its own.
    *  Resolves when all are scanned. Accepting mail does not wait for it. */
   adopt(files: readonly string[]): Promise<void>;
+  /** Full paths of the queue files that this process has open, for the attribution of a death. */
+  openFiles?(): readonly string[];
   /** Flushes removals, closes. After it begin() and commit() fail with SPOOL_CLOSED. */
   close(): Promise<void>;
 }

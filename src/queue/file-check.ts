@@ -1,0 +1,121 @@
+/**
+ * Looks at a queue file before LMDB maps it: a map that is longer than its file ends in SIGBUS at the first read past
+ * the end, and the process with it. Reads the meta pages as lmdb-js 3.5.6 writes them (mdb.c: MDB_meta, MDB_page_header,
+ * MDB_node; 64 bit, little-endian) and never writes.
+ *
+ * A sound file may be shorter than its meta page says, when the last pages were taken and freed in one transaction.
+ * So a short file has its trees walked: it is truncated only if they lead past the end.
+ */
+import { open, type FileHandle } from 'node:fs/promises';
+
+import { PosternError } from '../base/errors.js';
+
+const pageHeaderBytes = 24;
+const metaBytes = 136; // up to and with the transaction id
+const nodeHeaderBytes = 8;
+const magic = 0xbeefc0de;
+const dataVersion = 2;
+const metaFlag = 0x08;
+const branchFlag = 0x01;
+const leafFlag = 0x02;
+const bigDataFlag = 0x01;
+const noPage = 0xffff_ffff_ffff_ffffn;
+
+interface Meta {
+  readonly pageBytes: number;
+  /** Of the free list and of the records; undefined where the tree is empty. */
+  readonly roots: readonly (number | undefined)[];
+  readonly lastPage: number;
+  readonly transaction: bigint;
+}
+
+/**
+ * 'empty': made, and its process died before a byte was in it; nothing was ever queued.
+ * @throws PosternError SPOOL_FORMAT (not such a file), SPOOL_CORRUPT (cut short); system errors as they are
+ */
+export async function checkQueueFile(file: string): Promise<'empty' | 'whole'> {
+  const handle = await open(file, 'r');
+  try {
+    const { size } = await handle.stat();
+    if (size === 0) return 'empty';
+    const meta = await readNewestMeta(handle, file);
+    if (size < (meta.lastPage + 1) * meta.pageBytes) await checkTrees(handle, file, meta, size);
+    return 'whole';
+  } finally {
+    await handle.close();
+  }
+}
+
+async function readNewestMeta(handle: FileHandle, file: string): Promise<Meta> {
+  const first = await readMeta(handle, 0);
+  if (first === undefined) throw new PosternError('SPOOL_FORMAT', `${file} is not a queue file`);
+  const second = await readMeta(handle, first.pageBytes);
+  return second !== undefined && second.transaction > first.transaction ? second : first;
+}
+
+async function readMeta(handle: FileHandle, at: number): Promise<Meta | undefined> {
+  const page = await readAt(handle, at, pageHeaderBytes + metaBytes);
+  if (page === undefined || (page.readUInt16LE(18) & metaFlag) === 0) return undefined;
+  const meta = page.subarray(pageHeaderBytes);
+  if (meta.readUInt32LE(0) !== magic || (meta.readUInt32LE(4) & 0xffff) !== dataVersion) return undefined;
+  const pageBytes = meta.readUInt32LE(24);
+  if (pageBytes < 512 || pageBytes > 65_536 || (pageBytes & (pageBytes - 1)) !== 0) return undefined;
+  return {
+    pageBytes,
+    roots: [rootAt(meta, 64), rootAt(meta, 112)],
+    lastPage: Number(meta.readBigUInt64LE(120)),
+    transaction: meta.readBigUInt64LE(128),
+  };
+}
+
+function rootAt(meta: Buffer, at: number): number | undefined {
+  const root = meta.readBigUInt64LE(at);
+  return root === noPage ? undefined : Number(root);
+}
+
+async function checkTrees(handle: FileHandle, file: string, meta: Meta, size: number): Promise<void> {
+  const pages = Math.floor(size / meta.pageBytes);
+  const left = meta.roots.filter((root) => root !== undefined);
+  for (let seen = 0; ; seen++) {
+    const number = left.pop();
+    if (number === undefined) return;
+    const page =
+      number < pages && seen < pages
+        ? await readAt(handle, number * meta.pageBytes, meta.pageBytes)
+        : undefined;
+    const next = page === undefined ? undefined : pagesBelow(page, pages);
+    if (next === undefined)
+      throw new PosternError(
+        'SPOOL_CORRUPT',
+        `${file} is cut short: ${size} bytes, and records lie beyond; what is readable can be salvaged from a copy`,
+      );
+    left.push(...next);
+  }
+}
+
+/** The tree pages that a branch leads to, none for a leaf; undefined when it is neither or leads out of the file. */
+function pagesBelow(page: Buffer, pages: number): number[] | undefined {
+  const flags = page.readUInt16LE(18);
+  const count = page.readUInt16LE(20) >> 1;
+  const below: number[] = [];
+  if ((flags & (branchFlag | leafFlag)) === 0 || pageHeaderBytes + 2 * count > page.length) return undefined;
+  for (let i = 0; i < count; i++) {
+    const at = page.readUInt16LE(pageHeaderBytes + 2 * i) + pageHeaderBytes;
+    if (at + nodeHeaderBytes > page.length) return undefined;
+    if ((flags & branchFlag) !== 0) below.push(page.readUIntLE(at, 6));
+    else if (!leafNodeFits(page, at, pages)) return undefined;
+  }
+  return below;
+}
+
+function leafNodeFits(page: Buffer, at: number, pages: number): boolean {
+  if ((page.readUInt16LE(at + 4) & bigDataFlag) === 0) return true;
+  const data = at + nodeHeaderBytes + page.readUInt16LE(at + 6);
+  if (data + 24 > page.length) return false;
+  return Number(page.readBigUInt64LE(data)) + Number(page.readBigUInt64LE(data + 16)) <= pages;
+}
+
+async function readAt(handle: FileHandle, at: number, bytes: number): Promise<Buffer | undefined> {
+  const { bytesRead, buffer } = await handle.read(Buffer.alloc(bytes), 0, bytes, at);
+  return bytesRead === bytes ? buffer : undefined;
+}

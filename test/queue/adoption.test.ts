@@ -1,0 +1,302 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { listSpoolFiles, spoolFilePath } from '../../src/base/spool-files.js';
+import { formatVersion } from '../../src/queue/generation.js';
+import { chunkKey, envelopeKey, formatKey } from '../../src/queue/keys.js';
+import { LmdbEnv } from '../../src/queue/lmdb-env.js';
+import type { Spool } from '../../src/queue/spool.js';
+import { SpoolBench, bodyOf, deliverAll, leaseOne, patternBytes, result, store, until } from './harness.js';
+
+let bench: SpoolBench;
+
+beforeEach(async () => {
+  bench = await SpoolBench.make();
+});
+
+afterEach(async () => {
+  await bench.end();
+});
+
+/** What a process that is gone leaves: the path of its file. */
+async function leave(fill: (spool: Spool) => Promise<void>): Promise<string> {
+  const { spool } = await bench.open();
+  await fill(spool);
+  const [file] = spool.openFiles?.() ?? [];
+  await spool.close();
+  return file ?? '';
+}
+
+/** Changes a file as no Postern would. */
+async function tamper(file: string, change: (env: LmdbEnv) => void): Promise<void> {
+  const env = new LmdbEnv(file, 10_000);
+  await env.batch(() => change(env));
+  await env.close();
+}
+
+async function digest(file: string): Promise<string> {
+  return createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+}
+
+function strange(name: string): string {
+  return join(bench.directory, 'slot-0', name);
+}
+
+async function write(name: string, content: Buffer): Promise<string> {
+  await mkdir(dirname(strange(name)), { recursive: true });
+  await writeFile(strange(name), content);
+  return strange(name);
+}
+
+describe('a file of a process that is gone', () => {
+  it('is served like an own one, and goes when it is empty', async () => {
+    const bodies = [patternBytes(300, 1), patternBytes(300_000, 2)];
+    const ids: string[] = [];
+    const file = await leave(async (spool) => {
+      for (const body of bodies) ids.push(await store(spool, body));
+      await leaseOne(spool);
+    });
+    const { spool, told } = await bench.open();
+    const due: string[] = [];
+    spool.onDue = (route) => due.push(route);
+    await spool.adopt([file]);
+    expect(told.phases).toEqual(['opening', 'scanning', 'idle']);
+    expect(due).toContain('office');
+    for (const body of bodies) {
+      const lease = await leaseOne(spool);
+      // The first attempt may have begun before the process died.
+      expect(lease.message.attempts).toBe(2);
+      expect((await bodyOf(lease)).equals(body)).toBe(true);
+      await spool.settle(lease.message.id, [result('delivered')], 0);
+    }
+    await until(() => told.retired.length > 0);
+    expect(told.retired).toEqual([file]);
+    expect(existsSync(file) || existsSync(`${file}-lock`)).toBe(false);
+    expect(spool.stats().files).toBe(1);
+  });
+
+  it('brings holds, failures, attempts and due times with it', async () => {
+    const next = Date.now() + 3_600_000;
+    const ids: string[] = [];
+    const file = await leave(async (spool) => {
+      for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
+      const leases = await spool.lease('office', Date.now(), 3);
+      expect(leases.length).toBe(3);
+      await spool.hold(ids[0] ?? '');
+      await spool.settle(ids[1] ?? '', [result('failed')], 0);
+      await spool.settle(ids[2] ?? '', [result('pending')], next);
+    });
+    const { spool } = await bench.open();
+    await spool.adopt([file]);
+    expect(ids.map((id) => spool.show(id).state)).toEqual(['held', 'failed', 'deferred']);
+    expect(spool.due().get('office')).toMatchObject({ count: 1, earliestAtMs: next });
+    expect((await leaseOne(spool, 'office', next)).message.attempts).toBe(2);
+    await spool.close();
+    const third = await bench.open();
+    await third.spool.adopt([file]);
+    expect((await leaseOne(third.spool, 'office', next)).message.attempts).toBe(3);
+  });
+
+  it('that is gone by now is no trouble', async () => {
+    const { spool, told } = await bench.open();
+    await spool.adopt([spoolFilePath(bench.directory, 0, 'gone', 0)]);
+    expect(told.damaged).toEqual([]);
+    expect(existsSync(spoolFilePath(bench.directory, 0, 'gone', 0))).toBe(false);
+  });
+
+  it('with many messages is scanned while new mail is taken', async () => {
+    const file = await leave(async (spool) => {
+      await Promise.all(Array.from({ length: 3000 }, (_, i) => store(spool, patternBytes(50, i))));
+    });
+    const { spool } = await bench.open();
+    const adopted = spool.adopt([file]);
+    let stored = 0;
+    let over = false;
+    const during = (async () => {
+      while (!over) {
+        await store(spool, patternBytes(10));
+        stored++;
+      }
+    })();
+    await adopted;
+    over = true;
+    await during;
+    expect(spool.stats().messages.active).toBe(3000 + stored);
+    expect(stored).toBeGreaterThan(0);
+  });
+
+  it('loses chunks whose envelope never came', async () => {
+    const file = await leave(async (spool) => {
+      await store(spool, patternBytes(10));
+    });
+    await tamper(file, (env) => {
+      for (let i = 0; i < 300; i++) env.put(chunkKey('0ORPHAN000000000', i), Buffer.alloc(10));
+      env.put(chunkKey('ZORPHAN000000000', 7), Buffer.alloc(10));
+    });
+    const { spool, told } = await bench.open();
+    await spool.adopt([file]);
+    await deliverAll(spool);
+    await until(() => told.retired.length > 0);
+    expect(told.damaged).toEqual([]);
+  });
+
+  it('with a message that is known from another file gives it once, as the copy that saw more attempts', async () => {
+    const file = await leave(async (spool) => {
+      await store(spool, patternBytes(10));
+    });
+    const copy = spoolFilePath(bench.directory, 0, 'copy', 0);
+    await copyFile(file, copy);
+    const second = await bench.open();
+    await second.spool.adopt([copy]);
+    const { message } = await leaseOne(second.spool);
+    await second.spool.settle(message.id, [result('pending')], 0);
+    await second.spool.close();
+    for (const files of [
+      [file, copy],
+      [copy, file],
+    ]) {
+      const { spool } = await bench.open();
+      for (const [i, path] of files.entries()) await copyFile(path, strange(`try-${i}.mdb`));
+      await spool.adopt([strange('try-0.mdb'), strange('try-1.mdb')]);
+      expect(spool.list({})).toMatchObject({ total: 1, messages: [{ attempts: 2, state: 'deferred' }] });
+      expect(await deliverAll(spool)).toEqual([message.id]);
+      await until(() => spool.stats().files === 1);
+    }
+  });
+});
+
+describe('a file that cannot be used', () => {
+  it('of a newer format is refused by name and left untouched (F-39)', async () => {
+    const file = await leave(async (spool) => {
+      await store(spool, patternBytes(10));
+    });
+    await tamper(file, (env) => env.put(formatKey, Buffer.from(`postern-spool ${formatVersion + 1}`)));
+    const before = await digest(file);
+    const { spool, told } = await bench.open();
+    await spool.adopt([file]);
+    expect(told.damaged).toEqual([{ file, reason: expect.stringContaining(`format ${formatVersion + 1}`) }]);
+    expect(await digest(file)).toBe(before);
+    expect(spool.list({}).total).toBe(0);
+    expect(spool.stats().files).toBe(1);
+  });
+
+  it('of somebody else is reported and left: garbage, another LMDB, text', async () => {
+    const other = strange('other-0.mdb');
+    await mkdir(dirname(other), { recursive: true });
+    await tamper(other, (env) => env.put(Buffer.from('key'), Buffer.from('value')));
+    const files = [
+      await write('noise-0.mdb', patternBytes(100_000)),
+      await write('short-0.mdb', Buffer.from('hello')),
+      await write('zeros-0.mdb', Buffer.alloc(65_536)),
+      other,
+    ];
+    const before = await Promise.all(files.map(digest));
+    const { spool, told } = await bench.open();
+    await spool.adopt(files);
+    expect(told.damaged.map(({ file }) => file)).toEqual(files);
+    expect(told.damaged.map(({ reason }) => /not a queue file/.test(reason))).toEqual([
+      true,
+      true,
+      true,
+      true,
+    ]);
+    expect(await Promise.all(files.map(digest))).toEqual(before);
+  });
+
+  it('that its process had only just made holds nothing and goes', async () => {
+    const none = await write('none-0.mdb', Buffer.alloc(0));
+    const bare = strange('bare-0.mdb');
+    const env = new LmdbEnv(bare, 10_000);
+    await env.close();
+    const { spool, told } = await bench.open();
+    await spool.adopt([none, bare]);
+    await until(() => told.retired.length === 2);
+    expect(told.damaged).toEqual([]);
+    expect((await listSpoolFiles(bench.directory)).length).toBe(1);
+  });
+
+  it('is found truncated before it is mapped, at any length: never a SIGBUS (F-13)', async () => {
+    const file = await leave(async (spool) => {
+      for (let i = 0; i < 40; i++) await store(spool, patternBytes(20_000, i));
+    });
+    const whole = (await readFile(file)).length;
+    const { spool, told } = await bench.open();
+    const lengths = [100, 4096, 8192, 20_000, Math.floor(whole / 2), whole - 4096];
+    for (const length of lengths) {
+      const cut = strange(`cut-${length}.mdb`);
+      await copyFile(file, cut);
+      await truncate(cut, length);
+      await spool.adopt([cut]);
+    }
+    expect(told.damaged.length).toBe(lengths.length);
+    expect(spool.stats()).toMatchObject({ files: 1, messages: { active: 0 } });
+  });
+
+  it('as to one envelope: the others are served, the file stays with what is damaged in it', async () => {
+    let bad = '';
+    let good = '';
+    const file = await leave(async (spool) => {
+      bad = await store(spool, patternBytes(10));
+      good = await store(spool, patternBytes(10));
+    });
+    await tamper(file, (env) => {
+      const bytes = env.get(envelopeKey(bad)) ?? Buffer.alloc(0);
+      bytes[20] = (bytes[20] ?? 0) ^ 1;
+      env.put(envelopeKey(bad), bytes);
+    });
+    const { spool, told } = await bench.open();
+    await spool.adopt([file]);
+    expect(told.damaged).toEqual([{ file, id: bad, reason: expect.stringContaining('checksum') }]);
+    expect(await deliverAll(spool)).toEqual([good]);
+    await spool.close();
+    expect(existsSync(file)).toBe(true);
+  });
+
+  it.each([
+    [
+      'a flipped bit',
+      (env: LmdbEnv, id: string) => env.put(chunkKey(id, 1), Buffer.alloc(65_512, 1)),
+      /checksum/,
+    ],
+    ['a missing chunk', (env: LmdbEnv, id: string) => env.remove(chunkKey(id, 1)), /chunk 1 of 4 is missing/],
+    [
+      'a short chunk',
+      (env: LmdbEnv, id: string) => env.put(chunkKey(id, 3), Buffer.alloc(9)),
+      /bytes instead of/,
+    ],
+  ])('as to a body with %s: its last chunk is never given out (F-13)', async (_name, change, reason) => {
+    let id = '';
+    const file = await leave(async (spool) => {
+      id = await store(spool, patternBytes(200_000));
+    });
+    await tamper(file, (env) => change(env, id));
+    const { spool } = await bench.open();
+    await spool.adopt([file]);
+    const lease = await leaseOne(spool);
+    let bytes = 0;
+    const read = async (): Promise<void> => {
+      for await (const chunk of lease.body()) bytes += chunk.length;
+    };
+    await expect(read()).rejects.toMatchObject({
+      code: 'SPOOL_CORRUPT',
+      message: expect.stringMatching(reason),
+    });
+    expect(bytes).toBeLessThan(200_000);
+  });
+});
+
+describe('a data directory that cannot be used', () => {
+  it('is refused with what to do', async () => {
+    await mkdir(bench.directory, { recursive: true });
+    await writeFile(join(bench.directory, 'slot-0'), 'a file where a folder should be');
+    await expect(bench.open()).rejects.toMatchObject({
+      code: 'DATA_DIR_UNUSABLE',
+      message: expect.stringContaining('make it writable'),
+    });
+  });
+});

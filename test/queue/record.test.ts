@@ -1,0 +1,108 @@
+import fc from 'fast-check';
+import { crc32 } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+
+import { decodeRecord, encodeRecord, recordVersion, type MessageRecord } from '../../src/queue/record.js';
+import { newRecord } from '../../src/queue/transitions.js';
+import { envelope } from './harness.js';
+
+const text = fc.string({ unit: 'grapheme', maxLength: 60 });
+const time = fc.integer({ min: 0, max: 2 ** 45 });
+
+const recordArbitrary: fc.Arbitrary<MessageRecord> = fc.record({
+  reversePath: text,
+  body: fc.constantFrom(undefined, '7BIT', '8BITMIME'),
+  smtpUtf8: fc.boolean(),
+  arrivedAtMs: time,
+  listener: text,
+  clientAddress: text,
+  clientName: text,
+  user: text,
+  sessionId: text,
+  held: fc.boolean(),
+  bytes: fc.nat(),
+  chunks: fc.nat(),
+  crc32: fc.integer({ min: 0, max: 0xffff_ffff }),
+  recipients: fc.array(
+    fc.record({
+      address: text,
+      route: text,
+      state: fc.constantFrom('pending', 'delivered', 'failed'),
+      lastReply: text,
+    }),
+    { maxLength: 20 },
+  ),
+  routes: fc.array(
+    fc.record({ route: text, nextAttemptAtMs: time, attempts: fc.nat(), tried: fc.boolean() }),
+    { maxLength: 4 },
+  ),
+});
+
+const sample = newRecord(envelope(), { bytes: 1000, chunks: 1, crc32: 0x1234_5678 });
+
+function withChecksum(body: Buffer): Buffer {
+  const checksum = Buffer.alloc(4);
+  checksum.writeUInt32LE(crc32(body));
+  return Buffer.concat([body, checksum]);
+}
+
+describe('the envelope record', () => {
+  it('comes back as it was stored, whatever is in it (A-089)', () => {
+    fc.assert(
+      fc.property(recordArbitrary, (record) => {
+        expect(decodeRecord(encodeRecord(record))).toEqual(record);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keeps a thousand recipients with long addresses, and a short record after them', () => {
+    const recipients = Array.from({ length: 1000 }, (_, i) => ({
+      address: `${'ü'.repeat(100)}${i}@example.test`,
+      route: 'office',
+    }));
+    const record = newRecord(envelope({ recipients }), { bytes: 1, chunks: 1, crc32: 0 });
+    expect(decodeRecord(encodeRecord(record))).toEqual(record);
+    expect(decodeRecord(encodeRecord(sample))).toEqual(sample);
+  });
+
+  it('is not taken when any byte of it has changed', () => {
+    const bytes = encodeRecord(sample);
+    for (let at = 0; at < bytes.length; at++) {
+      const damaged = Buffer.from(bytes);
+      damaged[at] = (damaged[at] ?? 0) ^ 0x10;
+      expect(() => decodeRecord(damaged), `byte ${at}`).toThrow(
+        expect.objectContaining({ code: 'SPOOL_CORRUPT' }),
+      );
+    }
+  });
+
+  it('is not taken when it is cut short anywhere', () => {
+    const bytes = encodeRecord(sample);
+    for (let length = 0; length < bytes.length; length++)
+      expect(() => decodeRecord(bytes.subarray(0, length)), `${length} bytes`).toThrow(
+        expect.objectContaining({ code: 'SPOOL_CORRUPT' }),
+      );
+  });
+
+  it('never reads past its end, whatever lengths random fields claim', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
+        const bytes = withChecksum(Buffer.concat([Buffer.from([recordVersion]), noise]));
+        expect(() => decodeRecord(bytes)).toThrow(expect.objectContaining({ code: 'SPOOL_CORRUPT' }));
+      }),
+    );
+  });
+
+  it('may have fields of a later version, which are skipped', () => {
+    const bytes = encodeRecord(sample);
+    const later = Buffer.from([200, 3, 0, 0, 0, 1, 2, 3]);
+    expect(decodeRecord(withChecksum(Buffer.concat([bytes.subarray(0, -4), later])))).toEqual(sample);
+  });
+
+  it('of a newer version is refused by name', () => {
+    const body = Buffer.from(encodeRecord(sample).subarray(0, -4));
+    body[0] = recordVersion + 1;
+    expect(() => decodeRecord(withChecksum(body))).toThrow(expect.objectContaining({ code: 'SPOOL_FORMAT' }));
+  });
+});

@@ -131,23 +131,25 @@ function checkListenerNames(parts: Parts, list: FaultList): void {
 
 interface Socket {
   readonly path: (string | number)[];
+  readonly owner: string;
   readonly address: string;
   readonly port: number;
 }
 
 /** Two sockets on one address and port: the second bind would fail. Port 0 is a free one each time. */
 function checkSockets(parts: Parts, list: FaultList): void {
-  const sockets: Socket[] = parts.listeners.flatMap((listener, index) =>
-    listener === undefined
-      ? []
-      : [{ path: ['listeners', index], address: listener.address, port: listener.port }],
+  const sockets = parts.listeners.flatMap((listener, index): Socket[] =>
+    listener === undefined ? [] : [{ ...listener, path: ['listeners', index], owner: `listeners[${index}]` }],
   );
-  if (parts.admin !== undefined) sockets.push({ path: ['admin'], ...parts.admin });
+  // In front, so that of the two it is the listener that is told: `admin` may stand in no file.
+  if (parts.admin !== undefined) sockets.unshift({ ...parts.admin, path: ['admin'], owner: 'admin' });
   sockets.forEach((socket, index) => {
     const other = sockets.slice(0, index).find((before) => collide(before, socket));
     if (other === undefined) return;
-    const holder = `${other.path.join('.').replace(/\.(\d+)/, '[$1]')} listens on ${other.address}`;
-    list.expected([...socket.path, 'port'], `another port: ${holder} with this port already`);
+    list.expected(
+      [...socket.path, 'port'],
+      `another port: ${other.owner} listens on ${other.address} with this one`,
+    );
   });
 }
 

@@ -7,7 +7,7 @@ import { formatPath, nearest, type Fault, type Path } from './faults.js';
 import { configKeys } from './keys.js';
 import { isRecord } from './validate.js';
 
-const prefix = 'POSTERN_';
+export const variablePrefix = 'POSTERN_';
 
 /** Variables of ours that override no key. */
 const otherVariables: ReadonlySet<string> = new Set([
@@ -18,7 +18,7 @@ const otherVariables: ReadonlySet<string> = new Set([
 
 /** `limits.messageBytes` → `POSTERN_LIMITS_MESSAGE_BYTES` */
 export function variableFor(path: Path): string {
-  return prefix + path.map((part) => String(part).replace(/[A-Z]/g, '_$&').toUpperCase()).join('_');
+  return variablePrefix + path.map((part) => String(part).replace(/[A-Z]/g, '_$&').toUpperCase()).join('_');
 }
 
 export interface Overlay {
@@ -37,7 +37,7 @@ export function overlayEnvironment(fileValue: unknown, env: NodeJS.ProcessEnv): 
   const variables = new Map<string, string>();
   const faults: Fault[] = [];
   for (const [variable, text] of Object.entries(env)) {
-    if (text === undefined || !variable.startsWith(prefix)) continue;
+    if (text === undefined || !variable.startsWith(variablePrefix)) continue;
     const key = keys.get(variable);
     if (key !== undefined) {
       if (assign(value, key.path, toValue(text, key.types))) variables.set(formatPath(key.path), variable);

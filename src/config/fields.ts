@@ -26,8 +26,7 @@ export function choice<const V extends readonly string[]>(values: V) {
   return z.enum(values, { error: expected }).meta({ kind: expected });
 }
 
-export function integer(min: number, max: number) {
-  const expected = `a whole number from ${min} to ${max}`;
+export function integer(min: number, max: number, expected = `a whole number from ${min} to ${max}`) {
   const error = { error: expected };
   return z.int(error).min(min, error).max(max, error).meta({ kind: expected });
 }

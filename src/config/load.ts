@@ -1,7 +1,7 @@
 /** From a file and the environment to a checked, frozen Config, or to every fault there is, at once. */
 import { checkAcross, partsOf, type Parts } from './checks.js';
 import type { Config } from './config.js';
-import { overlayEnvironment } from './environment.js';
+import { overlayEnvironment, variablePrefix } from './environment.js';
 import { ConfigError, type Fault } from './faults.js';
 import { checkFiles, readRecipients } from './files.js';
 import { foldersOf, resolveConfig } from './resolve.js';
@@ -40,11 +40,13 @@ function lookAtFiles(parts: Parts, base: string, list: FaultList): Map<number, s
   return recipients;
 }
 
-/** In the order of the lines, whichever check found them. */
+/** In the order of the lines, whichever check found them; variables last. */
 function invalid(faults: readonly Fault[]): ConfigError {
-  const numeric = new Intl.Collator('en', { numeric: true });
-  return new ConfigError(
-    'CONFIG_INVALID',
-    faults.toSorted((a, b) => numeric.compare(a.place, b.place)),
-  );
+  const { compare } = new Intl.Collator('en', { numeric: true });
+  const inFiles = faults.filter((fault) => !isVariable(fault)).toSorted((a, b) => compare(a.place, b.place));
+  return new ConfigError('CONFIG_INVALID', [...inFiles, ...faults.filter(isVariable)]);
+}
+
+function isVariable(fault: Fault): boolean {
+  return fault.place.startsWith(variablePrefix);
 }

@@ -58,7 +58,7 @@ function pathText({ path }: ConfigKey): string {
 
 function presetText({ required, preset, kind }: ConfigKey): string {
   if (required) return 'required';
-  if (preset === undefined || kind === '') return '';
+  if (preset === undefined || kind === '') return '–';
   return `\`${typeof preset === 'string' ? preset : JSON.stringify(preset)}\``;
 }
 

@@ -177,11 +177,11 @@ const limits = section({
   connectionsPerNetwork: integer(1, 1_000_000)
     .prefault(200)
     .describe('Open connections of one IPv4 /24 or IPv6 /48, across all workers.'),
-  errors: integer(1, 1_000).prefault(10).describe('Refused commands in one session before 421.'),
-  junkCommands: integer(1, 10_000)
+  errors: integer(1, 1_000_000).prefault(10).describe('Refused commands in one session before 421.'),
+  junkCommands: integer(1, 1_000_000)
     .prefault(50)
     .describe('NOOP, RSET, VRFY and the like without a message in between before 421.'),
-  authFailures: integer(1, 100).prefault(5).describe('Failed logins in one session before 421.'),
+  authFailures: integer(1, 1_000).prefault(5).describe('Failed logins in one session before 421.'),
   commandLineBytes: size('512', '64KiB')
     .prefault('2KiB')
     .describe('Longest command line (RFC 5321 §4.5.3.1.4: at least 512).'),
@@ -208,15 +208,21 @@ export const sections = {
   ),
   postmaster: text('a mail address such as postmaster@example.org', isMailAddress)
     .optional()
-    .describe('Where mail to <Postmaster> without a domain goes (RFC 5321 §4.5.1).'),
+    .describe('Where mail to Postmaster without a domain goes (RFC 5321 §4.5.1).'),
   dataDir: path()
     .optional()
     .describe(
       'Folder of the queue, the admin token and maildirs. Left out: ./data in the working directory.',
     ),
-  workers: union([literal('auto', { error: 'auto or a whole number from 1 to 256' }), integer(1, 256)], {
-    error: 'auto or a whole number from 1 to 256',
-  })
+  workers: union(
+    [
+      literal('auto', { error: 'auto or a whole number from 1 to 256' }),
+      integer(1, 256, 'auto or a whole number from 1 to 256'),
+    ],
+    {
+      error: 'auto or a whole number from 1 to 256',
+    },
+  )
     .meta({ kind: 'auto or a whole number from 1 to 256' })
     .prefault('auto')
     .describe('Worker processes; auto: one per core.'),
@@ -234,6 +240,7 @@ export const sections = {
     port: integer(0, 65_535).prefault(2580).describe('Port of the admin HTTP; 0 takes a free one.'),
     token: text('16 to 256 printable ASCII characters without spaces', isToken)
       .nullable()
+      .meta({ kind: '16 to 256 printable ASCII characters without spaces, or null' })
       .prefault(null)
       .describe('Bearer token of the admin API; null: made at start and kept in `dataDir`/admin.token.'),
   })

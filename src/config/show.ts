@@ -4,6 +4,7 @@
  */
 import { stringify } from 'yaml';
 import type { Config, DnsblConfig, DomainConfig, Hop, LimitsConfig, RouteConfig } from './config.js';
+import { domainForms } from './formats.js';
 
 /** Not a valid token: a copy of this output must not become one. */
 const hiddenToken = '(set, not shown)';
@@ -39,7 +40,9 @@ function given(key: string, value: unknown): object {
 }
 
 function showDomain({ names, recipients, route }: DomainConfig): object {
-  return { names, recipients: recipients.kind === 'any' ? 'any' : recipients.addresses, route };
+  // An internationalized name is in the config in both its forms; one brings the other back.
+  const written = names.filter((name) => domainForms(name)[0] === name);
+  return { names: written, recipients: recipients.kind === 'any' ? 'any' : recipients.addresses, route };
 }
 
 function showRoute({ hops, tls, connections, messagesPerConnection, retry }: RouteConfig): object {

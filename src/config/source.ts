@@ -3,7 +3,17 @@
  * what the keys mean.
  */
 import { readFileSync, statSync } from 'node:fs';
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Document } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+} from 'yaml';
 import { describeError } from '../base/errors.js';
 import { ConfigError, type Fault, type Path } from './faults.js';
 
@@ -16,6 +26,7 @@ export class ConfigSource {
   readonly file: string;
   readonly #lines = new LineCounter();
   readonly #document: Document.Parsed;
+  #openAliases = 0;
   /** Duplicate keys and the like; with `readable` false, nothing else can be said about the file. */
   readonly faults: Fault[] = [];
   readonly value: unknown;
@@ -30,9 +41,21 @@ export class ConfigSource {
     });
     for (const error of [...this.#document.errors, ...this.#document.warnings])
       this.faults.push({ place: this.#place(error.pos[0]), path: '', text: describeYamlError(error) });
+    this.#findOpenAliases();
     const isTree = this.#document.errors.every((error) => error.code === 'DUPLICATE_KEY');
-    this.value = isTree ? this.#plainValue() : undefined;
+    this.value = isTree && this.#openAliases === 0 ? this.#plainValue() : undefined;
     this.readable = this.value !== undefined;
+  }
+
+  #findOpenAliases(): void {
+    visit(this.#document, {
+      Alias: (_, alias) => {
+        if (alias.resolve(this.#document) !== undefined) return;
+        this.#openAliases++;
+        const text = `found *${alias.source}, expected an anchor &${alias.source} before it`;
+        this.faults.push({ place: this.#place(startOf(alias) ?? 0), path: '', text });
+      },
+    });
   }
 
   #plainValue(): unknown {
@@ -44,19 +67,22 @@ export class ConfigSource {
     }
   }
 
-  /** The value at a path or, for what is missing, the nearest thing around it. @param of 'key': the last key itself. */
+  /**
+   * Where a path stands: its value, or with `of` 'key' its last key. What is missing stands at the key that it is
+   * missing under.
+   */
   place(path: Path, of: 'key' | 'value' = 'value'): string {
     let node: unknown = this.#document.contents;
-    let offset = startOf(node) ?? 0;
-    for (const [index, part] of path.entries()) {
+    let keyOffset = startOf(node) ?? 0;
+    let valueOffset = keyOffset;
+    for (const part of path) {
       const found = child(isAlias(node) ? node.resolve(this.#document) : node, part);
-      if (found === undefined) break;
-      const isLast = index === path.length - 1;
-      const wanted = isLast && of === 'key' ? found.key : found.value;
-      offset = startOf(wanted) ?? startOf(found.key) ?? offset;
+      if (found === undefined) return this.#place(keyOffset);
+      keyOffset = startOf(found.key) ?? keyOffset;
+      valueOffset = startOf(found.value) ?? keyOffset;
       node = found.value;
     }
-    return this.#place(offset);
+    return this.#place(of === 'key' ? keyOffset : valueOffset);
   }
 
   #place(offset: number): string {

@@ -1,0 +1,44 @@
+import { dirname, join, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { loadAdminAccess, loadUsersPath } from '../../src/config/partial.js';
+import { smallest, writeConfig } from './harness.js';
+
+describe('admin access', () => {
+  test('has defaults and variables as the server has them', () => {
+    expect(loadAdminAccess(writeConfig(smallest), { POSTERN_ADMIN_PORT: '99' })).toEqual({
+      address: '127.0.0.1',
+      port: 99,
+      token: undefined,
+      dataDir: resolve('data'),
+    });
+  });
+
+  test('is found in a file with faults elsewhere: an operator can still stop the server', () => {
+    const file = writeConfig(
+      `${smallest}nonsense: 1\ndataDir: state\ntls: { certificate: /none, key: /none }\n`,
+    );
+    expect(loadAdminAccess(file, {}).dataDir).toBe(join(dirname(file), 'state'));
+  });
+
+  test('tells its own faults, and those alone', () => {
+    const file = writeConfig(`${smallest}nonsense: 1\nadmin: { port: x }\n`);
+    expect(() => loadAdminAccess(file, {})).toThrow(
+      expect.objectContaining({ faults: [expect.objectContaining({ path: 'admin.port' })] }),
+    );
+  });
+
+  test('is not found in what is no YAML', () => {
+    expect(() => loadAdminAccess(writeConfig('a: [\n'), {})).toThrow('not valid YAML');
+  });
+});
+
+describe('the users file', () => {
+  test('need not exist to be named', () => {
+    const file = writeConfig(`${smallest}auth: { users: { file: users.yaml } }\n`);
+    expect(loadUsersPath(file, {})).toBe(join(dirname(file), 'users.yaml'));
+  });
+
+  test('may not be named', () => {
+    expect(loadUsersPath(writeConfig(smallest), {})).toBeUndefined();
+  });
+});

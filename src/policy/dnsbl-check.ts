@@ -14,6 +14,7 @@ import {
   type DnsblVerdict,
   type ListResult,
 } from './dnsbl.js';
+import { ListBreaker } from './list-breaker.js';
 
 export type { DnsblVerdict } from './dnsbl.js';
 
@@ -57,12 +58,14 @@ export class DnsblCheck {
   readonly #judge: DnsblJudge;
   /** Undefined for `cacheEntries: 0`. */
   readonly #cache: LRUCache<string, Known> | undefined;
+  readonly #breaker: ListBreaker;
   readonly #underWay = new Map<string, Promise<DnsblVerdict>>();
   readonly #nowMs: () => number;
 
   constructor(options: DnsblCheckOptions) {
     this.#options = options;
     this.#judge = new DnsblJudge(options.config);
+    this.#breaker = new ListBreaker(this.#judge.zones.length);
     const max = options.config.cacheEntries;
     this.#cache = max === 0 ? undefined : new LRUCache({ max });
     this.#nowMs = options.nowMs ?? (() => performance.now());
@@ -107,21 +110,34 @@ export class DnsblCheck {
   }
 
   async #askLists(address: string, lists: readonly number[]): Promise<Map<number, Fresh>> {
+    const answers = new Map<number, Fresh>();
+    const nowMs = this.#nowMs();
+    for (const list of lists) {
+      const result = this.#breaker.leftOut(list, nowMs);
+      if (result !== undefined) answers.set(list, { result, ttlMs: 0 });
+    }
+    const asked = lists.filter((list) => !answers.has(list));
+    if (asked.length > 0) await this.#askPool(address, asked, answers);
+    return answers;
+  }
+
+  async #askPool(address: string, lists: readonly number[], into: Map<number, Fresh>): Promise<void> {
     const { servers, config } = this.#options;
-    const zones = lists.map((i) => this.#judge.zones[i] ?? '');
+    const zones = lists.map((list) => this.#judge.zones[list] ?? '');
     try {
       const answers = await this.#options.ask({ address, zones, servers, timeoutMs: config.timeoutMs });
-      return new Map(lists.map((list, i) => [list, this.#fresh(list, answers[i] ?? { kind: 'timeout' })]));
+      lists.forEach((list, i) => into.set(list, this.#fresh(list, answers[i] ?? { kind: 'timeout' })));
     } catch (error) {
       if (!(error instanceof PosternError)) throw error;
       // The pool's trouble, not the lists': asked again by the next connection.
       const result = error.code === 'POOL_TIMEOUT' ? 'timeout' : 'error';
-      return new Map(lists.map((list) => [list, { result, ttlMs: 0 }]));
+      for (const list of lists) into.set(list, { result, ttlMs: 0 });
     }
   }
 
   #fresh(list: number, answer: DnsblAnswer): Fresh {
     const result = this.#judge.resultOf(list, answer);
+    this.#breaker.record(list, result, this.#nowMs());
     const { minTtlMs, maxTtlMs, negativeTtlMs } = this.#options.config;
     if (result === 'timeout' || result === 'error') return { result, ttlMs: failureTtlMs };
     // node:dns tells no TTL of "no such name".

@@ -200,6 +200,52 @@ describe('when DNS or the pool is in trouble', () => {
     expect(await bench.check.check('192.0.2.1')).toMatchObject({ kind: 'reject', zones: ['a.test'] });
   });
 
+  it('leaves a list out after twenty failures in a row, and finds out when it is back (F-17)', async () => {
+    const bench = new Bench();
+    bench.answers = { 'a.test': timeout, 'b.test': listed(600) };
+    for (let i = 0; i < 20; i++) await bench.check.check(`192.0.2.${i}`);
+    bench.counts();
+    // Left out, counted as what it was, and the other list still counts.
+    expect(await bench.check.check('192.0.2.100')).toMatchObject({ kind: 'defer', zones: ['b.test'] });
+    expect(bench.asked.at(-1)?.zones).toEqual(['b.test']);
+    expect(bench.counts()).toEqual({ 'a.test timeout': 1, 'b.test listed': 1 });
+    // One question every five seconds, and no more.
+    bench.nowMs += 5_000;
+    await bench.check.check('192.0.2.101');
+    await bench.check.check('192.0.2.102');
+    expect(bench.zonesAsked().slice(-2)).toEqual([['a.test', 'b.test'], ['b.test']]);
+    bench.answers = { 'a.test': listed(600), 'b.test': none };
+    bench.nowMs += 5_000;
+    expect(await bench.check.check('192.0.2.103')).toMatchObject({ kind: 'reject' });
+    expect(await bench.check.check('192.0.2.104')).toMatchObject({ kind: 'reject' });
+  });
+
+  it('asks the pool nothing while all lists are left out', async () => {
+    const bench = new Bench();
+    bench.answers = { 'a.test': timeout, 'b.test': { kind: 'error', code: 'ESERVFAIL' } };
+    for (let i = 0; i < 20; i++) await bench.check.check(`192.0.2.${i}`);
+    bench.counts();
+    expect(await bench.check.check('192.0.2.100')).toEqual({ kind: 'pass' });
+    expect(bench.asked).toHaveLength(20);
+    expect(bench.counts()).toEqual({ 'a.test timeout': 1, 'b.test error': 1 });
+  });
+
+  it('takes an answer in between for a list that is well', async () => {
+    const bench = new Bench();
+    for (let i = 0; i < 60; i++) {
+      bench.answers = { 'a.test': i % 19 === 18 ? none : timeout, 'b.test': none };
+      await bench.check.check(`192.0.2.${i}`);
+    }
+    expect(bench.zonesAsked().every((zones) => zones.length === 2)).toBe(true);
+  });
+
+  it('does not blame the lists for the pool (F-21)', async () => {
+    const bench = new Bench();
+    bench.failure = new PosternError('POOL_FULL', 'on purpose');
+    for (let i = 0; i < 40; i++) await bench.check.check(`192.0.2.${i}`);
+    expect(bench.asked).toHaveLength(40);
+  });
+
   it('does not hide a fault of ours', async () => {
     const bench = new Bench();
     bench.failure = new TypeError('a bug');

@@ -31,9 +31,17 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       return options.startTls ? undefined : replies.notImplemented;
     case 'AUTH':
       return authFault(options, facts);
-    default:
-      return undefined;
+    case 'EHLO':
+    case 'HELO':
+    case 'RSET':
+    case 'NOOP':
+    case 'QUIT':
+    case 'VRFY':
+    case 'HELP':
+    case 'EXPN':
+      break;
   }
+  return undefined;
 }
 
 /** RFC 4954 §4. */

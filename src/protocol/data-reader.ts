@@ -271,30 +271,33 @@ export class DataReader {
       case State.LineStart:
         if (byte === DOT) this.#state = State.LineDot;
         else this.#inLine(byte, false);
-        return false;
+        break;
       case State.InLine:
         this.#inLine(byte, false);
-        return false;
+        break;
       case State.Cr:
         if (byte === LF) this.#state = State.LineStart;
         else this.#inLine(byte, true);
-        return false;
+        break;
       case State.LineDot:
         if (byte === CR) this.#state = State.LineDotCr;
         else this.#inLine(byte, false);
-        return false;
+        break;
       case State.LineDotCr:
-        if (byte !== LF) {
-          this.#inLine(byte, true);
-          return false;
-        }
-        this.doubtfulEnd = this.#crCrLf;
-        return true;
+        if (byte === LF) return this.#end();
+        this.#inLine(byte, true);
+        break;
     }
+    return false;
   }
 
   #inLine(byte: number, afterCr: boolean): void {
     this.#state = byte === CR ? State.Cr : State.InLine;
     this.#crCrLf = afterCr && byte === CR;
+  }
+
+  #end(): true {
+    this.doubtfulEnd = this.#crCrLf;
+    return true;
   }
 }

@@ -51,8 +51,11 @@ const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 
 /** RFC 5322 §3.3, in UTC: `Sat, 22 Nov 2025 11:18:09 +0000`. */
 export function formatDate(date: Date): string {
-  const two = (value: number): string => String(value).padStart(2, '0');
   const day = `${days[date.getUTCDay()] ?? ''}, ${date.getUTCDate()} ${months[date.getUTCMonth()] ?? ''}`;
   const time = `${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(date.getUTCSeconds())}`;
   return `${day} ${String(date.getUTCFullYear()).padStart(4, '0')} ${time} +0000`;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
 }

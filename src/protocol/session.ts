@@ -12,8 +12,7 @@ import { IncomingMessage } from './incoming-message.js';
 import { KeptInput } from './kept-input.js';
 import { LineReader } from './line-reader.js';
 import { looksLikeAnotherProtocol, startsLikeAnotherProtocol } from './other-protocols.js';
-import { parseMailParameters, parseRcptParameters, type ParameterFault } from './parameters.js';
-import { PathParser, type PathFault } from './path-parser.js';
+import { isReply, parseMail, parseRcpt, type MailQuestion } from './mail-commands.js';
 import { openingReplies, replies } from './replies.js';
 import { SaslExchange, type SaslStep } from './sasl.js';
 import { OpenTransaction } from './transaction.js';
@@ -31,7 +30,7 @@ import {
   type Verb,
   type Verdict,
 } from './types.js';
-import { findVerb, matches } from './verb-table.js';
+import { findVerb } from './verb-table.js';
 
 // One client's pipeline must not hold the worker: a turn is well below a millisecond.
 const commandsPerTurn = 256;
@@ -50,20 +49,16 @@ type Phase =
   | 'upgraded'
   | 'closed';
 
-type SimpleVerb = Exclude<Verb, 'MAIL' | 'RCPT'>;
-
-// Used within one command only, so one for all sessions.
-const paths = new PathParser();
-
-const pathReplies = {
-  MAIL: { syntax: replies.badSender, utf8: replies.badUtf8 },
-  RCPT: { syntax: replies.badRecipient, utf8: replies.badUtf8 },
-} as const satisfies Record<string, Record<PathFault, Reply>>;
-
-const parameterReplies: Readonly<Record<ParameterFault, Reply>> = {
-  syntax: replies.badParameter,
-  unknown: replies.unknownParameter,
+const phaseDeadlines: Readonly<Record<Phase, DeadlineKind>> = {
+  commands: 'command',
+  auth: 'auth',
+  data: 'data',
+  refused: 'command',
+  upgraded: 'none',
+  closed: 'none',
 };
+
+type SimpleVerb = Exclude<Verb, 'MAIL' | 'RCPT'>;
 
 export class Session {
   readonly #options: SessionOptions;
@@ -134,18 +129,7 @@ export class Session {
   /** 'greeting' until EHLO or HELO; 'none' while the next step is ours. */
   get deadline(): DeadlineKind {
     if (this.#question !== undefined || this.#hasMore) return 'none';
-    switch (this.#phase) {
-      case 'commands':
-        return this.#heloName === '' ? 'greeting' : 'command';
-      case 'refused':
-        return 'command';
-      case 'auth':
-      case 'data':
-        return this.#phase;
-      case 'upgraded':
-      case 'closed':
-        return 'none';
-    }
+    return this.#phase === 'commands' && this.#heloName === '' ? 'greeting' : phaseDeadlines[this.#phase];
   }
 
   /** Greets, or asks first. Not called after STARTTLS, where the client speaks first. */
@@ -300,29 +284,14 @@ export class Session {
       this.#leave(replies.doubtfulEnd, 'MAIL', 'errors', sink);
       return;
     }
-    const path = start + 'FROM:'.length;
-    const pathFault =
-      path <= end && matches(bytes, start, 'FROM:') ? paths.parse(bytes, path, end, 'reverse') : 'syntax';
-    if (pathFault !== undefined) {
-      this.#reply(pathReplies.MAIL[pathFault], 'MAIL', sink);
-      return;
-    }
-    const { mailbox: reversePath, nonAscii } = paths;
-    const authAnnounced = this.#options.secure && this.#options.mechanisms.length > 0;
-    const parameters = parseMailParameters(bytes, paths.end, end, authAnnounced);
-    if (typeof parameters === 'string') this.#reply(parameterReplies[parameters], 'MAIL', sink);
-    else if (nonAscii && !parameters.smtpUtf8) this.#reply(replies.addressNeedsUtf8, 'MAIL', sink);
-    else if ((parameters.sizeBytes ?? 0) > this.#options.limits.messageBytes)
-      this.#reply(replies.messageTooLarge, 'MAIL', sink);
-    else {
-      const question = { kind: 'mail', reversePath, parameters } as const;
-      if ((this.#options.ask.mask & askBits.MAIL) !== 0) this.#ask(question, sink);
-      else this.#beginTransaction(question, undefined, sink);
-    }
+    const parsed = parseMail(bytes, start, end, this.#options);
+    if (isReply(parsed)) this.#reply(parsed, 'MAIL', sink);
+    else if ((this.#options.ask.mask & askBits.MAIL) !== 0) this.#ask(parsed, sink);
+    else this.#beginTransaction(parsed, undefined, sink);
   }
 
   #beginTransaction(
-    { reversePath, parameters }: Extract<Question, { kind: 'mail' }>,
+    { reversePath, parameters }: MailQuestion,
     reply: Reply | undefined,
     sink: SessionSink,
   ): void {
@@ -333,23 +302,13 @@ export class Session {
 
   #rcpt(bytes: Buffer, start: number, end: number, sink: SessionSink): void {
     const transaction = this.#openTransaction();
-    const path = start + 'TO:'.length;
-    const pathFault =
-      path <= end && matches(bytes, start, 'TO:') ? paths.parse(bytes, path, end, 'forward') : 'syntax';
-    if (pathFault !== undefined) {
-      this.#reply(pathReplies.RCPT[pathFault], 'RCPT', sink);
-      return;
-    }
-    const { mailbox, nonAscii } = paths;
-    const parameterFault = parseRcptParameters(bytes, paths.end, end);
-    if (parameterFault !== undefined) this.#reply(parameterReplies[parameterFault], 'RCPT', sink);
-    else if (nonAscii && !transaction.parameters.smtpUtf8)
-      this.#reply(replies.addressNeedsUtf8, 'RCPT', sink);
-    else if (transaction.recipients.length >= this.#options.limits.recipients) {
-      transaction.overshoot++;
-      if (transaction.overshoot > recipientOvershoot) this.#reply(replies.tooManyRecipients, 'RCPT', sink);
-      else sink.reply(replies.tooManyRecipients, 'RCPT');
-    } else this.#ask({ kind: 'recipient', mailbox, transaction }, sink);
+    const parsed = parseRcpt(bytes, start, end, transaction.parameters.smtpUtf8);
+    if (isReply(parsed)) this.#reply(parsed, 'RCPT', sink);
+    else if (transaction.recipients.length < this.#options.limits.recipients)
+      this.#ask({ kind: 'recipient', mailbox: parsed, transaction }, sink);
+    else if (++transaction.overshoot > recipientOvershoot)
+      this.#reply(replies.tooManyRecipients, 'RCPT', sink);
+    else sink.reply(replies.tooManyRecipients, 'RCPT');
   }
 
   #openTransaction(): OpenTransaction {
@@ -560,7 +519,7 @@ export class Session {
         this.#beginTransaction(question, reply, sink);
         return;
       case 'recipient':
-        this.#openTransaction().recipients.push({ mailbox: question.mailbox, route: verdict.route ?? '' });
+        this.#openTransaction().add(question.mailbox, verdict.route ?? '', verdict.address);
         this.#reply(reply ?? replies.recipientOk, 'RCPT', sink);
         return;
       case 'credentials':

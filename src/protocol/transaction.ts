@@ -14,4 +14,9 @@ export class OpenTransaction implements Transaction {
     this.reversePath = reversePath;
     this.parameters = parameters;
   }
+
+  /** @param address to be stored and relayed instead of the client's */
+  add(mailbox: Mailbox, route: string, address: string | undefined): void {
+    this.recipients.push({ mailbox: address === undefined ? mailbox : { ...mailbox, address }, route });
+  }
 }

@@ -100,7 +100,14 @@ export type Question =
 
 export type Verdict =
   /** `reply` replaces the catalogue's; it is required for message-end (`replies.queuedAs(id)`). */
-  | { readonly ok: true; readonly reply?: Reply; readonly route?: string; readonly user?: string }
+  | {
+      readonly ok: true;
+      readonly reply?: Reply;
+      readonly route?: string;
+      /** recipient: stored and relayed instead of what the client wrote (`<Postmaster>` has no domain). */
+      readonly address?: string;
+      readonly user?: string;
+    }
   | { readonly ok: false; readonly reply: Reply; readonly close?: boolean };
 
 /** Which limit of RFC 5321 §4.5.3.2 runs now; the worker owns the clock. 'none' while the answer is ours to give. */

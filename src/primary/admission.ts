@@ -3,7 +3,7 @@
  * set of networks that reached a limit goes back to all of them: no round trip per connection, at the price of what
  * comes in within two periods. Pure but for the timer of `AdmissionBroadcast`.
  */
-import type { FromWorker, ToWorker } from '../base/messages.js';
+import type { FromWorker } from '../base/messages.js';
 import type { LimitsConfig } from '../config/config.js';
 import type { WorkerProcess } from './worker-process.js';
 
@@ -80,7 +80,7 @@ export class AdmissionBroadcast {
   readonly #admission: Admission;
   readonly #workers: () => readonly WorkerProcess[];
   readonly #timer: NodeJS.Timeout;
-  #lastSent = '';
+  #lastSent: string | undefined = '';
 
   constructor(limits: AdmissionLimits, workers: () => readonly WorkerProcess[]) {
     this.#admission = new Admission(limits);
@@ -94,8 +94,8 @@ export class AdmissionBroadcast {
 
   message(worker: WorkerProcess, message: FromWorker): void {
     if (message.type === 'networks') this.#admission.update(worker.incarnation, message.counts);
-    // A new worker knows nothing yet; the others have the set already.
-    if (message.type === 'ready' && this.#lastSent !== '') worker.send(this.#message());
+    // A new worker knows nothing yet: at the next period all are told, changed or not.
+    if (message.type === 'ready') this.#lastSent = undefined;
   }
 
   gone(worker: WorkerProcess): void {
@@ -104,10 +104,6 @@ export class AdmissionBroadcast {
 
   close(): void {
     clearInterval(this.#timer);
-  }
-
-  #message(): ToWorker {
-    return { type: 'over-limit', networks: this.#admission.overLimit() };
   }
 
   #broadcast(): void {

@@ -17,7 +17,6 @@ import type { Supervisor } from './supervisor.js';
 
 export interface BackendParts {
   readonly version: string;
-  readonly hostname: string;
   readonly supervisor: Supervisor;
   readonly questions: Questions;
   readonly scrape: Scrape;
@@ -35,10 +34,10 @@ export class Backend implements AdminBackend {
   }
 
   async status(): Promise<Status> {
-    const { version, hostname, supervisor } = this.#parts;
+    const { version, supervisor, reloader } = this.#parts;
     return {
       version,
-      hostname,
+      hostname: reloader.config.hostname,
       state: supervisor.state,
       upSeconds: secondsSince(this.#startedAtMs),
       pid: process.pid,

@@ -47,7 +47,7 @@ class ShortDirectory {
   }
 
   static async open(path: string): Promise<ShortDirectory> {
-    const longest = join(path, uniqueName(lockName));
+    const longest = join(path, uniqueName(`${lockName}.old`));
     if (Buffer.byteLength(longest) <= maxSocketPathBytes) return new ShortDirectory(path, undefined);
     if (process.platform !== 'linux') {
       const message = `the path of the data directory ${path} is too long for a Unix socket; choose a shorter dataDir`;
@@ -149,8 +149,11 @@ function lockedBy(dataDir: string, pid: string | undefined): PosternError {
   return new PosternError('DATA_DIR_LOCKED', `${who} runs on the data directory ${dataDir}; ${advice}`);
 }
 
+let namesGiven = 0;
+
 function uniqueName(name: string): string {
-  return `${name}.${process.pid}`;
+  namesGiven += 1;
+  return `${name}.${process.pid}-${namesGiven}`;
 }
 
 async function listen(path: string): Promise<Server> {

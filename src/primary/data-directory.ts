@@ -1,9 +1,10 @@
 /** The data directory before anything runs on it: made if missing, and proved to be writable, with a sentence if not. */
-import { mkdir, open, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
 
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import { syncDirectory } from '../base/spool-files.js';
 
 // Mail of others is in there.
 const directoryMode = 0o700;
@@ -12,13 +13,35 @@ const directoryMode = 0o700;
 export async function prepareDataDirectory(dataDir: string): Promise<string> {
   const queueDirectory = join(dataDir, 'queue');
   try {
-    await mkdir(queueDirectory, { recursive: true, mode: directoryMode });
+    await makeDirectory(queueDirectory);
     await probe(join(dataDir, `.probe-${process.pid}`));
     await probe(join(queueDirectory, `.probe-${process.pid}`));
   } catch (error) {
     throw new PosternError('DATA_DIR_UNUSABLE', explain(dataDir, error), error);
   }
   return queueDirectory;
+}
+
+/**
+ * With all that is missing above it, each entry fsynced: a queue file is as durable as the path to it. Not mkdir's
+ * `recursive`, which never returns where a file system answers ENOENT to a mkdir in a folder that exists (/proc).
+ */
+async function makeDirectory(path: string): Promise<void> {
+  if (await exists(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) await makeDirectory(parent);
+  await mkdir(path, { mode: directoryMode });
+  await syncDirectory(parent);
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    if ((await stat(path)).isDirectory()) return true;
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  throw Object.assign(new Error(`${path} is not a directory`), { code: 'ENOTDIR' });
 }
 
 async function probe(path: string): Promise<void> {
@@ -40,7 +63,6 @@ function explain(dataDir: string, error: unknown): string {
     ENOSPC: 'its file system is full; free some space',
     EDQUOT: 'the disk quota is used up; free some space',
     ENOTDIR: 'a part of the path is a file; remove it, or set dataDir elsewhere',
-    EEXIST: 'there is a file of that name; remove it, or set dataDir elsewhere',
   };
   const hint = advice[errorCodeOf(error) ?? ''] ?? 'set dataDir to a directory on a local file system';
   return `the data directory ${dataDir} cannot be used: ${hint} (${describeError(error)})`;

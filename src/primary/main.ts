@@ -5,12 +5,11 @@ import { fileURLToPath } from 'node:url';
 
 import { PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { listSpoolFiles, quarantineSpoolFile } from '../base/spool-files.js';
+import { listQuarantinedFiles, listSpoolFiles, quarantineSpoolFile } from '../base/spool-files.js';
 import type { Config } from '../config/config.js';
 import { AdmissionBroadcast } from './admission.js';
 import { startAdmin, type AdminServer } from './admin/server.js';
 import { Backend } from './backend.js';
-import { changedKeys } from './config-changes.js';
 import { prepareDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
 import { Lifecycle, reportStartError, type Service } from './lifecycle.js';
@@ -66,6 +65,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
       list: async () => listSpoolFiles(queueDirectory),
       quarantine: async (file) => quarantineSpoolFile(queueDirectory, file),
     },
+    quarantined: await listQuarantinedFiles(queueDirectory),
     listeners,
     silenceBoundMs: options.silenceBoundMs,
   });
@@ -80,12 +80,13 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     load: options.load,
     supervisor,
     log,
-    unchangeableKeys,
-    onReloaded: (next) => admission.setLimits(next.limits),
+    onReloaded: (next) => {
+      admission.setLimits(next.limits);
+      log.level = next.log.level;
+    },
   });
   const backend = new Backend({
     version,
-    hostname: config.hostname,
     supervisor,
     questions,
     scrape,
@@ -145,11 +146,6 @@ class PrimaryService implements Service {
     for (const part of this.#parts.parts) part.close();
     await this.#admin?.close();
   }
-}
-
-/** The primary holds these three itself. */
-function unchangeableKeys(before: Config, after: Config): string[] {
-  return changedKeys(before, after).filter((key) => /^(dataDir|workers|admin)\b/.test(key));
 }
 
 /** execArgv []: flags for this process (a debugger's port, a test runner's hooks) are not for its workers. */

@@ -6,14 +6,13 @@ import { PosternError, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { ReloadAnswer } from '../base/messages.js';
 import type { Config } from '../config/config.js';
+import { unchangeableKeys } from '../config/reload-check.js';
 import { changedKeys } from './config-changes.js';
 import type { Supervisor } from './supervisor.js';
 
 export interface ReloaderOptions {
   readonly config: Config;
   readonly load: () => Config;
-  /** Which of the changed keys a running service cannot take up. */
-  readonly unchangeableKeys: (before: Config, after: Config) => readonly string[];
   readonly supervisor: Supervisor;
   readonly log: Log;
   /** The new config is in force. */
@@ -29,6 +28,11 @@ export class Reloader {
   constructor(options: ReloaderOptions) {
     this.#options = options;
     this.#config = options.config;
+  }
+
+  /** The config in force. */
+  get config(): Config {
+    return this.#config;
   }
 
   async reload(): Promise<ReloadAnswer> {
@@ -49,7 +53,7 @@ export class Reloader {
     const { log, supervisor } = this.#options;
     const next = this.#read();
     if ('ok' in next) return next;
-    const keys = this.#options.unchangeableKeys(this.#config, next.config);
+    const keys = unchangeableKeys(this.#config, next.config);
     if (keys.length > 0) return this.#refuseKeys(keys);
     const changed = changedKeys(this.#config, next.config);
     log.info({ event: 'reload.started', changed }, 'the config was read again; the workers are replaced');

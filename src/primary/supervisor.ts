@@ -31,6 +31,8 @@ export interface SupervisorOptions {
   readonly config: Config;
   readonly log: Log;
   readonly queue: QueueDirectory;
+  /** Paths of files that earlier runs moved away. */
+  readonly quarantined: readonly string[];
   readonly listeners: readonly SupervisorListener[];
   /** Only tests shorten it. */
   readonly silenceBoundMs?: number | undefined;
@@ -53,7 +55,8 @@ const startBoundMs = 60_000;
 
 export class Supervisor {
   readonly slots: readonly Slot[];
-  readonly quarantined: string[] = [];
+  /** Paths of queue files that were moved away and are still there, for an operator to look at. */
+  readonly quarantined: string[];
   readonly #log: Log;
   readonly #queue: QueueDirectory;
   readonly #listeners: readonly SupervisorListener[];
@@ -75,6 +78,7 @@ export class Supervisor {
     this.#log = options.log;
     this.#queue = options.queue;
     this.#listeners = options.listeners;
+    this.quarantined = [...options.quarantined];
     this.#watch = new SilenceWatch(options.silenceBoundMs ?? silenceBoundMs, performance.now());
     this.#events = {
       message: (worker, message) => this.#onMessage(worker, message),

@@ -37,11 +37,14 @@ function init({ config, slot, incarnation, adopt: files }) {
   fake = { ...config.fake?.all, ...config.fake?.[slot] };
   note('init', files.join(' '));
   if (fake.dieBeforeReady) process.exit(3);
-  if (fake.unable) return send({ type: 'unable', ...fake.unable }, () => process.exit(1));
+  if (fake.unable) {
+    send({ type: 'unable', ...fake.unable }, () => process.exit(1));
+    return;
+  }
   const directory = join(config.dataDir, 'queue', `slot-${slot}`);
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, `${incarnation}-0.mdb`), '');
-  if (fake.neverReady) return undefined;
+  if (fake.neverReady) return;
   const [listener] = config.listeners;
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -126,6 +129,7 @@ function stats() {
 /** One line in the log of the run, as the primary's are. */
 function note(what, text) {
   const line = {
+    time: new Date().toISOString(),
     event: `fake.${what}`,
     slot: own.slot,
     pid: process.pid,

@@ -16,7 +16,10 @@ import type {
 interface Entry {
   message: QueuedMessage;
   body: Buffer;
-  leased: boolean;
+  /** The route it is leased for. */
+  leasedFor: string | undefined;
+  /** By route, as in the queue. */
+  dueAtMs: Map<string, number>;
   /** Attempts of the first lease are counted in the append. */
   fresh: boolean;
 }
@@ -74,7 +77,7 @@ export class MemorySpool implements Spool {
       attempts,
       nextAttemptAtMs: 0,
     };
-    this.entries.set(id, { message, body: bytes, leased: false, fresh: true });
+    this.entries.set(id, { message, body: bytes, leasedFor: undefined, dueAtMs: new Map(), fresh: true });
     for (const route of new Set(recipients.map((recipient) => recipient.route))) this.onDue?.(route);
     return id;
   }
@@ -89,8 +92,8 @@ export class MemorySpool implements Spool {
     const leases: Lease[] = [];
     for (const entry of this.entries.values()) {
       if (leases.length === limit) break;
-      if (!this.#isOpen(entry, route) || entry.message.nextAttemptAtMs > nowMs) continue;
-      entry.leased = true;
+      if (!this.#isOpen(entry, route) || (entry.dueAtMs.get(route) ?? 0) > nowMs) continue;
+      entry.leasedFor = route;
       if (!entry.fresh) entry.message = { ...entry.message, attempts: entry.message.attempts + 1 };
       entry.fresh = false;
       leases.push({ message: entry.message, body: () => this.#body(entry) });
@@ -106,7 +109,7 @@ export class MemorySpool implements Spool {
         if (!this.#isOpen(entry, route)) continue;
         const { earliestAtMs, count } = due.get(route) ?? { earliestAtMs: Infinity, count: 0 };
         due.set(route, {
-          earliestAtMs: Math.min(earliestAtMs, entry.message.nextAttemptAtMs),
+          earliestAtMs: Math.min(earliestAtMs, entry.dueAtMs.get(route) ?? 0),
           count: count + 1,
         });
       }
@@ -117,7 +120,7 @@ export class MemorySpool implements Spool {
     await Promise.resolve();
     if (this.settleError !== undefined) throw this.settleError;
     const entry = this.entries.get(id);
-    if (entry?.leased !== true) throw new Error(`settled without a lease: ${id}`);
+    if (entry?.leasedFor === undefined) throw new Error(`settled without a lease: ${id}`);
     this.settlements.push({ id, results, nextAttemptAtMs });
     const recipients = entry.message.recipients.map((recipient) => ({
       ...recipient,
@@ -126,24 +129,25 @@ export class MemorySpool implements Spool {
     const pending = recipients.some((recipient) => recipient.state === 'pending');
     const failed = recipients.some((recipient) => recipient.state === 'failed');
     const state: MessageState = pending ? 'deferred' : 'failed';
-    entry.leased = false;
+    entry.dueAtMs.set(entry.leasedFor, nextAttemptAtMs);
+    entry.leasedFor = undefined;
     entry.message = { ...entry.message, recipients, state, nextAttemptAtMs };
     if (!pending && !failed) this.entries.delete(id);
   }
 
   unlease(id: string): void {
     const entry = this.entries.get(id);
-    if (entry !== undefined) entry.leased = false;
+    if (entry !== undefined) entry.leasedFor = undefined;
     this.unleased.push(id);
   }
 
   get leased(): number {
-    return [...this.entries.values()].filter((entry) => entry.leased).length;
+    return [...this.entries.values()].filter((entry) => entry.leasedFor !== undefined).length;
   }
 
   #isOpen(entry: Entry, route: string): boolean {
     return (
-      !entry.leased &&
+      entry.leasedFor === undefined &&
       entry.message.state !== 'held' &&
       entry.message.recipients.some((recipient) => recipient.route === route && recipient.state === 'pending')
     );

@@ -45,6 +45,7 @@ export class FakeHop {
   /** Byte counts of the chunks as they arrived, per connection. */
   readonly chunks: string[] = [];
   connections = 0;
+  /** Not closed, and not yet told 221. */
   open = 0;
   mostOpen = 0;
   answers: Partial<Record<Phase, Answer>>;
@@ -55,7 +56,7 @@ export class FakeHop {
   constructor(options: FakeHopOptions = {}) {
     this.options = options;
     this.answers = { ...options.answers };
-    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
   get port(): number {
@@ -87,17 +88,23 @@ export class FakeHop {
     this.open++;
     this.mostOpen = Math.max(this.mostOpen, this.open);
     this.#sockets.add(socket);
+    let counted = true;
+    const left = (): void => {
+      if (counted) this.open--;
+      counted = false;
+    };
     socket.on('close', () => {
-      this.open--;
+      left();
       this.#sockets.delete(socket);
     });
-    new HopSession(this, socket, this.connections).greet();
+    new HopSession(this, socket, { connection: this.connections, left }).greet();
   }
 }
 
 class HopSession {
   readonly #hop: FakeHop;
   readonly #connection: number;
+  readonly #left: () => void;
   #socket: Socket;
   #buffer = Buffer.alloc(0);
   #inBody = false;
@@ -106,10 +113,11 @@ class HopSession {
   #recipients: string[] = [];
   #secure = false;
 
-  constructor(hop: FakeHop, socket: Socket, connection: number) {
+  constructor(hop: FakeHop, socket: Socket, accepted: { connection: number; left: () => void }) {
     this.#hop = hop;
     this.#socket = socket;
-    this.#connection = connection;
+    this.#connection = accepted.connection;
+    this.#left = accepted.left;
     this.#listen(socket);
   }
 
@@ -204,6 +212,7 @@ class HopSession {
         this.#reply(verb, line, '250 2.0.0 ok');
         break;
       case 'QUIT':
+        this.#left();
         this.#reply(verb, line, '221 2.0.0 bye');
         this.#socket.end();
         break;

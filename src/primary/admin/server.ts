@@ -133,8 +133,8 @@ class Admin {
       send(request, response, await this.#answer(request, response));
     } catch (error) {
       // Ours or the backend's fault, unless the client went away while its body was read: then nobody listens.
-      if (!response.destroyed) this.#log.error({ event: 'admin_failed', err: error }, describeError(error));
-      send(request, response, failure(500, 'INTERNAL', 'the call failed; the log says why (admin_failed)'));
+      if (!response.destroyed) this.#log.error({ event: 'admin.failed', err: error }, describeError(error));
+      send(request, response, failure(500, 'INTERNAL', 'the call failed; the log says why (admin.failed)'));
     }
   }
 
@@ -178,7 +178,7 @@ class Admin {
       const call = `${route.method} ${route.path}`;
       const client = request.socket.remoteAddress ?? '';
       const qid = id === '' ? undefined : id;
-      this.#log.info({ event: 'admin_call', call, qid, client, status: answer.status });
+      this.#log.info({ event: 'admin.call', call, qid, client, status: answer.status });
     }
     return answer;
   }

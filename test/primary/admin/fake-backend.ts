@@ -1,5 +1,13 @@
 /** An AdminBackend that records what it is asked and answers what the test sets. */
-import type { QueueAnswer, QueueCall, QueueStats, ReloadAnswer, Status } from '../../../src/base/messages.js';
+import type {
+  QueueAnswer,
+  QueueCall,
+  QueueDetail,
+  QueueRow,
+  QueueStats,
+  ReloadAnswer,
+  Status,
+} from '../../../src/base/messages.js';
 import type { AdminBackend, Readiness } from '../../../src/primary/admin-backend.js';
 
 export const knownId = '01HZXYABCDEF0123';
@@ -12,7 +20,7 @@ export const stats: QueueStats = {
   files: 1,
 };
 
-export const detail = {
+export const row: QueueRow = {
   id: knownId,
   slot: 0,
   state: 'active',
@@ -22,13 +30,17 @@ export const detail = {
   attempts: 1,
   from: 'a@example.org',
   recipients: [{ address: 'b@example.test', route: 'disk', state: 'pending', lastReply: '' }],
+};
+
+export const detail: QueueDetail = {
+  ...row,
   listener: 'mx',
   clientAddress: '192.0.2.1',
   clientName: 'client.example.org',
   user: '',
   sessionId: 'ABCD00000001',
   header: 'Subject: hello\r\n',
-} as const;
+};
 
 export class FakeBackend implements AdminBackend {
   readonly calls: QueueCall[] = [];
@@ -78,10 +90,10 @@ export class FakeBackend implements AdminBackend {
 
   #answer(call: QueueCall): QueueAnswer {
     if (call.method === 'stats') return { ok: true, value: stats };
-    if (call.method === 'list') return { ok: true, value: { total: 1, messages: [{ ...detail, recipients: [...detail.recipients] }] } };
+    if (call.method === 'list') return { ok: true, value: { total: 1, messages: [row] } };
     if (call.id !== knownId) return { ok: false, code: 'NOT_FOUND', message: 'no such message' };
-    return { ok: true, value: call.method === 'show' ? { ...detail, recipients: [...detail.recipients] } : null };
-  } // prettier-ignore
+    return { ok: true, value: call.method === 'show' ? detail : null };
+  }
 }
 
 /** Scrapes hang until the returned function gives the last one its text. */

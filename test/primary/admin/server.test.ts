@@ -91,7 +91,7 @@ describe('the API', () => {
     expect(await call(harness, 'POST', '/api/v1/stop')).toMatchObject({ status: 202, json: { state: 'draining' } });
     expect(harness.backend.stops).toBe(1);
     expect(harness.logged).toContainEqual(
-      expect.objectContaining({ event: 'admin_call', call: 'POST /api/v1/stop', status: 202 }),
+      expect.objectContaining({ event: 'admin.call', call: 'POST /api/v1/stop', status: 202 }),
     );
   }); // prettier-ignore
 
@@ -140,7 +140,7 @@ describe('the API', () => {
     const harness = await startHarness();
     expect(await call(harness, method, path)).toMatchObject({ status: 200, json: { id: knownId, done } });
     expect(harness.backend.calls).toEqual([{ method: done, id: knownId }]);
-    expect(harness.logged).toContainEqual(expect.objectContaining({ event: 'admin_call', qid: knownId, status: 200 }));
+    expect(harness.logged).toContainEqual(expect.objectContaining({ event: 'admin.call', qid: knownId, status: 200 }));
   }); // prettier-ignore
 
   it.each([
@@ -171,7 +171,7 @@ describe('the API', () => {
     const answer = await call(harness, 'GET', '/api/v1/status');
     expect(answer).toMatchObject({ status: 500, json: { error: { code: 'INTERNAL' } } });
     expect(answer.text).not.toContain('secret');
-    expect(harness.logged).toContainEqual(expect.objectContaining({ event: 'admin_failed', msg: 'the secret reason' }));
+    expect(harness.logged).toContainEqual(expect.objectContaining({ event: 'admin.failed', msg: 'the secret reason' }));
     expect((await call(harness, 'GET', '/livez')).status).toBe(200);
   }); // prettier-ignore
 });

@@ -30,7 +30,7 @@ export interface RelayFacts {
   readonly listenerRoute: string | undefined;
 }
 
-export type RelayRefusal = 'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required';
+type RelayRefusal = 'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required';
 
 export type RelayAnswer =
   /** `address` replaces what the client wrote: `<Postmaster>` has no domain, and the next hop needs one. */

@@ -34,7 +34,7 @@ import {
 } from './scram.js';
 
 /** One user's lines, each checked. */
-export interface StoredUser {
+interface StoredUser {
   readonly scrypt: string;
   readonly 'scram-sha-256': string;
   readonly 'scram-sha-1': string;

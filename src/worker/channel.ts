@@ -5,6 +5,7 @@ import type { FromWorker, ToWorker } from '../base/messages.js';
 export class Channel {
   /** @param onMessage every message after this call; the primary waits for 'online' before it sends the first. */
   listen(onMessage: (message: ToWorker) => void): void {
+    // oxlint-disable-next-line no-unsafe-type-assertion -- the other end is our primary, compiled with the same types
     process.on('message', (message) => onMessage(message as ToWorker));
   }
 

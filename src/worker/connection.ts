@@ -129,9 +129,13 @@ export class Connection implements SessionSink {
       session.answer(verdict, this);
       return;
     }
-    void verdict.then((later) => {
-      if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
-    });
+    void this.#answerLater(session, verdict);
+  }
+
+  /** The client may have gone meanwhile, or be in a session of its own under TLS: then nobody waits for the answer. */
+  async #answerLater(session: Session, verdict: Promise<Verdict>): Promise<void> {
+    const later = await verdict;
+    if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
   }
 
   upgrade(): void {

@@ -53,6 +53,7 @@ async function receive(message: ToWorker): Promise<void> {
 let closeLog = (): void => undefined;
 
 async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void> {
+  // oxlint-disable-next-line no-unsafe-type-assertion -- checked and frozen by the primary, which alone sends it
   const config = message.config as Config;
   const opened = openLog(config.log.level, { slot: message.slot });
   closeLog = opened.close;

@@ -93,7 +93,11 @@ export class Reception {
       listenerRoute: this.#listener.route,
     });
     if (!decision.ok) return { ok: false, reply: refusalReplies[decision.refusal] };
-    const accepted: Verdict = { ok: true, route: decision.route };
+    const accepted: Verdict = {
+      ok: true,
+      route: decision.route,
+      ...(decision.address === undefined ? {} : { address: decision.address }),
+    };
     if (this.#dnsbl === undefined) return accepted;
     if (this.#dnsbl instanceof Promise)
       return this.#dnsbl.then((verdict) => this.#listed(verdict) ?? accepted);

@@ -37,7 +37,8 @@ const generationBytes = 256 * 1024 * 1024;
 const tickMs = 1_000;
 const poolThreads = 1;
 const poolQueue = 1_000;
-const poolTaskTimeoutMs = 30_000;
+// Well above every deadline inside a task (dnsbl.timeout: 30 s at most): passing it means the thread hangs.
+const poolTaskTimeoutMs = 40_000;
 // At the end of a drain, what is left of its time for the relay's open deliveries and the last commit.
 const closingShareMs = 5_000;
 
@@ -116,6 +117,8 @@ export class Worker {
       maxQueue: poolQueue,
       taskTimeoutMs: poolTaskTimeoutMs,
       observe: (task, phase, seconds) => meters.poolSeconds.of(task, phase).observe(seconds),
+      threadLost: (message) =>
+        log.error({ event: 'pool.thread-lost', err: message }, 'a pool thread died and was replaced'),
     });
     const room = new RoomMonitor(
       {

@@ -50,7 +50,9 @@ describe('A-001: the smuggling matrix', () => {
           `Subject: t\r\n\r\nbody${pre}.${post}${smuggled.replaceAll('\r\n.', '\r\n..')}\r\n.\r\n`,
         );
         expect(await client.reply()).toMatch(/^550 5\.6\.0/);
-        expect(await client.command('NOOP')).toMatch(/^250/);
+        // In step; after CR CR LF . CR LF, which some servers take for an end, the session is closed with 421 instead.
+        const doubtful = pre === '\r\r\n' && post === '\r\n';
+        expect(await client.command('NOOP')).toMatch(doubtful ? /^421 4\.7\.0/ : /^250/);
         client.destroy();
         expect(await accepted()).toBe(queuedBefore);
       },

@@ -27,7 +27,9 @@ export class MessageTemplate {
       `From: <${from}>\r\nTo: <${to}>\r\nSubject: load\r\nDate: Thu, 01 Jan 1970 00:00:00 +0000\r\n\r\n`;
     const line = dotHeavy ? dotFiller : filler;
     const bodyBytes = Math.max(sizeBytes - header.length, 2);
-    const body = `${line.repeat(Math.ceil(bodyBytes / line.length)).slice(0, bodyBytes - 2)}\r\n`;
+    // Whole groups of lines, then one of what is left: a cut between CR and LF would be a bare CR, which is refused.
+    const groups = Math.floor((bodyBytes - 2) / line.length);
+    const body = `${line.repeat(groups)}${'x'.repeat(bodyBytes - 2 - groups * line.length)}\r\n`;
     const text = header + body;
     this.#plain = Buffer.from(text, 'latin1');
     this.#wire = Buffer.from(`${text.replaceAll('\r\n.', '\r\n..')}.\r\n`, 'latin1');

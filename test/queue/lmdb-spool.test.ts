@@ -266,8 +266,10 @@ describe('the operator', () => {
     const id = await store(spool, patternBytes(10));
     await spool.delete(id);
     expect(() => spool.show(id)).toThrow(notFound);
-    for (const call of [spool.hold, spool.release, spool.retry, spool.delete])
-      await expect(call.call(spool, id)).rejects.toEqual(notFound);
+    await expect(spool.hold(id)).rejects.toEqual(notFound);
+    await expect(spool.release(id)).rejects.toEqual(notFound);
+    await expect(spool.retry(id)).rejects.toEqual(notFound);
+    await expect(spool.delete(id)).rejects.toEqual(notFound);
     await expect(spool.head(id, 10)).rejects.toEqual(notFound);
   });
 

@@ -1,0 +1,35 @@
+/** One message that commits, then several at once on a disk that fails (the test injects it); prints what came of them. */
+import { envelope, open, patternBytes, print, store } from './spool.mjs';
+
+const [, , directory, commitTimeoutMs] = process.argv;
+let unhandled = 0;
+process.on('unhandledRejection', () => unhandled++);
+
+const { spool, failed } = await open(directory, 'failing', { commitTimeoutMs: Number(commitTimeoutMs) });
+const before = await store(spool, patternBytes(1000, 1));
+const half = spool.begin(Date.now());
+half.write(patternBytes(200_000, 2));
+const together = [1, 2, 3].map((seed) => store(spool, patternBytes(1000, seed)));
+const outcomes = (await Promise.allSettled(together)).map(({ status, reason }) => reason?.code ?? status);
+const settled = await Promise.allSettled([half.commit(envelope()), spool.hold(before)]);
+let refused = '';
+try {
+  spool.begin(Date.now());
+} catch (error) {
+  refused = error.code;
+}
+// As long as a commit that was written after all would take.
+await new Promise((resolve) => setTimeout(resolve, 300));
+await spool.close();
+print(
+  JSON.stringify({
+    outcomes,
+    later: settled.map(({ status, reason }) => reason?.code ?? status),
+    refused,
+    failed,
+    unhandled,
+    listed: spool.list({}).total,
+  }),
+);
+// A commit that hangs keeps its thread: the worker, too, exits without waiting for it.
+process.kill(process.pid, 'SIGKILL');

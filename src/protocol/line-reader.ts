@@ -60,7 +60,7 @@ export class LineReader {
     let after = this.#scan(chunk, from, limit);
     this.auth = inAuth;
     if (after < 0 && chunk.length >= limit && !inAuth && this.#startsWithAuth(chunk, from)) {
-      const scanned = limit;
+      const scanned = Math.max(from, limit);
       this.auth = true;
       limit = from - this.#carried + authLineBytes;
       after = this.#scan(chunk, scanned, limit);
@@ -104,10 +104,13 @@ export class LineReader {
 
   /** AUTH may be longer, and is told apart by its first bytes, wherever the chunk edge fell. */
   #startsWithAuth(chunk: Buffer, from: number): boolean {
-    const head = Buffer.allocUnsafe(5);
-    const carried = this.#carry.copy(head, 0, 0, Math.min(5, this.#carried));
-    if (carried < 5) chunk.copy(head, carried, from, from + 5 - carried);
-    return matches(head, 0, 'AUTH ');
+    const word = 'AUTH ';
+    if (this.#carried >= word.length) return matches(this.#carry, 0, word);
+    const head = Buffer.concat([
+      this.#carry.subarray(0, this.#carried),
+      chunk.subarray(from, from + word.length),
+    ]);
+    return matches(head, 0, word);
   }
 
   #tooLong(from: number, at: number): LineEvent {

@@ -55,7 +55,8 @@ export function policy(question: Question): Verdict {
     }
     case 'credentials': {
       const { authorizationId, authenticationId, password } = question;
-      const good = authenticationId === 'u' && password === 'p' && (authorizationId === '' || authorizationId === 'u');
+      const good =
+        authenticationId === 'u' && password === 'p' && (authorizationId === '' || authorizationId === 'u');
       return good ? { ok: true } : { ok: false, reply: replies.authFailed };
     }
     case 'message-end':
@@ -193,7 +194,11 @@ export class Peer implements SessionSink {
     if (body.length !== question.bodyBytes) throw new Error('bodyBytes is not what body() was given');
     if (!verdict.ok) return;
     const { reversePath, recipients } = question.transaction;
-    this.queued.push({ from: reversePath.address, to: recipients.map(({ mailbox }) => mailbox.address), body });
+    this.queued.push({
+      from: reversePath.address,
+      to: recipients.map(({ mailbox }) => mailbox.address),
+      body,
+    });
   }
 
   upgrade(): void {

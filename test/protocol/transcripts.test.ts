@@ -7,12 +7,18 @@ import { describeManner, limits, manners, options, Peer, type Manner } from './h
 
 const transcripts = readTranscripts(join(import.meta.dirname, '../transcripts'));
 
-describe.each(transcripts.map((transcript) => [transcript.name, transcript] as const))('%s', (_, transcript) => {
-  const fitting = manners.filter(({ chunkBytes }) => chunkBytes === 0 || !transcript.wholeOnly);
-  test.each(fitting.map((manner) => [describeManner(manner), manner] as const))(`${transcript.rule} [%s]`, (_, manner) => {
-    run(transcript, manner);
-  });
-});
+describe.each(transcripts.map((transcript) => [transcript.name, transcript] as const))(
+  '%s',
+  (_, transcript) => {
+    const fitting = manners.filter(({ chunkBytes }) => chunkBytes === 0 || !transcript.wholeOnly);
+    test.each(fitting.map((manner) => [describeManner(manner), manner] as const))(
+      `${transcript.rule} [%s]`,
+      (_, manner) => {
+        run(transcript, manner);
+      },
+    );
+  },
+);
 
 function run(transcript: Transcript, manner: Manner): void {
   const peer = new Peer(optionsOf(transcript.settings, false), manner).start();
@@ -73,7 +79,12 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
     startTls: !secure && (tls === 'starttls' || tls === 'required'),
     tlsRequired: !secure && tls === 'required',
     authRequired: role === 'submission',
-    mechanisms: (settings.get('auth') ?? '').split(' ').filter((name): name is Mechanism => name === 'PLAIN' || name === 'LOGIN'),
-    limits: { ...limits, ...Object.fromEntries(limitSettings.map((key) => [key, Number(settings.get(key))])) },
+    mechanisms: (settings.get('auth') ?? '')
+      .split(' ')
+      .filter((name): name is Mechanism => name === 'PLAIN' || name === 'LOGIN'),
+    limits: {
+      ...limits,
+      ...Object.fromEntries(limitSettings.map((key) => [key, Number(settings.get(key))])),
+    },
   };
 }

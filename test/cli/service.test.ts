@@ -1,0 +1,178 @@
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import type { Status } from '../../src/base/messages.js';
+import { configText, fakeAdmin, postern, temporaryFolder } from './harness.js';
+
+const status: Status = {
+  version: '1.2.3',
+  hostname: 'mx.example.test',
+  state: 'ready',
+  upSeconds: 90,
+  pid: 4_711,
+  workers: [
+    { slot: 0, pid: 4_712, state: 'ready', upSeconds: 90, restarts: 0, connections: 12 },
+    { slot: 1, pid: 4_713, state: 'starting', upSeconds: 1, restarts: 3, connections: 0 },
+  ],
+  queue: {
+    messages: { active: 0, deferred: 1, held: 0, failed: 0 },
+    bytes: 1_024,
+    oldestSeconds: 60,
+    files: 2,
+  },
+  quarantined: ['/var/lib/postern/queue/quarantine/a.mdb'],
+};
+
+describe('postern status', () => {
+  test('shows server, workers, queue and what is quarantined', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    const { code, stdout } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      'mx.example.test: ready, up 1.5m, version 1.2.3, pid 4711',
+      '',
+      'worker  pid   state     up    restarts  connections',
+      '0       4712  ready     1.5m  0         12',
+      '1       4713  starting  1s    3         0',
+      '',
+      'queue: 1 message, 1KiB in 2 files, the oldest 1m old',
+      '  active 0, deferred 1, held 0, failed 0',
+      'quarantined: /var/lib/postern/queue/quarantine/a.mdb',
+    ]);
+  });
+
+  test('prints the answer as it is with --json', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    expect(JSON.parse((await postern(['status', '--json', '-c', admin.configFile])).stdout)).toEqual(status);
+  });
+});
+
+describe('postern reload', () => {
+  test('names what changed', async () => {
+    const body = { ok: true, changed: ['limits.recipients', 'tls'], workers: 4 };
+    const admin = await fakeAdmin({ 'POST /api/v1/reload': { body } });
+    const answer = await postern(['reload', '-c', admin.configFile]);
+    expect(answer).toMatchObject({
+      code: 0,
+      stdout: 'reloaded, 4 workers replaced; changed: limits.recipients, tls',
+    });
+  });
+
+  test('tells a refusal with its keys and exits 1', async () => {
+    const message = 'only a restart can change dataDir';
+    const body = { error: { code: 'RELOAD_REFUSED', message, keys: ['dataDir'] } };
+    const admin = await fakeAdmin({ 'POST /api/v1/reload': { status: 409, body } });
+    const answer = await postern(['reload', '-c', admin.configFile]);
+    expect(answer).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: `postern: the reload was refused: ${message}`,
+    });
+    const json = await postern(['reload', '--json', '-c', admin.configFile]);
+    expect(json.code).toBe(1);
+    expect(JSON.parse(json.stdout)).toEqual({
+      ok: false,
+      code: 'RELOAD_REFUSED',
+      message,
+      keys: ['dataDir'],
+    });
+  });
+});
+
+describe('postern stop', () => {
+  test('waits until the server has gone', async () => {
+    const admin = await fakeAdmin({ 'POST /api/v1/stop': { status: 202, body: { state: 'draining' } } });
+    let stopped = false;
+    const answer = postern(['stop', '-c', admin.configFile]).then((outcome) => ({ outcome, stopped }));
+    await until(() => admin.requests.length > 0);
+    setTimeout(() => {
+      stopped = true;
+      admin.close();
+    }, 300);
+    expect(await answer).toMatchObject({ outcome: { code: 0, stdout: 'stopped' }, stopped: true });
+  });
+
+  test('does not wait when told so', async () => {
+    const admin = await fakeAdmin({ 'POST /api/v1/stop': { status: 202, body: { state: 'draining' } } });
+    expect(await postern(['stop', '--no-wait', '-c', admin.configFile])).toMatchObject({ code: 0 });
+  });
+});
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+describe('a server that cannot be asked', () => {
+  test('does not run', async () => {
+    const admin = await fakeAdmin({});
+    admin.close();
+    const { code, stderr } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('no Postern runs on the admin address 127.0.0.1:');
+    expect(stderr).toContain(`postern start --config ${admin.configFile}`);
+  });
+
+  test('does not run, and never did: there is no token either', async () => {
+    const admin = await fakeAdmin({});
+    admin.close();
+    rmSync(join(admin.dataDir, 'admin.token'));
+    const { code, stderr } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('no Postern runs');
+  });
+
+  test('has its token elsewhere', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    rmSync(join(admin.dataDir, 'admin.token'));
+    const { code, stderr } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(`${admin.dataDir}/admin.token cannot be read: there is none`);
+    expect(stderr).toContain('dataDir');
+  });
+
+  test.skipIf(process.getuid?.() === 0)('has a token that another user may not read', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    chmodSync(join(admin.dataDir, 'admin.token'), 0);
+    const { code, stderr } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('only the user that runs the server may read it');
+  });
+
+  test('has another token', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    writeFileSync(join(admin.dataDir, 'admin.token'), 'y'.repeat(43));
+    const { code, stderr } = await postern(['status', '-c', admin.configFile]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `The token came from ${admin.dataDir}/admin.token: it must be the running server's`,
+    );
+  });
+
+  test('is no Postern', async () => {
+    const folder = temporaryFolder();
+    const server = createServer((_, response) => response.end('<html>hello</html>'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    try {
+      const file = join(folder, 'a.yaml');
+      writeFileSync(file, configText(port, folder));
+      const env = { POSTERN_ADMIN_TOKEN: 'z'.repeat(16) };
+      const { code, stderr } = await postern(['status', '-c', file], { env });
+      expect(code).toBe(1);
+      expect(stderr).toContain(`what answers on 127.0.0.1:${port} is no Postern (HTTP 200)`);
+    } finally {
+      server.close();
+    }
+  });
+
+  test('listens on a port that cannot be known', async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'a.yaml');
+    writeFileSync(file, configText(0, folder));
+    const { code, stderr } = await postern(['status', '-c', file]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('admin.port');
+  });
+});

@@ -1,0 +1,61 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { configText, postern, temporaryFolder } from './harness.js';
+
+describe('postern users', () => {
+  test('adds from stdin, lists, replaces and removes; the password is nowhere in clear', async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'users.yaml');
+    const added = await postern(['users', 'add', 'joe@example.test', '--file', file], {
+      input: 'hunter22hunter22\n',
+    });
+    expect(added).toMatchObject({ code: 0, stderr: '' });
+    expect(added.stdout).toContain(`joe@example.test added to ${file}`);
+    expect(readFileSync(file, 'utf8')).not.toContain('hunter22');
+
+    const replaced = await postern(['users', 'add', 'joe@example.test', '--file', file], {
+      input: 'other-password\r\n',
+    });
+    expect(replaced.stdout).toContain('has a new password');
+
+    expect((await postern(['users', 'list', '--file', file])).stdout).toBe('joe@example.test');
+    expect(JSON.parse((await postern(['users', 'list', '--json', '--file', file])).stdout)).toEqual([
+      'joe@example.test',
+    ]);
+
+    expect(await postern(['users', 'remove', 'joe@example.test', '--file', file])).toMatchObject({ code: 0 });
+    const again = await postern(['users', 'remove', 'joe@example.test', '--file', file]);
+    expect(again.code).toBe(1);
+    expect(again.stderr).toContain(`${file} has no user joe@example.test`);
+  });
+
+  test('finds the file in the config, and makes it', async () => {
+    const folder = temporaryFolder();
+    const config: object = JSON.parse(configText(0, join(folder, 'data')));
+    writeFileSync(
+      join(folder, 'a.yaml'),
+      JSON.stringify({ ...config, auth: { users: { file: 'people.yaml' } } }),
+    );
+    const added = await postern(['users', 'add', 'joe', '--config', join(folder, 'a.yaml')], {
+      input: 'hunter22hunter22',
+    });
+    expect(added).toMatchObject({ code: 0, stderr: '' });
+    expect(readFileSync(join(folder, 'people.yaml'), 'utf8')).toContain('joe');
+  });
+
+  test('says what to do where the config names no file', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'a.yaml'), configText(0, join(folder, 'data')));
+    const { code, stderr } = await postern(['users', 'list', '--config', join(folder, 'a.yaml')]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('use --file FILE');
+  });
+
+  test('wants a password', async () => {
+    const file = join(temporaryFolder(), 'users.yaml');
+    const { code, stderr } = await postern(['users', 'add', 'joe', '--file', file], { input: '' });
+    expect(code).toBe(2);
+    expect(stderr).toContain('no password on stdin');
+  });
+});

@@ -49,7 +49,7 @@ export class HopConnection {
     this.socket = socket;
     this.protocol = options.protocol;
     this.timeouts = options.timeouts;
-    this.name = `${options.host}:${options.port}`;
+    this.name = hopName(options);
   }
 
   get usable(): boolean {
@@ -119,6 +119,11 @@ export class HopConnection {
     // RFC 3207 §4.2: what was said before TLS counts no more.
     await this.#hello(options);
   }
+}
+
+/** `host:port`, or `[2001:db8::1]:port`. */
+export function hopName(hop: { readonly host: string; readonly port: number }): string {
+  return hop.host.includes(':') ? `[${hop.host}]:${hop.port}` : `${hop.host}:${hop.port}`;
 }
 
 function extensionsOf(lines: readonly string[]): HopExtensions {

@@ -11,7 +11,7 @@ import type { Lease, RecipientResult } from '../queue/spool.js';
 import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
 import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
 import type { HopAddresses } from './hop-address.js';
-import { HopConnection } from './hop-connection.js';
+import { HopConnection, hopName } from './hop-connection.js';
 import { HopHealth } from './hop-health.js';
 import { HopSocket } from './hop-socket.js';
 import type { HopTimeouts } from './hop-timeouts.js';
@@ -156,12 +156,13 @@ export class HopPool implements Carrier {
       try {
         const connection = await this.#connectTo(hop);
         if (this.#health.worked(index)) this.#tell('relay.hop-up', hop, '');
-        const { secure } = connection;
+        const { secure, socket } = connection;
         this.#options.log.debug({
           event: 'relay.connected',
           route: this.#options.route.name,
           hop: connection.name,
           secure,
+          certificate: socket.certificate,
         });
         return connection;
       } catch (error) {
@@ -241,6 +242,6 @@ export class HopPool implements Carrier {
 
   #tell(event: string, hop: NetworkHop, reason: string): void {
     const { route, log } = this.#options;
-    log.warn({ event, route: route.name, hop: `${hop.host}:${hop.port}`, reason });
+    log.warn({ event, route: route.name, hop: hopName(hop), reason });
   }
 }

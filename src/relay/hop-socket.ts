@@ -29,6 +29,7 @@ export class HopSocket {
   /** What a lost connection means now. */
   #lossCode: ErrorCode = 'RELAY_CONNECT';
   #error: PosternError | undefined;
+  #certificate = '';
   /** Called once, when the socket can no longer be used. */
   onBroken: (() => void) | undefined;
 
@@ -37,6 +38,11 @@ export class HopSocket {
     this.#socket = connectTcp({ host: address, port, noDelay: true });
     this.#socket.once('connect', () => this.#opening?.resolve());
     this.#listen(this.#socket);
+  }
+
+  /** 'verified', or what is wrong with the hop's certificate (`CERT_HAS_EXPIRED`); '' without TLS. For the log. */
+  get certificate(): string {
+    return this.#certificate;
   }
 
   get error(): PosternError | undefined {
@@ -100,7 +106,10 @@ export class HopSocket {
     const servername = isIP(host) === 0 ? { servername: host } : {};
     const secure = connectTls({ socket: this.#socket, rejectUnauthorized: false, ...servername });
     this.#socket = secure;
-    secure.once('secureConnect', () => this.#opening?.resolve());
+    secure.once('secureConnect', () => {
+      this.#certificate = secure.authorized ? 'verified' : String(secure.authorizationError);
+      this.#opening?.resolve();
+    });
     this.#listen(secure);
     await this.#wait<void>('no TLS', timeoutMs, (waiter) => {
       this.#opening = waiter;

@@ -4,7 +4,7 @@
  */
 
 /** Characters of a reply that are kept: a full reply line of RFC 5321 §4.5.3.1.5 fits. */
-export const maxLastReplyChars = 512;
+const maxLastReplyChars = 512;
 
 /** A reply of a next hop: its code, and the text of each line without code, separator and CRLF (latin1). */
 export interface HopReply {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
+import { hopName } from '../../src/relay/hop-connection.js';
 import { hopTimeoutsMs } from '../../src/relay/hop-timeouts.js';
 import { Bench, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-bench.js';
 
@@ -94,6 +95,15 @@ describe('STARTTLS', () => {
     expect(hop.messages[0]?.secure).toBe(true);
   });
 
+  it('A-143: a self-signed certificate is used and told to the log', async () => {
+    const hop = await fakeHop({ tls });
+    const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
+    await bench.deliver(body);
+    expect(bench.events('relay.connected')).toMatchObject([
+      { secure: true, certificate: expect.stringMatching(/^(DEPTH_ZERO_)?SELF_SIGNED_CERT/) },
+    ]);
+  });
+
   it('off: is not used where offered', async () => {
     const hop = await fakeHop({ tls });
     await new Bench(routeTo([smtp(hop.port)], { tls: 'off' })).deliver(body);
@@ -167,6 +177,10 @@ describe('STARTTLS', () => {
     const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'required' }), { timeouts: { startTls: 100 } });
     expect((await bench.deliver(body)).results[0]?.state).toBe('pending');
   });
+});
+
+it('an IPv6 hop is named with brackets', () => {
+  expect(hopName({ host: '2001:db8::1', port: 25 })).toBe('[2001:db8::1]:25');
 });
 
 it('C-074: the time-outs are at least those of RFC 5321 §4.5.3.2', () => {

@@ -1,0 +1,147 @@
+/** The relay over the real queue: what it leases, settles and gives back is what LMDB holds afterwards. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { describe, expect, it, onTestFinished } from 'vitest';
+
+import type { RouteConfig } from '../../src/config/config.js';
+import { openSpool } from '../../src/queue/lmdb-spool.js';
+import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
+import { Dispatcher } from '../../src/relay/dispatcher.js';
+import { fakeHop, routeTo, smtp, until } from './relay-bench.js';
+
+async function openQueue(): Promise<Spool> {
+  const directory = await mkdtemp(join(tmpdir(), 'postern-relay-queue-'));
+  const spool = await openSpool({
+    directory,
+    slot: 0,
+    incarnation: 'test',
+    smallMessageBytes: 65_520,
+    bytesInFlight: 64 * 2 ** 20,
+    commitTimeoutMs: 10_000,
+    generationBytes: 2 ** 30,
+    hooks: {
+      phase: () => undefined,
+      commit: () => undefined,
+      failed: (error) => {
+        throw error;
+      },
+      damaged: () => undefined,
+      retired: () => undefined,
+    },
+  });
+  onTestFinished(async () => {
+    await spool.close();
+    await rm(directory, { recursive: true });
+  });
+  return spool;
+}
+
+function relay(spool: Spool, route: RouteConfig): Dispatcher {
+  const dispatcher = new Dispatcher({
+    spool,
+    routes: { [route.name]: route },
+    hostname: 'mx.example.org',
+    log: pino({ level: 'silent' }),
+    meters: {
+      relayDeliveriesTotal: { of: () => ({ value: 0 }) },
+      relaySeconds: { of: () => ({ observe: () => undefined }) },
+    },
+  });
+  onTestFinished(() => dispatcher.stop(100));
+  dispatcher.start();
+  return dispatcher;
+}
+
+async function queue(spool: Spool, body: Buffer | string, ...names: string[]): Promise<string> {
+  const writer = spool.begin(Date.now());
+  const bytes = Buffer.from(body);
+  for (let at = 0; at < bytes.length; at += 16_384) {
+    while (writer.congested) await new Promise((resolve) => setTimeout(resolve, 1));
+    writer.write(bytes.subarray(at, at + 16_384));
+  }
+  const envelope: NewEnvelope = {
+    reversePath: 'sender@example.org',
+    recipients: names.map((name) => ({ address: `${name}@example.test`, route: 'out' })),
+    body: undefined,
+    smtpUtf8: false,
+    arrivedAtMs: Date.now(),
+    listener: 'mx',
+    clientAddress: '192.0.2.1',
+    clientName: 'client.example',
+    user: '',
+    sessionId: 'S',
+  };
+  await writer.commit(envelope);
+  return writer.id;
+}
+
+const answerByName = ({ line }: { line: string }): string =>
+  line.includes('<b@') ? '450 4.2.0 later' : line.includes('<c@') ? '550 5.1.1 no' : '250 ok';
+
+const body = 'Received: by mx\r\n\r\n.dot\r\nend\r\n';
+
+describe('with the real queue', () => {
+  it('what was queued before and after the start is delivered, and the queue is empty', async () => {
+    const spool = await openQueue();
+    const hop = await fakeHop();
+    await queue(spool, body, 'a');
+    relay(spool, routeTo([smtp(hop.port)]));
+    await Promise.all(Array.from({ length: 50 }, (_, i) => queue(spool, body, `r${i}`)));
+    await until(() => hop.messages.length === 51, 'all are delivered');
+    await until(() => spool.list({}).total === 0, 'the queue is empty');
+    expect(new Set(hop.messages.map((message) => message.body.toString()))).toEqual(new Set([body]));
+    expect(new Set(hop.messages.flatMap((message) => message.recipients)).size).toBe(51);
+    expect(spool.leased).toBe(0);
+  });
+
+  it('a large message is streamed as it was', async () => {
+    const spool = await openQueue();
+    const hop = await fakeHop();
+    relay(spool, routeTo([smtp(hop.port)]));
+    const large = Buffer.from('.line of text\r\n.\r\n'.repeat(80_000));
+    await queue(spool, large, 'a');
+    await until(() => hop.messages.length === 1, 'it is delivered');
+    expect(hop.messages[0]?.body.equals(large)).toBe(true);
+  });
+
+  it('F-26: each recipient has its own state, and an operator sees the replies', async () => {
+    const spool = await openQueue();
+    const hop = await fakeHop({ answers: { RCPT: answerByName } });
+    relay(spool, routeTo([smtp(hop.port)]));
+    const id = await queue(spool, body, 'a', 'b', 'c');
+    await until(() => spool.show(id).state === 'deferred', 'it is settled');
+    expect(spool.show(id).recipients).toMatchObject([
+      { address: 'a@example.test', state: 'delivered', lastReply: '250 2.0.0 taken' },
+      { address: 'b@example.test', state: 'pending', lastReply: '450 4.2.0 later' },
+      { address: 'c@example.test', state: 'failed', lastReply: '550 5.1.1 no' },
+    ]);
+    expect(spool.show(id).nextAttemptAtMs).toBeGreaterThan(Date.now());
+    hop.answers = {};
+    await spool.retry(id);
+    await until(() => spool.list({}).total === 0, 'the retry delivers the rest');
+    expect(hop.messages.map((message) => message.recipients)).toEqual([
+      ['a@example.test'],
+      ['b@example.test', 'c@example.test'],
+    ]);
+  });
+
+  it('what is cut by a stop stays pending and is delivered by the next relay', async () => {
+    const spool = await openQueue();
+    const hop = await fakeHop({ answers: { end: () => undefined } });
+    const first = relay(spool, routeTo([smtp(hop.port)]));
+    const id = await queue(spool, body, 'a');
+    await until(() => hop.commands.includes('DATA'), 'it is under way');
+    await first.stop(50);
+    expect(spool.leased).toBe(0);
+    expect(spool.show(id).recipients[0]).toMatchObject({
+      state: 'pending',
+      lastReply: 'cut: the relay was stopped',
+    });
+    hop.answers = {};
+    relay(spool, routeTo([smtp(hop.port)]));
+    await until(() => spool.list({}).total === 0, 'the next relay delivers it');
+    expect(hop.messages).toHaveLength(1);
+  });
+});

@@ -40,19 +40,15 @@ export class Lifecycle {
 
   /** Runs the service until it is stopped. The exit code: 0 stopped as asked, 1 failed. */
   async run(): Promise<number> {
-    const release = this.#listenToSignals();
-    try {
-      const outcome = await this.#service.start();
-      if (outcome.ok) this.#log.info({ event: 'service.ready' }, 'mail is accepted');
-      else if (this.#stops === 0) this.#fail(outcome);
-      await this.#stopRequested;
-      await this.#stopped;
-      await this.#service.close();
-      this.#log.info({ event: 'service.stopped', exit_code: this.#exitCode }, 'stopped');
-      return this.#exitCode;
-    } finally {
-      release();
-    }
+    this.#listenToSignals();
+    const outcome = await this.#service.start();
+    if (outcome.ok) this.#log.info({ event: 'service.ready' }, 'mail is accepted');
+    else if (this.#stops === 0) this.#fail(outcome);
+    await this.#stopRequested;
+    await this.#stopped;
+    await this.#service.close();
+    this.#log.info({ event: 'service.stopped', exit_code: this.#exitCode }, 'stopped');
+    return this.#exitCode;
   }
 
   stop(reason: string): void {
@@ -75,18 +71,11 @@ export class Lifecycle {
     this.stop('a fault in the primary');
   }
 
-  #listenToSignals(): () => void {
-    const onStop = (signal: NodeJS.Signals) => this.stop(signal);
-    const onReload = () => this.#service.reload();
-    const onCrash = (error: unknown) => this.#crash(error);
-    for (const signal of stopSignals) process.on(signal, onStop);
-    process.on('SIGHUP', onReload);
-    process.on('uncaughtException', onCrash);
-    return () => {
-      for (const signal of stopSignals) process.off(signal, onStop);
-      process.off('SIGHUP', onReload);
-      process.off('uncaughtException', onCrash);
-    };
+  /** For good: a signal that comes while the last things are closed must not change the exit code. */
+  #listenToSignals(): void {
+    for (const signal of stopSignals) process.on(signal, () => this.stop(signal));
+    process.on('SIGHUP', () => this.#service.reload());
+    process.on('uncaughtException', (error) => this.#crash(error));
   }
 }
 

@@ -13,6 +13,7 @@ import { Backend } from './backend.js';
 import { prepareDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
 import { Lifecycle, reportStartError, type Service } from './lifecycle.js';
+import { warnOfFewOpenFiles } from './open-files.js';
 import { Questions } from './questions.js';
 import { Reloader } from './reload.js';
 import { schedulingPolicy } from './scheduling.js';
@@ -39,6 +40,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<number> {
   const { config, configFile, log } = options;
   log.info({ event: 'service.starting', config: configFile, workers: config.workers }, 'starting');
   try {
+    await warnOfFewOpenFiles(config, log);
     const queueDirectory = await prepareDataDirectory(config.dataDir);
     const lock = await lockDataDirectory(config.dataDir);
     try {

@@ -51,6 +51,7 @@ export class Reloader {
 
   async #perform(): Promise<ReloadAnswer> {
     const { log, supervisor } = this.#options;
+    if (supervisor.state !== 'ready') return this.#refuseNow(supervisor.state);
     const next = this.#read();
     if ('ok' in next) return next;
     const keys = unchangeableKeys(this.#config, next.config);
@@ -63,6 +64,12 @@ export class Reloader {
     this.#options.onReloaded(next.config);
     log.info({ event: 'reload.done', changed, workers: supervisor.slots.length }, 'reloaded');
     return { ok: true, changed, workers: supervisor.slots.length };
+  }
+
+  #refuseNow(state: string): ReloadAnswer {
+    const message = `the service is ${state}; ask again when it is ready`;
+    this.#options.log.error({ event: 'reload.refused', code: 'RELOAD_REFUSED' }, message);
+    return { ok: false, code: 'RELOAD_REFUSED', message, keys: [] };
   }
 
   #read(): { config: Config } | Extract<ReloadAnswer, { ok: false }> {

@@ -50,6 +50,8 @@ const reloadDrain: DrainBounds = { drainMs: 600_000, killMs: 630_000 };
 // Reloads in a row: each leaves a draining worker with its memory and its open files; the oldest of more has to hurry.
 const maxDrainingPerSlot = 3;
 const hurriedDrain: DrainBounds = { drainMs: 10_000, killMs: 20_000 };
+const stopping: StartOutcome = { ok: false, code: 'STOPPING', message: 'the service is stopping' };
+
 // A new worker opens one small file and its listeners; what takes longer than this stands.
 const startBoundMs = 60_000;
 
@@ -102,6 +104,7 @@ export class Supervisor {
 
   /** Starts a worker in every slot. Resolves when all accept mail, or when one says that it cannot. */
   async start(): Promise<StartOutcome> {
+    if (this.#state === 'draining') return stopping;
     const outcome = new Promise<StartOutcome>((resolve) => (this.#settleStart = resolve));
     this.#watchTimer = setInterval(() => this.#killSilent(), watchPeriodMs);
     for (const slot of this.slots) this.#launch(slot);
@@ -137,7 +140,13 @@ export class Supervisor {
   }
 
   #launch(slot: Slot): void {
-    slot.current = this.#fork(slot, slot.config);
+    try {
+      slot.current = this.#fork(slot, slot.config);
+    } catch (error) {
+      // No memory or no processes left: that may pass.
+      this.#log.error({ event: 'worker.fork_failed', slot: slot.index }, describeError(error));
+      this.#restart(slot, undefined);
+    }
   }
 
   #fork(slot: Slot, config: Config): WorkerProcess {
@@ -146,15 +155,14 @@ export class Supervisor {
   }
 
   async #replace(slot: Slot, config: Config): Promise<StartOutcome> {
-    if (this.#state === 'draining')
-      return { ok: false, code: 'STOPPING', message: 'the service is stopping' };
+    if (this.#state === 'draining') return stopping;
     slot.cancelRestart();
     const incoming = this.#fork(slot, config);
     slot.incoming = incoming;
     const outcome = await startedWithin(incoming, startBoundMs);
     if (incoming.state !== 'ready' || !outcome.ok) {
       incoming.kill();
-      return outcome.ok ? { ok: false, code: 'STOPPING', message: 'the service is stopping' } : outcome;
+      return outcome.ok ? stopping : outcome;
     }
     const old = slot.takeOver(incoming);
     if (old !== undefined) this.#retire(slot, old);
@@ -313,7 +321,7 @@ export class Supervisor {
   #checkStopped(): void {
     if (this.workers.length > 0 || this.#unburied.size > 0) return;
     clearInterval(this.#watchTimer);
-    this.#settleStart({ ok: false, code: 'STOPPING', message: 'the service is stopping' });
+    this.#settleStart(stopping);
     this.#settleStop();
   }
 }

@@ -131,6 +131,15 @@ describe('stop', () => {
     expect(primary.events('worker.died')).toMatchObject([{ slot: 0, signal: 'SIGKILL' }]);
   });
 
+  test('F-37 a bug in the primary drains the workers and exits 1', async () => {
+    const primary = await startReady();
+    primary.change({ bug: true });
+    primary.signal('SIGHUP');
+    expect((await primary.exited).code).toBe(1);
+    expect(primary.events('primary.crashed')).toHaveLength(1);
+    expect(primary.events('worker.died')).toEqual([]);
+  });
+
   test('the admin API stops the service', async () => {
     const primary = await startReady();
     expect((await primary.fetch('/api/v1/stop', 'POST')).status).toBe(202);

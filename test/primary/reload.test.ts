@@ -143,6 +143,15 @@ describe('a reload that is refused', () => {
     expect((await primary.event('reload.refused'))['keys']).toEqual(['dataDir', 'workers']);
   });
 
+  test('waits for nobody while the service is still starting', async () => {
+    const primary = await Primary.start({ fake: { 1: { neverReady: true } } });
+    started.push(primary);
+    await primary.event('worker.ready', { slot: 0 });
+    expect((await primary.fetch('/api/v1/reload', 'POST')).status).toBe(409);
+    primary.signal('SIGTERM');
+    expect((await primary.exited).code).toBe(0);
+  });
+
   test('F-38 logs every fault of a wrong config and keeps the old one', async () => {
     const primary = await startReady();
     const before = await primary.pids();

@@ -14,6 +14,7 @@ const [configFile, silenceBoundMs] = process.argv.slice(2);
 
 function load() {
   const config = JSON.parse(readFileSync(configFile, 'utf8'));
+  if (config.bug) setImmediate(() => null.bug);
   if (config.faults) throw new ConfigError('CONFIG_INVALID', config.faults);
   return config;
 }

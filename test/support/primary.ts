@@ -35,10 +35,12 @@ export interface PrimaryConfig {
   workers?: number;
   admin?: { address: string; port: number; token: string };
   listeners?: { name: string; address: string; port: number }[];
-  limits?: { connectionsPerHost: number; connectionsPerNetwork: number };
+  limits?: { connectionsPerWorker: number; connectionsPerHost: number; connectionsPerNetwork: number };
   log?: { level: string };
   /** `all` workers, and over it by slot. */
   fake?: Record<string, Fake>;
+  /** Throws in the primary, outside of any call, at the next reload. */
+  bug?: boolean;
   faults?: { place: string; path: string; text: string }[];
 }
 
@@ -72,7 +74,7 @@ export class Primary {
       dataDir: join(directory, 'data'),
       admin: { address: '127.0.0.1', port: ports.admin, token: 'a-token-for-tests' },
       listeners: [{ name: 'mx', address: '127.0.0.1', port: ports.smtp }],
-      limits: { connectionsPerHost: 5, connectionsPerNetwork: 10 },
+      limits: { connectionsPerWorker: 100, connectionsPerHost: 5, connectionsPerNetwork: 10 },
       log: { level: 'info' },
       fake: {},
       ...config,
@@ -129,7 +131,12 @@ export class Primary {
   /** Waits for the `count`-th such line. */
   async event(event: string, facts: Line = {}, count = 1): Promise<Line> {
     const what = `${count} × ${event} ${JSON.stringify(facts)}`;
-    return until(what, () => this.events(event, facts)[count - 1]);
+    try {
+      return await until(what, () => this.events(event, facts)[count - 1]);
+    } catch (error) {
+      const lines = this.log.map((line) => JSON.stringify(line)).join('\n');
+      throw new Error(`${what} is not in the log:\n${lines}\n${this.stderr}`, { cause: error });
+    }
   }
 
   /** Process ids by slot, of the workers that accept mail. */

@@ -84,7 +84,7 @@ export const workerMetrics = {
   sessionsCutTotal: counter(
     'postern_sessions_cut_total',
     { reason: 'fixed in code' },
-    'Sessions that ended otherwise than by QUIT, by reason.',
+    'Sessions that Postern ended, or whose client went away within a transaction (lost), by reason.',
   ),
   commandsTotal: counter(
     'postern_commands_total',

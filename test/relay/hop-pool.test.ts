@@ -103,6 +103,19 @@ describe('connections', () => {
     expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
   });
 
+  it('one that waits for the answer to QUIT counts, and makes room for the next', async () => {
+    const hop = await fakeHop({ answers: { QUIT: () => undefined } });
+    const bench = new Bench(routeTo([smtp(hop.port)], { connections: 1 }), {
+      timeouts: { quit: 60_000 },
+      idleConnectionMs: 20,
+    });
+    await bench.deliver(body);
+    await until(() => hop.commands.includes('QUIT'), 'the idle connection says QUIT');
+    await bench.deliver(body);
+    expect(hop.connections).toBe(2);
+    await until(() => hop.sockets === 1, 'the first connection ends');
+  });
+
   it('RFC 5321 §4.5.3.1.8: more than 100 recipients are several transactions on one connection', async () => {
     const hop = await fakeHop();
     const names = Array.from({ length: 250 }, (_, i) => `r${i}`);

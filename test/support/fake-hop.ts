@@ -59,6 +59,11 @@ export class FakeHop {
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
+  /** Open ones, those after QUIT too. */
+  get sockets(): number {
+    return this.#sockets.size;
+  }
+
   get port(): number {
     const address = this.#server.address();
     if (address === null || typeof address === 'string') throw new Error('not listening');
@@ -213,8 +218,7 @@ class HopSession {
         break;
       case 'QUIT':
         this.#left();
-        this.#reply(verb, line, '221 2.0.0 bye');
-        this.#socket.end();
+        if (this.#reply(verb, line, '221 2.0.0 bye') !== undefined) this.#socket.end();
         break;
       default:
         this.#socket.write('500 5.5.1 what\r\n');

@@ -81,6 +81,7 @@ export class Worker {
       spool: parts.spool,
       routes: options.config.routes,
       hostname: options.config.hostname,
+      dnsServers: options.config.dns.servers,
       log: options.log,
       meters: parts.meters,
     });

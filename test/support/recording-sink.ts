@@ -22,9 +22,14 @@ export class RecordingSink {
   }
 
   static open(): Promise<RecordingSink> {
+    return RecordingSink.openOn(0);
+  }
+
+  static openOn(port: number): Promise<RecordingSink> {
     const sink = new RecordingSink();
-    return new Promise((resolve) => {
-      sink.#server.listen(0, '127.0.0.1', () => {
+    return new Promise((resolve, reject) => {
+      sink.#server.once('error', reject);
+      sink.#server.listen(port, '127.0.0.1', () => {
         const address = sink.#server.address();
         sink.port = address !== null && typeof address === 'object' ? address.port : 0;
         resolve(sink);

@@ -59,18 +59,17 @@ export class DataReader {
   }
 
   begin(): void {
-    this.defect = undefined;
     this.doubtfulEnd = false;
-    this.#dropping = false;
-    this.#crCrLf = false;
     this.restartAtLine();
   }
 
   /** The caller goes back to where a line begins (the end of the header), and scans again from there. */
   restartAtLine(): void {
+    this.defect = undefined; // one that was found lies further on, and will be found again
+    this.#dropping = false;
     this.#state = State.LineStart;
+    this.#crCrLf = false;
     this.#lineBytes = 0;
-    if (!this.#dropping) this.defect = undefined;
   }
 
   /** The message is refused: no more pieces and defects, only its end. */

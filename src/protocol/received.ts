@@ -31,7 +31,9 @@ export function traceField(facts: TraceFacts): Buffer {
 
 /** RFC 5321 §4.4 Extended-Domain. `unknown` where the client's word is no name: A-081. */
 function clientToken(clientName: string): string {
-  const bytes = Buffer.from(clientName, 'latin1');
+  // In UTF-8 what is not ASCII becomes octets from 0x80 up, which the domain parser would take for a U-label.
+  const bytes = Buffer.from(clientName, 'utf8');
+  if (bytes.length !== clientName.length) return 'unknown';
   const fits = isDomain(bytes, 0, bytes.length) || isAddressLiteral(bytes, 0, bytes.length);
   return fits ? clientName : 'unknown';
 }

@@ -47,7 +47,7 @@ export class Committer {
   readonly #lanes: Record<Lane, QueuedJob[]> = { urgent: [], bulk: [] };
   #running: QueuedJob[] = [];
   #removals: Removal[] = [];
-  /** Keys of removals[0] that are already gone. */
+  /** Chunks of removals[0] that are already gone. */
   #removedKeys = 0;
   #busy = false;
   #failure: Error | undefined;
@@ -149,19 +149,19 @@ export class Committer {
 
   /** Envelope first: chunks without one are swept up at the next adoption, an envelope without chunks is damage. */
   #removeSome(): void {
-    let budget = maxRemovedKeys;
-    while (budget > 0) {
-      const removal = this.#removals[0];
-      if (removal === undefined) return;
-      if (this.#removedKeys === 0) this.#env.remove(envelopeKey(removal.id));
-      const end = Math.min(removal.chunks, this.#removedKeys + budget);
-      for (let index = this.#removedKeys; index < end; index++) this.#env.remove(chunkKey(removal.id, index));
-      budget -= Math.max(1, end - this.#removedKeys);
-      this.#removedKeys = end;
-      if (end < removal.chunks) return;
-      this.#removals.shift();
-      this.#removedKeys = 0;
+    let keys = 0;
+    let finished = 0;
+    for (const { id, chunks } of this.#removals) {
+      if (keys >= maxRemovedKeys) break;
+      if (this.#removedKeys === 0) this.#env.remove(envelopeKey(id));
+      const end = Math.min(chunks, this.#removedKeys + maxRemovedKeys - keys);
+      for (let index = this.#removedKeys; index < end; index++) this.#env.remove(chunkKey(id, index));
+      keys += 1 + end - this.#removedKeys;
+      this.#removedKeys = end === chunks ? 0 : end;
+      if (end < chunks) break;
+      finished++;
     }
+    this.#removals.splice(0, finished);
   }
 }
 

@@ -9,11 +9,10 @@ import { scanGeneration, type AdoptionHost } from './adoption.js';
 import { ByteBudget } from './byte-budget.js';
 import type { Generation } from './generation.js';
 import { Generations } from './generations.js';
-import { envelopeKey } from './keys.js';
-import { readBody, type BodySource } from './message-body.js';
-import { MessageIndex, type Entry, type RouteSlot } from './message-index.js';
+import type { Entry, RouteSlot } from './message-index.js';
 import { SpoolWriter, type WriterHost } from './message-writer.js';
-import { decodeRecord, encodeRecord, type MessageRecord } from './record.js';
+import { Messages } from './messages.js';
+import type { MessageRecord } from './record.js';
 import type {
   Lease,
   MessageWriter,
@@ -45,7 +44,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   readonly smallMessageBytes: number;
   readonly #options: SpoolOptions;
   readonly #generations: Generations;
-  readonly #index = new MessageIndex();
+  readonly #messages: Messages;
   /** By message: the route it is leased for. */
   readonly #leases = new Map<string, string>();
   readonly #writers = new Set<MessageWriter>();
@@ -59,6 +58,10 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     this.#generations = generations;
     this.budget = new ByteBudget(options.bytesInFlight);
     this.smallMessageBytes = options.smallMessageBytes;
+    this.#messages = new Messages((entry, reason) => {
+      this.#leases.delete(entry.id);
+      this.damaged(entry.id, reason, entry.generation);
+    });
   }
 
   // ---- messages on their way in ------------------------------------------------------------------------------
@@ -80,8 +83,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   stored(id: string, record: MessageRecord, generation: Generation): void {
-    const entry = this.#index.add(id, record, generation, true);
-    this.#index.keepRecent(entry, record);
+    const entry = this.#messages.index.add(id, record, generation, true);
+    this.#messages.index.keepRecent(entry, record);
     for (const { route } of record.routes) this.onDue?.(route);
   }
 
@@ -95,7 +98,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   async lease(route: string, nowMs: number, limit: number): Promise<Lease[]> {
     const begun: Promise<Lease | undefined>[] = [];
     while (begun.length < limit && this.refusal === undefined) {
-      const slot = this.#index.lease(route, nowMs);
+      const slot = this.#messages.index.lease(route, nowMs);
       if (slot === undefined) break;
       this.#leases.set(slot.entry.id, route);
       begun.push(this.#beginAttempt(slot));
@@ -105,33 +108,34 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   due(): ReadonlyMap<string, { readonly earliestAtMs: number; readonly count: number }> {
-    return this.#index.due;
+    return this.#messages.index.due;
   }
 
   async settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
     const route = this.#leases.get(id);
-    const entry = this.#index.get(id);
+    const entry = this.#messages.index.get(id);
     // Deleted by an operator while it was under way.
     if (route === undefined || entry === undefined) return;
     this.#leases.delete(id);
-    const record = settleAttempt(this.#record(entry), route, results, nextAttemptAtMs);
+    const before = this.#messages.readable(entry);
+    if (before === undefined) return;
+    const record = settleAttempt(before, route, results, nextAttemptAtMs);
     if (isDelivered(record)) {
-      this.#index.remove(entry);
-      entry.generation.committer.remove({ id, chunks: entry.chunks });
+      this.#messages.remove(entry);
       return;
     }
-    const written = this.#write(entry, record);
-    this.#index.endLease(entry);
+    const written = this.#messages.write(entry, record);
+    this.#messages.index.endLease(entry);
     await written;
   }
 
   unlease(id: string): void {
     const route = this.#leases.get(id);
-    const entry = this.#index.get(id);
+    const entry = this.#messages.index.get(id);
     if (route === undefined || entry === undefined) return;
     this.#leases.delete(id);
-    this.#index.keepCounted(entry, route);
-    this.#index.endLease(entry);
+    this.#messages.index.keepCounted(entry, route);
+    this.#messages.index.endLease(entry);
   }
 
   get leased(): number {
@@ -141,23 +145,16 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   /** Undefined when the envelope cannot be read any more: reported, and out of the queue. */
   async #beginAttempt(slot: RouteSlot): Promise<Lease | undefined> {
     const { entry, route } = slot;
-    let record: MessageRecord;
-    try {
-      record = this.#record(entry);
-    } catch (error) {
-      this.#leases.delete(entry.id);
-      this.#index.remove(entry);
-      this.damaged(entry.id, describeError(error), entry.generation);
-      return undefined;
-    }
+    let record = this.#messages.readable(entry);
+    if (record === undefined) return undefined;
     if (slot.counted) slot.counted = false;
     else {
       record = beginAttempt(record, route);
-      await this.#write(entry, record);
+      await this.#messages.write(entry, record);
     }
     return {
       message: toQueuedMessage(entry.id, record, route),
-      body: () => readBody(this.#source(entry, record)),
+      body: () => this.#messages.body(entry, record),
     };
   }
 
@@ -168,25 +165,29 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     const end = offset + Math.min(filter.limit ?? defaultListLimit, maxListLimit);
     const messages: QueuedMessage[] = [];
     let total = 0;
-    for (const entry of this.#index.entries()) {
+    for (const entry of this.#messages.index.entries()) {
       if (filter.state !== undefined && entry.state !== filter.state) continue;
       if (filter.route !== undefined && !entry.routes.includes(filter.route)) continue;
-      if (total >= offset && total < end) messages.push(toQueuedMessage(entry.id, this.#record(entry)));
+      if (total >= offset && total < end) {
+        const record = this.#messages.readable(entry);
+        if (record === undefined) continue;
+        messages.push(toQueuedMessage(entry.id, record));
+      }
       total++;
     }
     return { total, messages };
   }
 
   show(id: string): QueuedMessage {
-    const entry = this.#find(id);
-    return toQueuedMessage(id, this.#record(entry));
+    const entry = this.#messages.find(id);
+    return toQueuedMessage(id, this.#messages.record(entry));
   }
 
   async head(id: string, limitBytes: number): Promise<Buffer> {
-    const entry = this.#find(id);
+    const entry = this.#messages.find(id);
     const chunks: Buffer[] = [];
     let bytes = 0;
-    for await (const chunk of readBody(this.#source(entry, this.#record(entry)))) {
+    for await (const chunk of this.#messages.body(entry, this.#messages.record(entry))) {
       chunks.push(chunk);
       bytes += chunk.length;
       if (bytes >= limitBytes) break;
@@ -195,8 +196,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async hold(id: string): Promise<void> {
-    const entry = this.#find(id);
-    await this.#write(entry, holdMessage(this.#record(entry)));
+    const entry = this.#messages.find(id);
+    await this.#messages.write(entry, holdMessage(this.#messages.record(entry)));
   }
 
   async release(id: string): Promise<void> {
@@ -208,37 +209,30 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async delete(id: string): Promise<void> {
-    const entry = this.#find(id);
+    const entry = this.#messages.find(id);
     this.#leases.delete(id);
-    this.#index.remove(entry);
-    const { committer } = entry.generation;
-    const removed = committer.submit('urgent', {
-      bytes: 0,
-      messages: 0,
-      write: (env) => env.remove(envelopeKey(id)),
-    });
-    committer.remove({ id, chunks: entry.chunks });
-    await removed;
+    await this.#messages.removeNow(entry);
   }
 
   stats(): SpoolStats {
-    let oldestArrivedAtMs: number | undefined;
-    for (const { arrivedAtMs } of this.#index.entries())
-      if (oldestArrivedAtMs === undefined || arrivedAtMs < oldestArrivedAtMs) oldestArrivedAtMs = arrivedAtMs;
+    const { index } = this.#messages;
     return {
-      messages: { ...this.#index.counts },
-      bytes: this.#index.bytes,
+      messages: { ...index.counts },
+      bytes: index.bytes,
       bytesInFlight: this.budget.usedBytes,
-      oldestArrivedAtMs,
+      // Looked for only when it is read: it walks the index, and others ask for the counts at every MAIL.
+      get oldestArrivedAtMs() {
+        return index.oldestArrivedAtMs();
+      },
       commits: this.#generations.commits,
       files: this.#generations.size,
     };
   }
 
   async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
-    const entry = this.#find(id);
-    const record = change(this.#record(entry), Date.now());
-    await this.#write(entry, record);
+    const entry = this.#messages.find(id);
+    const record = change(this.#messages.record(entry), Date.now());
+    await this.#messages.write(entry, record);
     for (const { route } of record.routes) this.onDue?.(route);
   }
 
@@ -286,12 +280,12 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   found(id: string, record: MessageRecord, generation: Generation): void {
-    const known = this.#index.get(id);
+    const known = this.#messages.index.get(id);
     if (known !== undefined && !this.#giveWay(known, record)) {
       generation.committer.remove({ id, chunks: record.chunks });
       return;
     }
-    this.#index.add(id, record, generation, false);
+    this.#messages.index.add(id, record, generation, false);
     for (const { route } of record.routes) this.#foundRoutes.add(route);
   }
 
@@ -324,59 +318,11 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
    */
   #giveWay(known: Entry, record: MessageRecord): boolean {
     if (known.leased || known.writes > 0) return false;
-    if (attemptsOf(record) <= attemptsOf(this.#record(known))) return false;
-    this.#index.remove(known);
-    known.generation.committer.remove({ id: known.id, chunks: known.chunks });
+    const before = this.#messages.readable(known);
+    if (before === undefined) return true;
+    if (attemptsOf(record) <= attemptsOf(before)) return false;
+    this.#messages.remove(known);
     return true;
-  }
-
-  // ---- records ---------------------------------------------------------------------------------------------------
-
-  #find(id: string): Entry {
-    const entry = this.#index.get(id);
-    if (entry === undefined) throw new PosternError('NOT_FOUND', `no message ${id} in the queue`);
-    return entry;
-  }
-
-  /** The newest record of a message. @throws PosternError SPOOL_CORRUPT, SPOOL_FORMAT */
-  #record(entry: Entry): MessageRecord {
-    const known = entry.unwritten ?? entry.recent;
-    if (known !== undefined) return known;
-    const bytes = entry.generation.envelope(entry.id);
-    if (bytes === undefined)
-      throw new PosternError('SPOOL_CORRUPT', `the envelope of ${entry.id} is missing`);
-    return decodeRecord(bytes);
-  }
-
-  /** Makes a new record the message's own at once, and resolves when it is on disk. */
-  async #write(entry: Entry, record: MessageRecord): Promise<void> {
-    const encoded = encodeRecord(record);
-    this.#index.update(entry, record);
-    entry.unwritten = record;
-    entry.writes++;
-    await entry.generation.committer.submit('urgent', {
-      bytes: encoded.length,
-      messages: 0,
-      write: (env) => env.put(envelopeKey(entry.id), encoded),
-    });
-    entry.writes--;
-    if (entry.writes === 0) entry.unwritten = undefined;
-  }
-
-  #source(entry: Entry, record: MessageRecord): BodySource {
-    return {
-      id: entry.id,
-      file: entry.generation.file,
-      bytes: record.bytes,
-      chunks: record.chunks,
-      crc32: record.crc32,
-      chunk: (index) => {
-        // Once it is out of the index its file may be closed at any time.
-        if (this.#index.get(entry.id) !== entry)
-          throw new PosternError('NOT_FOUND', `message ${entry.id} was deleted`);
-        return entry.generation.chunk(entry.id, index);
-      },
-    };
   }
 }
 

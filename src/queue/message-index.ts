@@ -52,6 +52,13 @@ export class MessageIndex {
     return this.#bytes;
   }
 
+  oldestArrivedAtMs(): number | undefined {
+    let oldest: number | undefined;
+    for (const { arrivedAtMs } of this.#entries.values())
+      if (oldest === undefined || arrivedAtMs < oldest) oldest = arrivedAtMs;
+    return oldest;
+  }
+
   get due(): ReadonlyMap<string, RouteHeap<RouteSlot>> {
     return this.#schedule.routes;
   }

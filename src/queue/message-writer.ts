@@ -72,10 +72,10 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
   }
 
   write(slice: Buffer): void {
-    assert(this.#state === 'open', 'write after commit or abort');
     this.#bytes += slice.length;
     // Nothing can be committed any more: commit() will say so, the bytes need no memory until then.
     if (this.#host.refusal !== undefined) return;
+    assert(this.#state === 'open', 'write after commit or abort');
     this.#crc32 = crc32(slice, this.#crc32);
     this.#keep(slice);
     this.#host.budget.received(slice.length);
@@ -84,15 +84,15 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
   }
 
   async commit(envelope: NewEnvelope): Promise<void> {
+    const refusal = this.#host.refusal;
+    if (refusal !== undefined) {
+      this.abort();
+      throw refusal;
+    }
     assert(this.#state === 'open', 'commit after commit or abort');
     assert(envelope.recipients.length > 0, 'a message without recipients');
     this.#state = 'committing';
     this.#host.budget.leave(this);
-    const refusal = this.#host.refusal;
-    if (refusal !== undefined) {
-      this.#end();
-      throw refusal;
-    }
     try {
       await this.#commitLast(envelope);
     } finally {

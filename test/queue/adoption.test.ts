@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
@@ -35,6 +35,18 @@ async function tamper(file: string, change: (env: LmdbEnv) => void): Promise<voi
   const env = new LmdbEnv(file, 10_000);
   await env.batch(() => change(env));
   await env.close();
+}
+
+/** In the file itself: the map shows it at once. */
+async function damageWhileOpen(file: string, ids: readonly string[]): Promise<void> {
+  const bytes = await readFile(file);
+  const handle = await open(file, 'r+');
+  for (const id of ids) {
+    const key = envelopeKey(id);
+    for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(key, at + 1))
+      await handle.write(Buffer.from([0xff]), 0, 1, at + key.length + 30);
+  }
+  await handle.close();
 }
 
 async function digest(file: string): Promise<string> {
@@ -255,6 +267,20 @@ describe('a file that cannot be used', () => {
     expect(await deliverAll(spool)).toEqual([good]);
     await spool.close();
     expect(existsSync(file)).toBe(true);
+  });
+
+  it('as to envelopes that were sound when they were scanned: reported when needed, and out of the queue', async () => {
+    const ids: string[] = [];
+    const file = await leave(async (spool) => {
+      for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
+    });
+    const { spool, told } = await bench.open();
+    await spool.adopt([file]);
+    await damageWhileOpen(file, ids.slice(0, 2));
+    expect(spool.list({ limit: 1 })).toMatchObject({ messages: [{ id: ids[2] }] });
+    expect(told.damaged.map(({ id }) => id)).toEqual(ids.slice(0, 2));
+    expect(await deliverAll(spool)).toEqual(ids.slice(2));
+    expect(spool.stats()).toMatchObject({ messages: { active: 0 }, files: 2 });
   });
 
   it.each([

@@ -293,7 +293,12 @@ describe('a closed spool', () => {
     const closed = spool.close();
     expect(() => spool.begin(Date.now())).toThrow(expect.objectContaining({ code: 'SPOOL_CLOSED' }));
     await closed;
-    expect(open.congested).toBe(false);
+    open.write(patternBytes(100_000));
+    expect(open).toMatchObject({ congested: false, bytes: 100_000 });
+    await expect(open.commit(envelope())).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
+    open.abort();
+    expect(spool.stats().bytesInFlight).toBe(0);
+    expect(await spool.lease('office', Date.now(), 1)).toEqual([]);
     await spool.close();
   });
 

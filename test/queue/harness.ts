@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { openSpool } from '../../src/queue/lmdb-spool.js';
 import type { Lease, NewEnvelope, RecipientResult, Spool, SpoolOptions } from '../../src/queue/spool.js';
 
-export interface Told {
+interface Told {
   readonly commits: { readonly seconds: number; readonly messages: number }[];
   readonly failed: Error[];
   readonly damaged: { readonly file: string; readonly id?: string; readonly reason: string }[];

@@ -237,9 +237,6 @@ export const primaryMetrics = {
   ),
 } satisfies Record<string, MetricRow>;
 
-export type WorkerMetricName = keyof typeof workerMetrics;
-export type PrimaryMetricName = keyof typeof primaryMetrics;
-
 /** In the order of the exposition. */
 export const catalogue: readonly MetricRow[] = [
   ...Object.values<MetricRow>(primaryMetrics),

@@ -14,7 +14,7 @@ export interface Answer {
   readonly body: string;
 }
 
-export interface Call {
+interface Call {
   readonly backend: AdminBackend;
   /** backend.metrics(), one at a time however many ask. */
   metrics(): Promise<string>;
@@ -35,9 +35,9 @@ export interface Route {
 const queueStates: readonly QueueState[] = ['active', 'deferred', 'held', 'failed'];
 const defaultListLimit = 100;
 // One page of the queue is built and sent from memory, by the primary.
-export const maxListLimit = 1000;
+const maxListLimit = 1000;
 
-export function json(status: number, value: unknown): Answer {
+function json(status: number, value: unknown): Answer {
   return { status, contentType: 'application/json; charset=utf-8', body: `${JSON.stringify(value)}\n` };
 }
 

@@ -23,8 +23,8 @@ const maxHeaderBytes = 8192;
 // Both run on the whole of what they name, so that dripping bytes does not reset them.
 const headersTimeoutMs = 5_000;
 const requestTimeoutMs = 10_000;
-// From the first byte of an answer to its last: a reader that stands still must not keep a page of the queue in memory.
-const answerTimeoutMs = 30_000;
+// For the whole answer: a reader that takes it drop by drop must not keep a page of the queue in memory for ever.
+const defaultAnswerTimeoutMs = 30_000;
 const keepAliveTimeoutMs = 5_000;
 const expiryCheckMs = 1_000;
 // What a close gives to calls that are under way.
@@ -40,6 +40,8 @@ export interface AdminOptions {
   readonly config: Config;
   readonly log: Log;
   readonly backend: AdminBackend;
+  /** Until the last byte of an answer is sent, from its first; 30 s. */
+  readonly answerTimeoutMs?: number;
 }
 
 /** @throws PosternError LISTEN_FAILED, DATA_DIR_UNUSABLE */
@@ -118,24 +120,48 @@ class Admin {
   readonly #scrape: SharedCall<string>;
   readonly #token: TokenCheck;
   readonly #hosts: HostCheck;
+  readonly #answerTimeoutMs: number;
 
-  constructor({ config, log, backend }: AdminOptions, token: string) {
+  constructor({ config, log, backend, answerTimeoutMs }: AdminOptions, token: string) {
     this.#log = log;
     this.#backend = backend;
     this.#scrape = new SharedCall(() => backend.metrics());
     this.#token = new TokenCheck(token);
     this.#hosts = new HostCheck({ address: config.admin.address, names: [config.hostname] });
+    this.#answerTimeoutMs = answerTimeoutMs ?? defaultAnswerTimeoutMs;
   }
 
   /** One request; never rejects. */
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      send(request, response, await this.#answer(request, response));
+      this.#send(request, response, await this.#answer(request, response));
     } catch (error) {
       // Ours or the backend's fault, unless the client went away while its body was read: then nobody listens.
       if (!response.destroyed) this.#log.error({ event: 'admin.failed', err: error }, describeError(error));
-      send(request, response, failure(500, 'INTERNAL', 'the call failed; the log says why (admin.failed)'));
+      this.#send(
+        request,
+        response,
+        failure(500, 'INTERNAL', 'the call failed; the log says why (admin.failed)'),
+      );
     }
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+    if (response.destroyed) return;
+    const cut = setTimeout(() => response.destroy(), this.#answerTimeoutMs);
+    response.once('close', () => {
+      clearTimeout(cut);
+    });
+    // What is left of a refused body is not worth reading.
+    if (!request.complete) response.setHeader('Connection', 'close');
+    response.writeHead(answer.status, {
+      'Content-Type': answer.contentType,
+      'Content-Length': Buffer.byteLength(answer.body),
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'Cross-Origin-Resource-Policy': 'same-origin',
+    });
+    response.end(answer.body);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
@@ -184,30 +210,16 @@ class Admin {
   }
 }
 
-/** Reads the body away; false as soon as it is larger than any call's. */
-async function bodyFits(request: IncomingMessage): Promise<boolean> {
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > maxBodyBytes) return false;
-  }
-  return true;
-}
-
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  if (response.destroyed) return;
-  const cut = setTimeout(() => response.destroy(), answerTimeoutMs);
-  response.once('close', () => {
-    clearTimeout(cut);
+/** Reads the body away; false as soon as it is larger than any call's. Rejects when the client goes away first. */
+function bodyFits(request: IncomingMessage): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    let bytes = 0;
+    // No `for await`: leaving it early would destroy the socket that the refusal must go out on.
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > maxBodyBytes) resolve(false);
+    });
+    request.once('end', () => resolve(true));
+    request.once('error', reject);
   });
-  // What is left of a refused body is not worth reading.
-  if (!request.complete) response.setHeader('Connection', 'close');
-  response.writeHead(answer.status, {
-    'Content-Type': answer.contentType,
-    'Content-Length': Buffer.byteLength(answer.body),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    'Cross-Origin-Resource-Policy': 'same-origin',
-  });
-  response.end(answer.body);
 }

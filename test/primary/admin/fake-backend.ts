@@ -20,7 +20,7 @@ export const stats: QueueStats = {
   files: 1,
 };
 
-export const row: QueueRow = {
+const row: QueueRow = {
   id: knownId,
   slot: 0,
   state: 'active',

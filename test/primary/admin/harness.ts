@@ -34,12 +34,15 @@ export async function temporaryDataDir(): Promise<string> {
   return directory;
 }
 
-export async function startHarness(admin: Partial<Config['admin']> = {}): Promise<Harness> {
+export async function startHarness(
+  admin: Partial<Config['admin']> = {},
+  options: { readonly answerTimeoutMs?: number } = {},
+): Promise<Harness> {
   const dataDir = await temporaryDataDir();
   const logged: Record<string, unknown>[] = [];
   const log = pino({ level: 'info' }, { write: (line: string) => logged.push(parseObject(line)) });
   const backend = new FakeBackend();
-  const server = await startAdmin({ config: configWith(dataDir, admin), log, backend });
+  const server = await startAdmin({ config: configWith(dataDir, admin), log, backend, ...options });
   cleanups.push(() => server.close());
   return { backend, admin: server, dataDir, logged };
 }

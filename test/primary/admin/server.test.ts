@@ -16,6 +16,10 @@ import {
   token,
 } from './harness.js';
 
+function countBytes(chunk: unknown): number {
+  return Buffer.isBuffer(chunk) ? chunk.length : 0;
+}
+
 describe('what is open to anybody', () => {
   it('/metrics is the text of the merged exposition', async () => {
     const harness = await startHarness();
@@ -305,6 +309,27 @@ describe('bounds', () => {
     expect(harness.backend.stops).toBe(0);
   });
 
+  it('a body that never ends is refused when it is too large, not when it is over', async () => {
+    const harness = await startHarness();
+    const socket = await rawConnection(harness);
+    const head = `POST /api/v1/stop HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n`;
+    socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
+    const chunk = `1000\r\n${'x'.repeat(0x1000)}\r\n`;
+    const stream = setInterval(() => socket.write(chunk), 20);
+    const text = await readToEnd(socket);
+    clearInterval(stream);
+    expect(text).toMatch(/^HTTP\/1\.1 413 /);
+    expect(harness.backend.stops).toBe(0);
+  });
+
+  it('a refusal without a body keeps the connection', async () => {
+    const harness = await startHarness();
+    const socket = await rawConnection(harness);
+    for (const path of ['/nothing', '/api/v1/status']) socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+    expect((await readToEnd(socket)).match(/^HTTP\/1\.1 \d+/gm)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 401', 'HTTP/1.1 200']);
+  }); // prettier-ignore
+
   it('a small body is read away and the connection is used again', async () => {
     const harness = await startHarness();
     const socket = await rawConnection(harness);
@@ -340,6 +365,23 @@ describe('bounds', () => {
     const [first] = kept;
     first?.write('GET /livez HTTP/1.0\r\n\r\n');
     expect(first === undefined ? '' : await readToEnd(first)).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  it('a client that reads its answer drop by drop is cut', async () => {
+    const harness = await startHarness({}, { answerTimeoutMs: 500 });
+    const wholeBytes = 50_000_000;
+    harness.backend.onScrape = () => Promise.resolve('x'.repeat(wholeBytes));
+    const socket = await rawConnection(harness);
+    const closed = once(socket, 'close');
+    let readBytes = 0;
+    const drip = setInterval(() => (readBytes += countBytes(socket.read(1000))), 20);
+    socket.pause();
+    socket.write('GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await expect.poll(() => readBytes, { timeout: 10_000 }).toBeGreaterThan(20_000);
+    clearInterval(drip);
+    socket.on('data', (chunk) => (readBytes += chunk.length)).resume();
+    await closed;
+    expect(readBytes).toBeLessThan(wholeBytes);
   });
 
   it('what is not HTTP is told so and closed', async () => {

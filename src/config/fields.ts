@@ -88,7 +88,7 @@ export function name() {
   return text('a name of up to 32 letters, digits, - and _', isName);
 }
 
-export function isName(value: string): boolean {
+function isName(value: string): boolean {
   return /^[a-z0-9][a-z0-9_-]{0,31}$/i.test(value);
 }
 

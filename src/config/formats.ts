@@ -51,8 +51,8 @@ const privateZones: ReadonlySet<string> = new Set([
 export function isOpenWildcard(text: string): boolean {
   if (text === '*' || text === '*.*' || text === '*.') return true;
   if (!text.startsWith('*.')) return false;
-  const zone = text.slice(2).toLowerCase();
-  return !zone.includes('.') && isDomain(zone) && !privateZones.has(zone);
+  const zone = domainForms(text.slice(2)).at(-1);
+  return zone !== undefined && !zone.includes('.') && !privateZones.has(zone);
 }
 
 /** `host`, `host:port`, `[v6]`, `[v6]:port`. Undefined when it is none, or the port is missing and has no default. */

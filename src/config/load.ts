@@ -8,14 +8,8 @@ import { foldersOf, resolveConfig } from './resolve.js';
 import { ConfigSource } from './source.js';
 import { FaultList, validate } from './validate.js';
 
-export interface LoadOptions {
-  /** False: the files that the config names are not opened (certificates, users, recipients). For commands that
-   *  only want the admin address or a path, run by people who may not read a private key. */
-  readonly files?: boolean;
-}
-
 /** @throws ConfigError CONFIG_UNREADABLE, CONFIG_INVALID */
-export function loadConfig(file: string, env: NodeJS.ProcessEnv, options: LoadOptions = {}): Config {
+export function loadConfig(file: string, env: NodeJS.ProcessEnv): Config {
   const source = new ConfigSource(file);
   if (!source.readable) throw invalid(source.faults);
   const overlay = overlayEnvironment(source.value, env);
@@ -25,8 +19,7 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv, options: LoadOp
   const parts = partsOf(overlay.value);
   checkAcross(parts, list);
   const folders = foldersOf(file);
-  const recipients =
-    options.files === false ? new Map<number, string[]>() : lookAtFiles(parts, folders.config, list);
+  const recipients = lookAtFiles(parts, folders.config, list);
   if (checked === undefined || list.faults.length > 0) throw invalid(list.faults);
   return resolveConfig(checked, recipients, folders);
 }

@@ -1,6 +1,7 @@
 /**
- * The answers that commands beside the server want of a config file: how to reach the admin HTTP, where the users are,
- * and where mail goes in. Faults elsewhere in the file do not keep an operator from asking for the status or stopping the service.
+ * The answers that commands beside the server want of a config file: how to reach the admin HTTP, where the users
+ * are, and where mail goes in. Faults elsewhere in the file do not keep an operator from asking for the status or
+ * stopping the service.
  */
 import { resolve } from 'node:path';
 import { listenerTls } from './checks.js';
@@ -52,9 +53,8 @@ function readPart(file: string, env: NodeJS.ProcessEnv, keys: readonly string[])
   const { value, variables } = overlayEnvironment(source.value, env);
   const list = new FaultList(source, variables, value);
   validate(value, list);
-  const faults = list.faults.filter(({ path }) =>
-    keys.some((key) => path === key || path.startsWith(`${key}.`)),
-  );
+  // A fault without a path is one of the whole file: it is no map.
+  const faults = list.faults.filter(({ path }) => ['', ...keys].includes(path.split(/[.[]/, 1)[0] ?? ''));
   if (faults.length > 0) throw new ConfigError('CONFIG_INVALID', faults);
   return value;
 }

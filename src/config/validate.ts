@@ -35,6 +35,13 @@ export class FaultList {
     const found = formatPath(path) === 'admin.token' ? 'something else' : show(valueAt(this.#value, path));
     this.add(path, `found ${found}, expected ${expected}`);
   }
+
+  /** Likewise where text is wanted: what YAML reads as a number or a truth value needs quotes to be one. */
+  expectedText(path: Path, expected: string): void {
+    const value = valueAt(this.#value, path);
+    const isBare = typeof value === 'number' || typeof value === 'boolean';
+    this.expected(path, isBare ? `${expected}, in quotes` : expected);
+  }
 }
 
 /** The typed file, or undefined when `list` has got its faults. */
@@ -53,6 +60,8 @@ function report(issue: z.core.$ZodIssue, base: Path, list: FaultList): void {
     for (const key of issue.keys) unknownKey(path, key, issue, list);
   else if (issue.code === 'invalid_key')
     list.add(path, `found ${show(path.at(-1))}, expected ${issue.issues[0]?.message ?? 'a name'}`, 'key');
+  else if (issue.code === 'invalid_type' && issue.expected === 'string')
+    list.expectedText(path, issue.message);
   else list.expected(path, issue.message);
 }
 

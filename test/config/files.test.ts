@@ -62,10 +62,6 @@ describe('certificate and key', () => {
   ])('%s are refused', (_, files, faults) => {
     expect(faultsOf(tls, {}, files)).toEqual(faults.map((fault) => expect.stringMatching(fault)));
   });
-
-  test('are not opened for a command that only wants an address', () => {
-    expect(loadConfig(writeConfig(tls), {}, { files: false }).tls).toBeDefined();
-  });
 });
 
 test('a users file that is not there is told with the command that makes it', () => {

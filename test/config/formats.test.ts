@@ -89,9 +89,12 @@ describe('domains', () => {
     expect(isDomain(`${longest}x`)).toBe(false);
   });
 
-  test.each(['*', '*.*', '*.', '*.com', '*.org', '*.xn--p1ai'])('%s would be an open relay', (text) => {
-    expect(isOpenWildcard(text)).toBe(true);
-  });
+  test.each(['*', '*.*', '*.', '*.com', '*.org', '*.xn--p1ai', '*.рф', '*.COM'])(
+    '%s would be an open relay',
+    (text) => {
+      expect(isOpenWildcard(text)).toBe(true);
+    },
+  );
 
   test.each(['*.example.org', '*.test', '*.internal', '*.localhost', 'example.org', 'com'])(
     '%s is no open wildcard',

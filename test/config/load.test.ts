@@ -212,7 +212,7 @@ limits:
   });
 
   test.each<[string, string]>([
-    ['dataDir: 5', '8:10: dataDir: found 5, expected a path'],
+    ['dataDir: 5', '8:10: dataDir: found 5, expected a path, in quotes'],
     [
       'postmaster: nobody',
       "8:13: postmaster: found 'nobody', expected a mail address such as postmaster@example.org",

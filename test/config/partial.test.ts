@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadAdminAccess, loadUsersPath } from '../../src/config/partial.js';
+import { loadAdminAccess, loadFirstListener, loadUsersPath } from '../../src/config/partial.js';
 import { smallest, writeConfig } from './harness.js';
 
 describe('admin access', () => {
@@ -27,6 +27,10 @@ describe('admin access', () => {
     );
   });
 
+  test('is not found in what is no map', () => {
+    expect(() => loadAdminAccess(writeConfig('[1]\n'), {})).toThrow('found a list, expected a map of');
+  });
+
   test('is not found in what is no YAML', () => {
     expect(() => loadAdminAccess(writeConfig('a: [\n'), {})).toThrow('not valid YAML');
   });
@@ -40,5 +44,21 @@ describe('the users file', () => {
 
   test('may not be named', () => {
     expect(loadUsersPath(writeConfig(smallest), {})).toBeUndefined();
+  });
+});
+
+describe('the first listener', () => {
+  test('is where mail goes in, with the TLS that it has by default', () => {
+    const plain = { address: '127.0.0.1', port: 2525, tls: 'off' };
+    expect(loadFirstListener(writeConfig(`${smallest}nonsense: 1\n`), {})).toMatchObject(plain);
+    const withTls = writeConfig(`${smallest}tls: { certificate: /none, key: /none }\n`);
+    expect(loadFirstListener(withTls, {})).toMatchObject({ ...plain, tls: 'starttls' });
+  });
+
+  test('tells the faults of listeners', () => {
+    const file = writeConfig(`${smallest.replace('2525', 'x')}nonsense: 1\n`);
+    expect(() => loadFirstListener(file, {})).toThrow(
+      expect.objectContaining({ faults: [expect.objectContaining({ path: 'listeners[0].port' })] }),
+    );
   });
 });

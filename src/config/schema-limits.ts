@@ -1,0 +1,53 @@
+/** The table of `limits`: every bound that an operator can move, with the least that an RFC asks for. */
+import { duration, integer, listOf, section, size, text } from './fields.js';
+import { isNetwork } from './formats.js';
+
+export const limits = section({
+  messageBytes: size('64KiB', '2GiB')
+    .prefault('25MiB')
+    .describe('Largest message, announced as SIZE (RFC 1870).'),
+  recipients: integer(100, 100_000)
+    .prefault(1_000)
+    .describe('Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100).'),
+  bytesInFlight: size('1MiB', '64GiB')
+    .prefault('256MiB')
+    .describe('Received and not yet on disk, per worker; beyond it reading pauses.'),
+  diskReserve: size('0', '1TiB')
+    .prefault('1GiB')
+    .describe('Space kept free on the file system of `dataDir`; below it new mail gets 452.'),
+  exempt: listOf(text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork), 'networks', 0, 10_000)
+    .prefault(['127.0.0.0/8', '::1'])
+    .describe('Networks that the limits per client network do not count.'),
+  connectionsPerWorker: integer(1, 1_000_000)
+    .prefault(10_000)
+    .describe('Open connections of one worker; more get 421.'),
+  connectionsPerHost: integer(1, 1_000_000)
+    .prefault(50)
+    .describe('Open connections of one client, an IPv4 address or an IPv6 /64, across all workers.'),
+  connectionsPerNetwork: integer(1, 1_000_000)
+    .prefault(200)
+    .describe('Open connections of one IPv4 /24 or IPv6 /48, across all workers.'),
+  errors: integer(1, 1_000_000).prefault(10).describe('Refused commands in one session before 421.'),
+  junkCommands: integer(1, 1_000_000)
+    .prefault(50)
+    .describe('NOOP, RSET, VRFY and the like without a message in between before 421.'),
+  authFailures: integer(1, 1_000).prefault(5).describe('Failed logins in one session before 421.'),
+  commandLineBytes: size('512', '64KiB')
+    .prefault('2KiB')
+    .describe('Longest command line (RFC 5321 §4.5.3.1.4: at least 512).'),
+  dataLineBytes: size('1000', '1MiB')
+    .prefault('64KiB')
+    .describe('Longest line of a message (RFC 5321 §4.5.3.1.6: at least 1000).'),
+  headerBytes: size('16KiB', '16MiB').prefault('256KiB').describe('Longest header of a message.'),
+  receivedHops: integer(100, 1_000)
+    .prefault(100)
+    .describe('Received fields beyond which a message is looping (RFC 5321 §6.3: at least 100).'),
+  commandTimeout: duration('1s', '1d')
+    .prefault('5m')
+    .describe('For one whole command (RFC 5321 §4.5.3.2.7: at least 5m).'),
+  dataTimeout: duration('1s', '1d')
+    .prefault('5m')
+    .describe('Between two reads of a message (RFC 5321 §4.5.3.2.5: at least 3m).'),
+  messageTimeout: duration('1s', '1d').prefault('30m').describe('For one whole message.'),
+  tlsHandshakeTimeout: duration('1s', '1h').prefault('30s').describe('For one TLS handshake.'),
+});

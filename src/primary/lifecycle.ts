@@ -80,7 +80,7 @@ export class Lifecycle {
 }
 
 /** Once for machines in the log, once for people on stderr. */
-export function reportFailure(log: Log, code: string, message: string): void {
+function reportFailure(log: Log, code: string, message: string): void {
   log.fatal({ event: 'start.failed', code }, message);
   process.stderr.write(`postern: ${message}\n`);
 }

@@ -3,23 +3,21 @@ import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import { PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import { listQuarantinedFiles, listSpoolFiles, quarantineSpoolFile } from '../base/spool-files.js';
 import type { Config } from '../config/config.js';
 import { AdmissionBroadcast } from './admission.js';
-import { startAdmin, type AdminServer } from './admin/server.js';
 import { Backend } from './backend.js';
 import { prepareDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
-import { Lifecycle, reportStartError, type Service } from './lifecycle.js';
+import { Lifecycle, reportStartError } from './lifecycle.js';
 import { warnOfFewOpenFiles } from './open-files.js';
 import { Questions } from './questions.js';
 import { Reloader } from './reload.js';
 import { schedulingPolicy } from './scheduling.js';
 import { Scrape } from './scrape.js';
+import { PrimaryService } from './service.js';
 import { Supervisor, type SupervisorListener } from './supervisor.js';
-import type { StartOutcome } from './worker-process.js';
 
 export interface PrimaryOptions {
   readonly config: Config;
@@ -82,72 +80,13 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     load: options.load,
     supervisor,
     log,
-    onReloaded: (next) => {
-      admission.setLimits(next.limits);
-      log.level = next.log.level;
-    },
+    onReloaded: async (next) => service.apply(next),
   });
-  const backend = new Backend({
-    version,
-    supervisor,
-    questions,
-    scrape,
-    reloader,
-    stop: () => lifecycle.stop('asked by the admin API'),
-  });
-  const service = new PrimaryService({
-    config,
-    log,
-    supervisor,
-    reloader,
-    backend,
-    parts: [admission, scrape],
-  });
+  const stop = () => lifecycle.stop('asked by the admin API');
+  const backend = new Backend({ version, supervisor, questions, scrape, reloader, stop });
+  const service = new PrimaryService({ config, log, supervisor, admission, scrape, backend });
   const lifecycle = new Lifecycle(service, log);
   return lifecycle.run();
-}
-
-interface ServiceParts {
-  readonly config: Config;
-  readonly log: Log;
-  readonly supervisor: Supervisor;
-  readonly reloader: Reloader;
-  readonly backend: Backend;
-  readonly parts: readonly { close(): void }[];
-}
-
-class PrimaryService implements Service {
-  readonly #parts: ServiceParts;
-  #admin: AdminServer | undefined;
-
-  constructor(parts: ServiceParts) {
-    this.#parts = parts;
-  }
-
-  /** The admin HTTP first: /readyz answers while the workers start, and a taken port is known before mail comes in. */
-  async start(): Promise<StartOutcome> {
-    const { config, log, backend, supervisor } = this.#parts;
-    try {
-      this.#admin = await startAdmin({ config, log, backend });
-    } catch (error) {
-      if (error instanceof PosternError) return { ok: false, code: error.code, message: error.message };
-      throw error;
-    }
-    return supervisor.start();
-  }
-
-  reload(): void {
-    void this.#parts.reloader.reload();
-  }
-
-  async stop(bounds: { drainMs: number; killMs: number }): Promise<void> {
-    return this.#parts.supervisor.stop(bounds);
-  }
-
-  async close(): Promise<void> {
-    for (const part of this.#parts.parts) part.close();
-    await this.#admin?.close();
-  }
 }
 
 /** execArgv []: flags for this process (a debugger's port, a test runner's hooks) are not for its workers. */

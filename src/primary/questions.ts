@@ -6,9 +6,9 @@ import type { FromWorker, ToWorker } from '../base/messages.js';
 import type { WorkerProcess } from './worker-process.js';
 
 /** The last part of a scrape's patience; a healthy worker answers within a turn of its event loop. */
-export const answerBoundMs = 1_000;
+const answerBoundMs = 1_000;
 
-export type Reply = Extract<FromWorker, { id: number }>;
+type Reply = Extract<FromWorker, { id: number }>;
 
 export interface Answers {
   readonly replies: ReadonlyMap<WorkerProcess, Reply>;

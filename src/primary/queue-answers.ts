@@ -23,7 +23,7 @@ export function mergeQueueAnswers(
   return { ok: true, value };
 }
 
-export function mergeStats(stats: readonly QueueStats[]): QueueStats {
+function mergeStats(stats: readonly QueueStats[]): QueueStats {
   const merged: QueueStats = emptyStats();
   for (const { messages, bytes, oldestSeconds, files } of stats) {
     merged.messages.active += messages.active;

@@ -16,7 +16,7 @@ export interface ReloaderOptions {
   readonly supervisor: Supervisor;
   readonly log: Log;
   /** The new config is in force. */
-  onReloaded(config: Config): void;
+  onReloaded(config: Config): Promise<void>;
 }
 
 export class Reloader {
@@ -61,7 +61,7 @@ export class Reloader {
     const outcome = await supervisor.replaceAll(next.config);
     if (!outcome.ok) return this.#giveUp(outcome.code, outcome.message);
     this.#config = next.config;
-    this.#options.onReloaded(next.config);
+    await this.#options.onReloaded(next.config);
     log.info({ event: 'reload.done', changed, workers: supervisor.slots.length }, 'reloaded');
     return { ok: true, changed, workers: supervisor.slots.length };
   }

@@ -1,7 +1,7 @@
 /** How long a slot waits for its next worker. Only early deaths wait: a kill -9 of a healthy worker never does. Pure. */
 
 /** A death this soon after 'ready' is an early one: what ended the worker probably ends its successor too. */
-export const healthyAfterMs = 2_000;
+const healthyAfterMs = 2_000;
 
 const firstDelayMs = 250;
 // Long enough that a worker which dies at once costs no CPU worth naming, short enough to be back soon when the

@@ -121,6 +121,14 @@ describe('F-35 a reload', () => {
     expect(init['config']).toBe('second.example.test');
   });
 
+  test('a new admin token is in force at once, the old one no more', async () => {
+    const primary = await startReady();
+    primary.change({ admin: { address: '127.0.0.1', port: primary.adminPort, token: 'another-token' } });
+    expect(await primary.api('/api/v1/reload', 'POST')).toMatchObject({ ok: true, changed: ['admin.token'] });
+    expect((await primary.fetch('/api/v1/status')).status).toBe(401);
+    expect((await primary.fetch('/api/v1/status', 'GET', 'another-token')).status).toBe(200);
+  });
+
   test('asked for twice at once it is done twice, one after the other', async () => {
     const primary = await startReady();
     const answers = await Promise.all([1, 2, 3].map(async () => primary.api('/api/v1/reload', 'POST')));

@@ -13,7 +13,7 @@ import { Program, signalQuietly, type Exit } from './program.js';
 const driver = resolve(import.meta.dirname, 'primary-driver.mjs');
 
 /** What fake-worker.mjs obeys. */
-export interface Fake {
+interface Fake {
   dieBeforeReady?: boolean;
   unable?: { code: string; message: string };
   neverReady?: boolean;
@@ -179,8 +179,8 @@ export class Primary {
     return { socket, pid };
   }
 
-  async fetch(path: string, method = 'GET'): Promise<Response> {
-    const headers = { Authorization: `Bearer ${this.#config.admin.token}` };
+  async fetch(path: string, method = 'GET', token = this.#config.admin.token): Promise<Response> {
+    const headers = { Authorization: `Bearer ${token}` };
     return fetch(`http://127.0.0.1:${this.adminPort}${path}`, { method, headers });
   }
 

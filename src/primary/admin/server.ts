@@ -32,6 +32,8 @@ const closeGraceMs = 2_000;
 
 export interface AdminServer {
   readonly port: number;
+  /** A reload: its token and hostname hold from the next request on, also on connections that are open. */
+  update(config: Config): Promise<void>;
   /** Takes no new connections, lets calls under way end (2 s), then cuts. */
   close(): Promise<void>;
 }
@@ -46,8 +48,8 @@ export interface AdminOptions {
 
 /** @throws PosternError LISTEN_FAILED, DATA_DIR_UNUSABLE */
 export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { address, port, token } = options.config.admin;
-  const admin = new Admin(options, token ?? (await keptToken(options.config.dataDir)));
+  const { address, port } = options.config.admin;
+  const admin = new Admin(options, await tokenOf(options.config));
   const server = createServer({
     maxHeaderSize: maxHeaderBytes,
     headersTimeout: headersTimeoutMs,
@@ -58,7 +60,17 @@ export async function startAdmin(options: AdminOptions): Promise<AdminServer> {
   server.maxConnections = maxConnections;
   server.on('request', (request, response) => void admin.serve(request, response));
   await listen(server, address, port);
-  return { port: portOf(server), close: () => closeServer(server) };
+  return {
+    port: portOf(server),
+    update: async (config) => {
+      admin.use(config, await tokenOf(config));
+    },
+    close: () => closeServer(server),
+  };
+}
+
+async function tokenOf(config: Config): Promise<string> {
+  return config.admin.token ?? (await keptToken(config.dataDir));
 }
 
 async function listen(server: Server, address: string, port: number): Promise<void> {
@@ -118,8 +130,8 @@ class Admin {
   readonly #log: Log;
   readonly #backend: AdminBackend;
   readonly #scrape: SharedCall<string>;
-  readonly #token: TokenCheck;
-  readonly #hosts: HostCheck;
+  #token: TokenCheck;
+  #hosts: HostCheck;
   readonly #answerTimeoutMs: number;
 
   constructor({ config, log, backend, answerTimeoutMs }: AdminOptions, token: string) {
@@ -129,6 +141,11 @@ class Admin {
     this.#token = new TokenCheck(token);
     this.#hosts = new HostCheck({ address: config.admin.address, names: [config.hostname] });
     this.#answerTimeoutMs = answerTimeoutMs ?? defaultAnswerTimeoutMs;
+  }
+
+  use(config: Config, token: string): void {
+    this.#token = new TokenCheck(token);
+    this.#hosts = new HostCheck({ address: config.admin.address, names: [config.hostname] });
   }
 
   /** One request; never rejects. */

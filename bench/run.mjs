@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 
 import { cases } from './cases.mjs';
@@ -128,7 +129,7 @@ async function scrapeCase(entry, server, seconds) {
     `${server.adminUrl}/metrics`,
   ];
   const scraping = promisify(execFile)(process.execPath, [
-    join(root, 'node_modules/autocannon/autocannon.js'),
+    fileURLToPath(import.meta.resolve('autocannon')),
     ...args,
   ]);
   const result = await load(entry, server, { durationMs: seconds * 1000 });

@@ -220,22 +220,3 @@ export async function startRbldnsd(zone: string, entries: readonly string[]): Pr
   const peer = await started(program, port, directory, answersDns);
   return { ...peer, zone };
 }
-
-export interface Prometheus extends Peer {
-  readonly url: string;
-}
-
-/** Prometheus with a config file of the caller's; its data is removed when it stops. */
-export async function startPrometheus(configFile: string): Promise<Prometheus> {
-  const port = await freePort();
-  const directory = temporaryDirectory('prometheus');
-  const program = new Program(peerPath('prometheus'), [
-    `--config.file=${configFile}`,
-    `--storage.tsdb.path=${directory}`,
-    `--web.listen-address=127.0.0.1:${port}`,
-  ]);
-  const url = `http://127.0.0.1:${port}`;
-  const isReady = async (): Promise<boolean> =>
-    (await fetch(`${url}/-/ready`).catch(() => undefined))?.status === 200;
-  return { ...(await started(program, port, directory, isReady)), url };
-}

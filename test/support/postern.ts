@@ -47,7 +47,7 @@ export interface PosternOptions {
 }
 
 /** One line of Postern's log, as written. */
-export type LogLine = { readonly event?: string; readonly msg?: string } & Record<string, unknown>;
+type LogLine = { readonly event?: string; readonly msg?: string } & Record<string, unknown>;
 
 export interface RunningPostern {
   /** The primary. */

@@ -12,6 +12,9 @@ import { checkQueueFile } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
 
+// A fresh file has 128 KiB: below this, a new one would cost about what the old one gives back.
+const worthwhileBytes = 2 ** 20;
+
 export class Generations {
   readonly #options: SpoolOptions;
   readonly #open = new Set<Generation>();
@@ -96,6 +99,15 @@ export class Generations {
     if (generation.empty && this.#open.delete(generation)) this.#track(this.#retire(generation));
   }
 
+  /**
+   * New messages go to a new file, so that the current one can be unlinked when it has drained: a file never shrinks,
+   * and its free pages are of no use to a disk that is short. Not for a file that took next to nothing.
+   */
+  giveBackSpace(): void {
+    if (this.#closing || this.#failure !== undefined) return;
+    if (this.current.takenBytes >= worthwhileBytes) this.#beginNext(this.current);
+  }
+
   fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure =
@@ -146,7 +158,11 @@ export class Generations {
   }
 
   #rotateIfFull(generation: Generation): void {
-    if (generation.takenBytes < this.#options.generationBytes || this.#rotation !== undefined) return;
+    if (generation.takenBytes >= this.#options.generationBytes) this.#beginNext(generation);
+  }
+
+  #beginNext(generation: Generation): void {
+    if (this.#rotation !== undefined) return;
     this.#rotation = this.#rotate(generation).finally(() => {
       this.#rotation = undefined;
     });

@@ -271,6 +271,10 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     this.#generations.retireIfEmpty(generation);
   }
 
+  giveBackSpace(): void {
+    this.#generations.giveBackSpace();
+  }
+
   openFiles(): readonly string[] {
     return this.#generations.files;
   }

@@ -133,7 +133,9 @@ export interface Spool {
    *  Resolves when all are scanned. Accepting mail does not wait for it. */
   adopt(files: readonly string[]): Promise<void>;
   /** Full paths of the queue files that this process has open, for the attribution of a death. */
-  openFiles?(): readonly string[];
+  openFiles(): readonly string[];
+  /** The disk is short: begins a new file, so that the space of the old one comes back when it has drained. */
+  giveBackSpace(): void;
   /** Flushes removals, closes. After it begin() and commit() fail with SPOOL_CLOSED. */
   close(): Promise<void>;
 }

@@ -272,6 +272,7 @@ export class Connection implements SessionSink {
       return;
     }
     if (this.#peerEnded && !this.#session.suspended && !this.#session.hasMore) {
+      if (this.#session.transaction !== null) this.#count('lost');
       this.#session.end(this);
       this.#beginClose();
       return;

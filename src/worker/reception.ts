@@ -19,6 +19,14 @@ const refusalReplies = {
   'auth-required': replies.authRequired,
 } as const;
 
+const refusalEvents: Partial<Record<ReplyContext, string>> = {
+  MAIL: 'sender.refused',
+  RCPT: 'recipient.refused',
+  MESSAGE: 'message.refused',
+};
+// What a client says of itself is cut to this in a log line.
+const loggedCharacters = 256;
+
 export class Reception {
   readonly #service: Service;
   readonly #listener: Listener;
@@ -66,14 +74,15 @@ export class Reception {
 
   /** One line for each refusal that a sender may ask the operator about. */
   refused(reply: Reply, context: ReplyContext, session: Session): void {
-    if (context !== 'RCPT' && context !== 'MESSAGE' && context !== 'MAIL' && context !== 'AUTH') return;
+    const event = refusalEvents[context];
+    if (event === undefined) return;
     this.#service.log.info({
-      event: `${context.toLowerCase()}.refused`,
+      event,
       sid: this.#sid,
       listener: this.#listener.name,
       client: this.#address,
-      helo: session.heloName.slice(0, 256),
-      from: session.transaction?.reversePath.address.slice(0, 256),
+      helo: session.heloName.slice(0, loggedCharacters),
+      from: session.transaction?.reversePath.address.slice(0, loggedCharacters),
       reason: reply.name,
       code: reply.code,
       enhanced: reply.enhanced,
@@ -130,6 +139,15 @@ export class Reception {
       this.#user = result.user;
       return { ok: true, user: result.user };
     }
-    return { ok: false, reply: result.kind === 'failed' ? replies.authFailed : replies.authUnavailable };
+    if (result.kind === 'unavailable') return { ok: false, reply: replies.authUnavailable };
+    this.#service.log.warn({
+      event: 'auth.failed',
+      sid: this.#sid,
+      listener: this.#listener.name,
+      client: this.#address,
+      mechanism: question.mechanism,
+      user: question.authenticationId.slice(0, loggedCharacters),
+    });
+    return { ok: false, reply: replies.authFailed };
   }
 }

@@ -14,6 +14,7 @@ interface Room {
   /** Beyond this many bytes received and not yet on disk, new mail is refused until it falls. */
   readonly bytesInFlight: number;
   bytesInFlightNow(): number;
+  giveBackSpace(): void;
 }
 
 export class RoomMonitor {
@@ -50,6 +51,7 @@ export class RoomMonitor {
     const short = freeBytes < reserveBytes;
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
+    if (short) this.#room.giveBackSpace();
     this.update();
   }
 

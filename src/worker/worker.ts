@@ -127,6 +127,7 @@ export class Worker {
         reserveBytes: config.limits.diskReserve,
         bytesInFlight: config.limits.bytesInFlight,
         bytesInFlightNow: () => spool.stats().bytesInFlight,
+        giveBackSpace: () => spool.giveBackSpace(),
       },
       log,
     );
@@ -182,7 +183,7 @@ export class Worker {
 
   /** Queue files open in this process. */
   get files(): readonly string[] {
-    return this.#spool.openFiles?.() ?? [];
+    return this.#spool.openFiles();
   }
 
   get connections(): number {

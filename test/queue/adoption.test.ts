@@ -25,7 +25,7 @@ afterEach(async () => {
 async function leave(fill: (spool: Spool) => Promise<void>): Promise<string> {
   const { spool } = await bench.open();
   await fill(spool);
-  const [file] = spool.openFiles?.() ?? [];
+  const [file] = spool.openFiles();
   await spool.close();
   return file ?? '';
 }

@@ -21,7 +21,7 @@ describe('the check before a queue file is mapped', () => {
     for (let i = 0; i < 20; i++) await store(spool, patternBytes(3000, i));
     const large = await store(spool, patternBytes(600_000));
     await spool.delete(large);
-    const [file = ''] = spool.openFiles?.() ?? [];
+    const [file = ''] = spool.openFiles();
     await spool.close();
     const whole = (await readFile(file)).length;
     const cut = join(bench.directory, 'slot-0', 'cut-0.mdb');
@@ -38,7 +38,7 @@ describe('the check before a queue file is mapped', () => {
   it('walks the trees of a short file: one page fewer than they need is a truncated file', async () => {
     const { spool } = await bench.open();
     for (let i = 0; i < 400; i++) await store(spool, patternBytes(300, i));
-    const [file = ''] = spool.openFiles?.() ?? [];
+    const [file = ''] = spool.openFiles();
     await spool.close();
     const verdicts: string[] = [];
     for (let bytes = (await readFile(file)).length; bytes > 8192; bytes -= 4096) {

@@ -306,7 +306,7 @@ describe('a closed spool', () => {
     const { spool } = await bench.open();
     const stored = store(spool, patternBytes(300_000));
     await new Promise((resolve) => setImmediate(resolve));
-    const files = spool.openFiles?.() ?? [];
+    const files = spool.openFiles();
     await spool.close();
     const id = await stored;
     const other = await bench.open();

@@ -68,7 +68,7 @@ describe('a message on its way in', () => {
       await room(writer);
     }
     writer.abort();
-    const [file = ''] = spool.openFiles?.() ?? [];
+    const [file = ''] = spool.openFiles();
     await spool.close();
     const other = await bench.open();
     await other.spool.adopt([file]);

@@ -30,7 +30,7 @@ describe('a full queue file', () => {
   it('makes way for the next one and goes when its last message has gone', async () => {
     const { spool, told } = await bench.open({ generationBytes: 100 * kib });
     const first = await store(spool, patternBytes(150_000));
-    const [full = ''] = spool.openFiles?.() ?? [];
+    const [full = ''] = spool.openFiles();
     await until(() => spool.stats().files === 2);
     const second = await store(spool, patternBytes(1000));
     expect(told.retired).toEqual([]);

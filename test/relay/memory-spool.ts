@@ -176,5 +176,7 @@ export class MemorySpool implements Spool {
     return unused();
   }
   adopt = unused;
+  openFiles = unused;
+  giveBackSpace = unused;
   close = unused;
 }

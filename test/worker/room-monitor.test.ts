@@ -5,7 +5,12 @@ import { askBits } from '../../src/protocol/types.js';
 import { RoomMonitor } from '../../src/worker/room-monitor.js';
 
 function monitor(
-  over: { reserveBytes?: number; directory?: string; inFlight?: () => number } = {},
+  over: {
+    reserveBytes?: number;
+    directory?: string;
+    inFlight?: () => number;
+    giveBackSpace?: () => void;
+  } = {},
 ): RoomMonitor {
   return new RoomMonitor(
     {
@@ -13,6 +18,7 @@ function monitor(
       reserveBytes: over.reserveBytes ?? 0,
       bytesInFlight: 100,
       bytesInFlightNow: over.inFlight ?? (() => 0),
+      giveBackSpace: over.giveBackSpace ?? (() => undefined),
     },
     pino({ level: 'silent' }),
   );
@@ -24,9 +30,11 @@ test('with room on the disk nobody is asked about MAIL', async () => {
   expect(room.ask.mask).toBe(0);
 });
 
-test('below the reserve MAIL is asked about', async () => {
-  const room = monitor({ reserveBytes: Number.MAX_SAFE_INTEGER });
+test('below the reserve MAIL is asked about, and the queue is asked for its space', async () => {
+  let asked = 0;
+  const room = monitor({ reserveBytes: Number.MAX_SAFE_INTEGER, giveBackSpace: () => (asked += 1) });
   await room.look();
+  expect(asked).toBe(1);
   expect(room.ask.mask).toBe(askBits.MAIL);
   expect(room.diskShort).toBe(true);
 });

@@ -47,7 +47,7 @@ export interface DomainConfig {
   readonly route: string;
 }
 
-export interface DnsblListConfig {
+interface DnsblListConfig {
   readonly zone: string;
   /** Negative for allow lists. */
   readonly weight: number;

@@ -105,7 +105,7 @@ function endOfData(bytes: Buffer): number {
 }
 
 /** The first field and its folded lines are ours. */
-export function withoutTrace(message: string): string {
+function withoutTrace(message: string): string {
   if (!message.startsWith('Received: ')) throw new Error(`no trace field on top: ${message.slice(0, 80)}`);
   let end = message.indexOf('\r\n') + 2;
   while (message[end] === ' ' || message[end] === '\t') end = message.indexOf('\r\n', end) + 2;

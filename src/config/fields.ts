@@ -4,7 +4,7 @@
  */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { formatBytes, formatDurationMs, parseBytes, parseDurationMs } from '../base/units.js';
+import { parseBytes, parseDurationMs } from '../base/units.js';
 import { parseHop } from './formats.js';
 
 /** A map with these keys and no others. An unknown key's message lists the known ones. */
@@ -35,7 +35,6 @@ export function integer(min: number, max: number, expected = `a whole number fro
 export function size(min: string, max: string) {
   return quantity('a size', 'B, KiB, MiB, GiB or TiB', /^\d+(\.\d+)? ?(B|[kK]B|[MGT]B|[KMGT]iB)?$/, {
     parse: parseBytes,
-    format: formatBytes,
     min,
     max,
   });
@@ -45,7 +44,6 @@ export function size(min: string, max: string) {
 export function duration(min: string, max: string) {
   return quantity('a duration', 'ms, s, m, h or d', /^(\d+(\.\d+)? ?(ms|s|m|h|d) ?)+$|^0$/, {
     parse: parseDurationMs,
-    format: formatDurationMs,
     min,
     max,
   });
@@ -53,7 +51,6 @@ export function duration(min: string, max: string) {
 
 interface Quantity {
   parse(text: string): number | undefined;
-  format(value: number): string;
   min: string;
   max: string;
 }

@@ -31,17 +31,22 @@ export class FaultList {
 
   /** `found <what stands there>, expected <expected>` */
   expected(path: Path, expected: string): void {
-    // A token that is too short is still a secret.
-    const found = formatPath(path) === 'admin.token' ? 'something else' : show(valueAt(this.#value, path));
+    const found = isSecret(path) ? 'something else' : show(valueAt(this.#value, path));
     this.add(path, `found ${found}, expected ${expected}`);
   }
 
-  /** Likewise where text is wanted: what YAML reads as a number or a truth value needs quotes to be one. */
+  /** Likewise where text is wanted: YAML reads `5` as a number, which is text only in quotes. */
   expectedText(path: Path, expected: string): void {
     const value = valueAt(this.#value, path);
-    const isBare = typeof value === 'number' || typeof value === 'boolean';
-    this.expected(path, isBare ? `${expected}, in quotes` : expected);
+    if (typeof value === 'number' && !isSecret(path))
+      this.add(path, `found the number ${value}, expected ${expected}`);
+    else this.expected(path, expected);
   }
+}
+
+/** A token that is wrong is a secret all the same. */
+function isSecret(path: Path): boolean {
+  return formatPath(path) === 'admin.token';
 }
 
 /** The typed file, or undefined when `list` has got its faults. */

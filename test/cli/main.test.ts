@@ -46,7 +46,7 @@ describe('postern check', () => {
     const lines = stderr.split('\n');
     expect(lines).toEqual([
       'wrong.yaml:1:1: listeners: found nothing, expected a list of 1 to 64 listeners',
-      'wrong.yaml:1:11: hostname: found 5, expected a domain name such as mx1.example.org',
+      'wrong.yaml:1:11: hostname: found the number 5, expected a domain name such as mx1.example.org',
       expect.stringMatching(
         /^wrong\.yaml:2:1: listners: found an unknown key, .*; did you mean 'listeners'\?$/,
       ),
@@ -86,7 +86,7 @@ test('postern start refuses a wrong config before anything else', async () => {
   writeFileSync(join(folder, 'wrong.yaml'), 'hostname: 5\n');
   const { code, stderr } = await postern(['start', '--config', 'wrong.yaml'], { cwd: folder });
   expect(code).toBe(2);
-  expect(stderr).toContain('wrong.yaml:1:11: hostname: found 5');
+  expect(stderr).toContain('wrong.yaml:1:11: hostname: found the number 5');
 });
 
 describe('postern config', () => {

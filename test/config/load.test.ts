@@ -212,7 +212,7 @@ limits:
   });
 
   test.each<[string, string]>([
-    ['dataDir: 5', '8:10: dataDir: found 5, expected a path, in quotes'],
+    ['dataDir: 5', '8:10: dataDir: found the number 5, expected a path'],
     [
       'postmaster: nobody',
       "8:13: postmaster: found 'nobody', expected a mail address such as postmaster@example.org",
@@ -381,10 +381,10 @@ limits:
     ]);
   });
 
-  test('never shows a token', () => {
-    const fault = faultsOf(`${smallest}admin: { token: hunter2 }\n`).join();
+  test.each(['hunter2', '12345678901234'])('never shows a token: %s', (token) => {
+    const fault = faultsOf(`${smallest}admin: { token: ${token} }\n`).join();
     expect(fault).toContain('admin.token');
-    expect(fault).not.toContain('hunter2');
+    expect(fault).not.toContain(token);
   });
 
   test('stops at a bomb of aliases', () => {

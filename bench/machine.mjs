@@ -1,7 +1,7 @@
 /** The facts that a figure means nothing without: commit, Node, processor, and what one fsync costs here. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, fdatasyncSync, openSync, rmSync, statfsSync, writeSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 import { benchDirectory, root } from './server.mjs';
@@ -22,6 +22,8 @@ export function machineFacts() {
       cores: cpus().length,
       memoryGiB: Math.round(totalmem() / 2 ** 30),
       kernel: release(),
+      // Of the last minute, before the bench: above 0.5 something else was running, and the figures are too low.
+      load: Number((loadavg()[0] ?? 0).toFixed(1)),
       fileSystem: fileSystemOf(directory),
       fdatasyncMs: medianFdatasyncMs(directory),
     };

@@ -36,6 +36,7 @@ usage: npm run bench -- [options]
   --only WORD     cases whose name contains WORD; no micro benches
   --no-micro      without the micro benches
   --out FILE      result file (bench/results/local/DATE.json)
+  --readme        put the table into bench/README.md
 `;
 const warmUpSeconds = 2;
 const scrapesPerSecond = 20;
@@ -208,6 +209,14 @@ function runMicro() {
   }
 }
 
+/** @param {string} text takes the place of what stands after the heading of the last results */
+function updateReadme(text) {
+  const file = join(root, 'bench/README.md');
+  const heading = '## Last results\n\n';
+  const [before] = readFileSync(file, 'utf8').split(heading);
+  writeFileSync(file, `${before}${heading}${text}`);
+}
+
 async function main() {
   const { values } = parseArgs({
     options: {
@@ -215,6 +224,7 @@ async function main() {
       only: { type: 'string' },
       'no-micro': { type: 'boolean', default: false },
       out: { type: 'string' },
+      readme: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
@@ -223,7 +233,8 @@ async function main() {
     return;
   }
   const machine = machineFacts();
-  process.stdout.write(`${Object.entries(machine).map(([key, value]) => `${key} ${value}`).join(' · ')}\n\n`); // prettier-ignore
+  const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`).join(' · '); // prettier-ignore
+  process.stdout.write(`${facts}\n\n`);
   /** @type {Row[]} */
   const rows = [];
   for (const entry of cases.filter(({ name }) => name.includes(values.only ?? ''))) {
@@ -231,7 +242,9 @@ async function main() {
     rows.push(await runCase(entry, Number(values.seconds), rows[0]?.messagesPerSecond ?? 1000));
   }
   const micro = values['no-micro'] || values.only !== undefined ? null : runMicro();
-  process.stdout.write(`\n${table(rows)}\n\n${remarks(rows).join('\n')}\n`);
+  const text = `${table(rows)}\n\n${remarks(rows).map((line) => `- ${line}`).join('\n')}\n`; // prettier-ignore
+  process.stdout.write(`\n${text}`);
+  if (values.readme) updateReadme(`${facts}\n\n${text}`);
   const out = values.out ?? join(root, 'bench/results/local', `${machine.date.replaceAll(':', '')}.json`);
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, `${JSON.stringify({ machine, rows, micro }, undefined, 2)}\n`);

@@ -43,7 +43,7 @@ export class Histogram {
     return { count: this.count, maxMs: this.maxMs, values: Array.from(this.values) };
   }
 
-  /** For a result file: percentiles in milliseconds, three decimals. */
+  /** For a result file: percentiles in milliseconds, three digits: a bucket is no finer. */
   summary() {
     return {
       p50Ms: round(this.percentileMs(0.5)),
@@ -56,5 +56,5 @@ export class Histogram {
 
 /** @param {number | null} ms */
 function round(ms) {
-  return ms === null ? null : Number(ms.toFixed(3));
+  return ms === null ? null : Number(ms.toPrecision(3));
 }

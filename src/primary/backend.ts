@@ -9,6 +9,7 @@ import type {
 } from '../base/messages.js';
 import type { AdminBackend, Readiness } from './admin-backend.js';
 import { callForWorker, mergeQueueAnswers } from './queue-answers.js';
+import type { QueueCustody } from './queue-custody.js';
 import type { Questions } from './questions.js';
 import type { Reloader } from './reload.js';
 import type { Scrape } from './scrape.js';
@@ -18,6 +19,7 @@ import type { Supervisor } from './supervisor.js';
 export interface BackendParts {
   readonly version: string;
   readonly supervisor: Supervisor;
+  readonly queue: QueueCustody;
   readonly questions: Questions;
   readonly scrape: Scrape;
   readonly reloader: Reloader;
@@ -34,7 +36,7 @@ export class Backend implements AdminBackend {
   }
 
   async status(): Promise<Status> {
-    const { version, supervisor, reloader } = this.#parts;
+    const { version, supervisor, queue, reloader } = this.#parts;
     return {
       version,
       hostname: reloader.config.hostname,
@@ -43,7 +45,7 @@ export class Backend implements AdminBackend {
       pid: process.pid,
       workers: supervisor.slots.flatMap(statusesOf),
       queue: await this.#queueStats(),
-      quarantined: [...supervisor.quarantined],
+      quarantined: [...queue.quarantined],
     };
   }
 
@@ -70,9 +72,12 @@ export class Backend implements AdminBackend {
   /** Draining workers still hold files of their own, so they are asked too. */
   async queue(call: QueueCall): Promise<QueueAnswer> {
     const { supervisor, questions } = this.#parts;
-    const workers = supervisor.workers.filter((worker) => worker.state !== 'starting');
     const asked = callForWorker(call);
-    const { replies, missing } = await questions.ask(workers, (id) => ({ type: 'call', id, call: asked }));
+    const { replies, missing } = await questions.ask(supervisor.serving, (id) => ({
+      type: 'call',
+      id,
+      call: asked,
+    }));
     const answers = [...replies.values()].flatMap((reply) => (reply.type === 'answer' ? [reply.answer] : []));
     return mergeQueueAnswers(call, answers, missing);
   }

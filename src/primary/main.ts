@@ -12,6 +12,7 @@ import { prepareDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
 import { Lifecycle, reportStartError } from './lifecycle.js';
 import { warnOfFewOpenFiles } from './open-files.js';
+import { QueueCustody } from './queue-custody.js';
 import { Questions } from './questions.js';
 import { Reloader } from './reload.js';
 import { schedulingPolicy } from './scheduling.js';
@@ -58,21 +59,17 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const { config, log } = options;
   setUpCluster(options.workerFile ?? builtWorkerFile);
   const listeners: SupervisorListener[] = [];
-  const supervisor = new Supervisor({
-    config,
-    log,
-    queue: {
-      list: async () => listSpoolFiles(queueDirectory),
-      quarantine: async (file) => quarantineSpoolFile(queueDirectory, file),
-    },
-    quarantined: await listQuarantinedFiles(queueDirectory),
-    listeners,
-    silenceBoundMs: options.silenceBoundMs,
-  });
+  const directory = {
+    list: async () => listSpoolFiles(queueDirectory),
+    quarantine: async (file: string) => quarantineSpoolFile(queueDirectory, file),
+  };
+  const queue = new QueueCustody(directory, await listQuarantinedFiles(queueDirectory), log);
+  const { silenceBoundMs } = options;
+  const supervisor = new Supervisor({ config, log, queue, listeners, silenceBoundMs });
   const version = packageVersion();
   const questions = new Questions();
   const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
-  const scrape = new Scrape(supervisor, questions, version);
+  const scrape = new Scrape({ supervisor, questions, queue, version });
   // The aggregate hears of a death last, the round that waits for the dead worker first.
   listeners.push(questions, admission, scrape);
   const reloader = new Reloader({
@@ -83,7 +80,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     onReloaded: async (next) => service.apply(next),
   });
   const stop = () => lifecycle.stop('asked by the admin API');
-  const backend = new Backend({ version, supervisor, questions, scrape, reloader, stop });
+  const backend = new Backend({ version, supervisor, queue, questions, scrape, reloader, stop });
   const service = new PrimaryService({ config, log, supervisor, admission, scrape, backend });
   const lifecycle = new Lifecycle(service, log);
   return lifecycle.run();

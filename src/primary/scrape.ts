@@ -4,33 +4,39 @@
  */
 import type { FromWorker } from '../base/messages.js';
 import { MetricsAggregate } from '../metrics/aggregate.js';
+import type { QueueCustody } from './queue-custody.js';
 import type { Questions } from './questions.js';
 import type { Supervisor } from './supervisor.js';
 import type { WorkerProcess } from './worker-process.js';
 
 const collectPeriodMs = 1_000;
 
+interface ScrapeParts {
+  readonly supervisor: Supervisor;
+  readonly questions: Questions;
+  readonly queue: QueueCustody;
+  readonly version: string;
+}
+
 export class Scrape {
-  readonly #supervisor: Supervisor;
-  readonly #questions: Questions;
+  readonly #parts: ScrapeParts;
   readonly #aggregate: MetricsAggregate;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(supervisor: Supervisor, questions: Questions, version: string) {
-    this.#supervisor = supervisor;
-    this.#questions = questions;
-    this.#aggregate = new MetricsAggregate(version);
+  constructor(parts: ScrapeParts) {
+    this.#parts = parts;
+    this.#aggregate = new MetricsAggregate(parts.version);
     this.#timer = setInterval(() => void this.#collect(), collectPeriodMs);
   }
 
   async exposition(): Promise<string> {
     const workersMissing = await this.#collect();
-    const { slots, restarts, quarantined } = this.#supervisor;
+    const { supervisor, queue } = this.#parts;
     return this.#aggregate.exposition({
       workersMissing,
-      workerRestarts: restarts,
-      quarantinedFiles: quarantined.length,
-      workersReady: slots.filter((slot) => slot.isReady).length,
+      workerRestarts: supervisor.restarts,
+      quarantinedFiles: queue.quarantined.length,
+      workersReady: supervisor.slots.filter((slot) => slot.isReady).length,
     });
   }
 
@@ -49,8 +55,8 @@ export class Scrape {
 
   /** Answers reach the aggregate by message(), late ones too. How many workers were silent. */
   async #collect(): Promise<number> {
-    const workers = this.#supervisor.workers.filter(({ state }) => state !== 'starting');
-    const { missing } = await this.#questions.ask(workers, (id) => ({ type: 'snapshot', id }));
+    const { supervisor, questions } = this.#parts;
+    const { missing } = await questions.ask(supervisor.serving, (id) => ({ type: 'snapshot', id }));
     return missing;
   }
 }

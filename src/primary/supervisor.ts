@@ -6,20 +6,11 @@ import type { FromWorker } from '../base/messages.js';
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
-import { attributeDeath } from './death-attribution.js';
-import { DeathLedger } from './death-ledger.js';
 import { newIncarnation } from './incarnation.js';
-import { QueueFiles, type QueueFile } from './queue-files.js';
+import type { QueueCustody } from './queue-custody.js';
 import { SilenceWatch, silenceBoundMs, watchPeriodMs } from './silence-watch.js';
 import { Slot } from './slot.js';
 import { WorkerProcess, type StartOutcome, type WorkerEvents } from './worker-process.js';
-
-/** The queue directory on disk; base/spool-files in the program. */
-export interface QueueDirectory {
-  list(): Promise<QueueFile[]>;
-  /** Moves a file away; where to. */
-  quarantine(file: string): Promise<string>;
-}
 
 /** Those who want to hear what workers say and which are gone. */
 export interface SupervisorListener {
@@ -30,9 +21,7 @@ export interface SupervisorListener {
 export interface SupervisorOptions {
   readonly config: Config;
   readonly log: Log;
-  readonly queue: QueueDirectory;
-  /** Paths of files that earlier runs moved away. */
-  readonly quarantined: readonly string[];
+  readonly queue: QueueCustody;
   readonly listeners: readonly SupervisorListener[];
   /** Only tests shorten it. */
   readonly silenceBoundMs?: number | undefined;
@@ -52,23 +41,24 @@ const maxDrainingPerSlot = 3;
 const hurriedDrain: DrainBounds = { drainMs: 10_000, killMs: 20_000 };
 const stopping: StartOutcome = { ok: false, code: 'STOPPING', message: 'the service is stopping' };
 
+const noFork: StartOutcome = { ok: false, code: 'WORKER_DIED', message: 'no process could be started' };
+
+// With one worker ready mail is accepted: a slot that cannot start (yet) is not waited for longer than this.
+const startPatienceMs = 30_000;
 // A new worker opens one small file and its listeners; what takes longer than this stands.
 const startBoundMs = 60_000;
 
 export class Supervisor {
   readonly slots: readonly Slot[];
-  /** Paths of queue files that were moved away and are still there, for an operator to look at. */
-  readonly quarantined: string[];
   readonly #log: Log;
-  readonly #queue: QueueDirectory;
+  readonly #queue: QueueCustody;
   readonly #listeners: readonly SupervisorListener[];
-  readonly #files = new QueueFiles();
-  readonly #ledger = new DeathLedger();
   readonly #watch: SilenceWatch;
   readonly #events: WorkerEvents;
   /** Dead, but what its death means is not yet settled: its files have no new owner before that. */
   readonly #unburied = new Set<WorkerProcess>();
   #state: 'starting' | 'ready' | 'draining' = 'starting';
+  readonly #startedAtMs = performance.now();
   #watchTimer: NodeJS.Timeout | undefined;
   #settleStart: (outcome: StartOutcome) => void = () => {};
   #settleStop: () => void = () => {};
@@ -80,11 +70,10 @@ export class Supervisor {
     this.#log = options.log;
     this.#queue = options.queue;
     this.#listeners = options.listeners;
-    this.quarantined = [...options.quarantined];
     this.#watch = new SilenceWatch(options.silenceBoundMs ?? silenceBoundMs, performance.now());
     this.#events = {
       message: (worker, message) => this.#onMessage(worker, message),
-      fileRead: (_, file) => this.#ledger.wasRead(file),
+      fileRead: (_, file) => this.#queue.wasRead(file),
       gone: (worker) => void this.#bury(worker),
     };
   }
@@ -98,6 +87,11 @@ export class Supervisor {
     return this.slots.flatMap((slot) => slot.workers);
   }
 
+  /** Those that have a shard open and can be asked about it, draining ones too. */
+  get serving(): WorkerProcess[] {
+    return this.workers.filter((worker) => worker.readyAtMs !== undefined);
+  }
+
   get restarts(): number {
     return this.slots.reduce((sum, slot) => sum + slot.restarts, 0);
   }
@@ -108,7 +102,8 @@ export class Supervisor {
     const outcome = new Promise<StartOutcome>((resolve) => (this.#settleStart = resolve));
     this.#watchTimer = setInterval(() => this.#killSilent(), watchPeriodMs);
     for (const slot of this.slots) this.#launch(slot);
-    return outcome;
+    const impatience = setTimeout(() => this.#checkStarted(true), startPatienceMs);
+    return outcome.finally(() => clearTimeout(impatience));
   }
 
   /**
@@ -140,32 +135,34 @@ export class Supervisor {
   }
 
   #launch(slot: Slot): void {
-    try {
-      slot.current = this.#fork(slot, slot.config);
-    } catch (error) {
-      // No memory or no processes left: that may pass.
-      this.#log.error({ event: 'worker.fork_failed', slot: slot.index }, describeError(error));
-      this.#restart(slot, undefined);
-    }
+    slot.current = this.#tryFork(slot, slot.config);
+    if (slot.current === undefined) this.#restart(slot, undefined);
   }
 
-  #fork(slot: Slot, config: Config): WorkerProcess {
+  /** Undefined when the system has no memory or no processes left; that may pass. */
+  #tryFork(slot: Slot, config: Config): WorkerProcess | undefined {
     const identity = { slot: slot.index, incarnation: newIncarnation(Date.now()), config };
-    return new WorkerProcess(identity, this.#events);
+    try {
+      return new WorkerProcess(identity, this.#events);
+    } catch (error) {
+      this.#log.error({ event: 'worker.fork_failed', slot: slot.index }, describeError(error));
+      return undefined;
+    }
   }
 
   async #replace(slot: Slot, config: Config): Promise<StartOutcome> {
     if (this.#state === 'draining') return stopping;
+    const incoming = this.#tryFork(slot, config);
+    if (incoming === undefined) return noFork;
     slot.cancelRestart();
-    const incoming = this.#fork(slot, config);
     slot.incoming = incoming;
     const outcome = await startedWithin(incoming, startBoundMs);
-    if (incoming.state !== 'ready' || !outcome.ok) {
-      incoming.kill();
-      return outcome.ok ? stopping : outcome;
-    }
+    if (!outcome.ok) incoming.kill();
+    if (!outcome.ok || incoming.state !== 'ready') return outcome.ok ? stopping : outcome;
     const old = slot.takeOver(incoming);
     if (old !== undefined) this.#retire(slot, old);
+    // Of a worker that died since the new one got its first files.
+    await this.#handOver(slot);
     return outcome;
   }
 
@@ -183,9 +180,9 @@ export class Supervisor {
   }
 
   async #initialise(worker: WorkerProcess): Promise<void> {
-    const files = await this.#listFiles();
-    if (worker.isGone || worker.state !== 'starting') return;
-    worker.init(this.#adoptable(files, worker));
+    const canStart = () => !worker.isGone && worker.state === 'starting';
+    const files = await this.#adopt(worker, canStart);
+    if (canStart()) worker.init(files);
   }
 
   #onReady(worker: WorkerProcess): void {
@@ -193,7 +190,13 @@ export class Supervisor {
       { event: 'worker.ready', slot: worker.slot, worker_pid: worker.pid },
       'a worker accepts mail',
     );
-    if (this.#state !== 'starting' || !this.slots.every((slot) => slot.isReady)) return;
+    this.#checkStarted(performance.now() - this.#startedAtMs > startPatienceMs);
+  }
+
+  /** @param oneIsEnough there was time for all */
+  #checkStarted(oneIsEnough: boolean): void {
+    const ready = this.slots.filter((slot) => slot.isReady).length;
+    if (this.#state !== 'starting' || ready < (oneIsEnough ? 1 : this.slots.length)) return;
     this.#state = 'ready';
     this.#settleStart({ ok: true });
   }
@@ -211,57 +214,11 @@ export class Supervisor {
     const slot = this.#slotOf(worker);
     slot.remove(worker);
     for (const listener of this.#listeners) listener.gone?.(worker);
-    await this.#holdInquest(worker);
+    await this.#queue.holdInquest(worker);
     this.#unburied.delete(worker);
     if (this.#state === 'draining') return this.#checkStopped();
     if (!slot.isCovered) this.#restart(slot, readyForMs);
     else await this.#handOver(slot);
-  }
-
-  async #holdInquest(worker: WorkerProcess): Promise<void> {
-    const listing = await this.#listFiles();
-    const { signal = null, code: exitCode = null } = worker.exit ?? {};
-    const { phase, leased, slot } = worker;
-    const files = this.#files.ownedBy(listing, worker.incarnation);
-    const blame = attributeDeath({
-      signal,
-      exitCode,
-      phase,
-      leased,
-      files,
-      unable: worker.unable !== undefined,
-    });
-    const drained = worker.state === 'draining' && (exitCode === 0 || !worker.initialised);
-    const facts = {
-      slot,
-      worker_pid: worker.pid,
-      signal,
-      exit_code: exitCode,
-      blame: blame.kind,
-      file: phase?.file,
-    };
-    if (drained)
-      this.#log.info({ event: 'worker.drained', slot, worker_pid: worker.pid }, 'a worker has drained');
-    else this.#log.error({ event: 'worker.died', ...facts }, 'a worker died');
-    for (const file of this.#ledger.record(blame)) await this.#quarantine(file);
-  }
-
-  async #quarantine(file: string): Promise<void> {
-    try {
-      const path = await this.#queue.quarantine(file);
-      this.#quarantined(path, file);
-    } catch (error) {
-      this.#log.error(
-        { event: 'queue.quarantine_failed', file, error: describeError(error) },
-        'a queue file stays',
-      );
-    }
-  }
-
-  #quarantined(path: string, file: string): void {
-    this.quarantined.push(path);
-    const facts = { event: 'queue.quarantined', file, path };
-    this.#log.error(facts, 'a queue file ended three workers and was moved away');
   }
 
   #restart(slot: Slot, readyForMs: number | undefined): void {
@@ -272,34 +229,17 @@ export class Supervisor {
 
   /** Orphans at home in this slot go to its worker; one that is not yet initialised gets them with its init. */
   async #handOver(slot: Slot): Promise<void> {
-    const files = await this.#listFiles();
     const heir = slot.current;
-    if (heir === undefined || !heir.initialised || heir.isGone || heir.state === 'draining') return;
-    const adopted = this.#adoptable(files, heir);
-    if (adopted.length > 0) heir.send({ type: 'adopt', files: adopted });
+    if (heir === undefined || !heir.initialised) return;
+    const files = await this.#adopt(heir, () => !heir.isGone && heir.state !== 'draining');
+    if (files.length > 0) heir.send({ type: 'adopt', files });
   }
 
-  #adoptable(files: readonly QueueFile[], worker: WorkerProcess): string[] {
-    const living = new Set([...this.workers, ...this.#unburied].map(({ incarnation }) => incarnation));
-    const { slot, incarnation } = worker;
-    return this.#files.adopt(files, living, { slot, slots: this.slots.length, incarnation });
-  }
-
-  async #listFiles(): Promise<QueueFile[]> {
-    try {
-      const files = await this.#queue.list();
-      const names = new Set(files.map(({ file }) => file));
-      this.#files.keepOnly(names);
-      this.#ledger.keepOnly(names);
-      return files;
-    } catch (error) {
-      // Nothing is lost: the files stay where they are and are found by the next listing that works.
-      this.#log.error(
-        { event: 'queue.listing_failed', error: describeError(error) },
-        'cannot list the queue',
-      );
-      return [];
-    }
+  async #adopt(worker: WorkerProcess, canTake: () => boolean): Promise<string[]> {
+    return this.#queue.adopt(worker, this.slots.length, () => {
+      if (!canTake()) return undefined;
+      return new Set([...this.workers, ...this.#unburied].map(({ incarnation }) => incarnation));
+    });
   }
 
   #slotOf(worker: WorkerProcess): Slot {

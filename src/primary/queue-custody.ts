@@ -1,0 +1,110 @@
+/**
+ * The queue files on disk as the supervisor deals with them: gives each one without a living owner to a worker, and
+ * judges deaths for what they say of a file. Which file belongs to whom is queue-files.ts, whose fault a death was
+ * death-attribution.ts; here are the listing, the moving away and the log.
+ */
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import { attributeDeath, type Blame } from './death-attribution.js';
+import { DeathLedger } from './death-ledger.js';
+import { QueueFiles, type QueueFile } from './queue-files.js';
+import type { WorkerProcess } from './worker-process.js';
+
+/** The queue directory; base/spool-files in the program. */
+export interface QueueDirectory {
+  list(): Promise<QueueFile[]>;
+  /** Moves a file away; where to. */
+  quarantine(file: string): Promise<string>;
+}
+
+export class QueueCustody {
+  /** Paths of queue files that were moved away and are still there, for an operator to look at. */
+  readonly quarantined: string[];
+  readonly #directory: QueueDirectory;
+  readonly #log: Log;
+  readonly #files = new QueueFiles();
+  readonly #ledger = new DeathLedger();
+
+  /** @param quarantined what earlier runs moved away */
+  constructor(directory: QueueDirectory, quarantined: readonly string[], log: Log) {
+    this.#directory = directory;
+    this.quarantined = [...quarantined];
+    this.#log = log;
+  }
+
+  /**
+   * The files that a worker is to adopt: those at home in its slot whose owner is dead. From then on they are its own.
+   * @param claim asked when the disk has been read: who lives by then, or undefined if the worker can take none anymore
+   */
+  async adopt(
+    worker: WorkerProcess,
+    slots: number,
+    claim: () => ReadonlySet<string> | undefined,
+  ): Promise<string[]> {
+    const files = await this.#list();
+    const living = claim();
+    if (living === undefined) return [];
+    const { slot, incarnation } = worker;
+    return this.#files.adopt(files, living, { slot, slots, incarnation });
+  }
+
+  /** Logs a death, and moves away the files that have now been the end of three workers. */
+  async holdInquest(worker: WorkerProcess): Promise<void> {
+    const files = this.#files.ownedBy(await this.#list(), worker.incarnation);
+    const { signal = null, code: exitCode = null } = worker.exit ?? {};
+    const { phase, leased } = worker;
+    const unable = worker.unable !== undefined;
+    const blame = attributeDeath({ signal, exitCode, phase, leased, files, unable });
+    this.#report(worker, blame);
+    for (const file of this.#ledger.record(blame)) await this.#quarantine(file);
+  }
+
+  wasRead(file: string): void {
+    this.#ledger.wasRead(file);
+  }
+
+  #report(worker: WorkerProcess, blame: Blame): void {
+    const { slot, pid, state, exit, phase, initialised } = worker;
+    if (state === 'draining' && (exit?.code === 0 || !initialised)) {
+      this.#log.info({ event: 'worker.drained', slot, worker_pid: pid }, 'a worker has drained');
+      return;
+    }
+    const how = { signal: exit?.signal ?? null, exit_code: exit?.code ?? null };
+    const facts = {
+      event: 'worker.died',
+      slot,
+      worker_pid: pid,
+      ...how,
+      blame: blame.kind,
+      file: phase?.file,
+    };
+    this.#log.error(facts, 'a worker died');
+  }
+
+  async #quarantine(file: string): Promise<void> {
+    try {
+      const path = await this.#directory.quarantine(file);
+      this.quarantined.push(path);
+      const facts = { event: 'queue.quarantined', file, path };
+      this.#log.error(facts, 'a queue file ended three workers and was moved away');
+    } catch (error) {
+      const facts = { event: 'queue.quarantine_failed', file, error: describeError(error) };
+      this.#log.error(facts, 'a queue file that ended three workers cannot be moved away');
+    }
+  }
+
+  async #list(): Promise<QueueFile[]> {
+    try {
+      const files = await this.#directory.list();
+      const names = new Set(files.map(({ file }) => file));
+      this.#files.keepOnly(names);
+      this.#ledger.keepOnly(names);
+      return files;
+    } catch (error) {
+      // Nothing is lost: the files stay where they are and are found by the next listing that works.
+      const facts = { event: 'queue.listing_failed', error: describeError(error) };
+      this.#log.error(facts, 'the queue files cannot be listed');
+      return [];
+    }
+  }
+}

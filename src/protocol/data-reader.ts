@@ -136,10 +136,11 @@ export class DataReader {
     for (;;) {
       const lf = chunk.indexOf(LF, at);
       if (lf < 0 || lf >= to) return this.#lastLine(chunk, from, to);
+      const paired = chunk[lf - 1] === CR;
+      if (paired) scratch[lf - 1 - from] = LF;
       const limit = this.#lineStart + this.#maxLineBytes;
       if (lf >= limit) return this.#settleDefect(chunk, from, limit, 'line-too-long');
-      if (lf === from || chunk[lf - 1] !== CR) return this.#settleDefect(chunk, from, lf, 'bare-newline');
-      scratch[lf - 1 - from] = LF;
+      if (!paired) return this.#settleDefect(chunk, from, lf, 'bare-newline');
       at = this.#lineStart = lf + 1;
       if (at === to) return this.#settle(chunk, from, to, State.LineStart);
       if (chunk[at] !== DOT) continue;
@@ -253,7 +254,7 @@ export class DataReader {
     }
     const found = at < chunk.length ? chunk.indexOf(endOfData, at) : -1;
     if (found >= 0) {
-      this.doubtfulEnd = found > at && chunk[found - 1] === CR;
+      this.doubtfulEnd = chunk[found - 1] === CR;
       return this.#stop(found + endOfData.length, 'end');
     }
     // What may be the beginning of an end, and the CR that would make it doubtful, is kept as a state.

@@ -441,7 +441,6 @@ export class Session {
     this.#message ??= new IncomingMessage(this.#options.limits);
     this.#message.begin((this.#options.ask.mask & askBits.HEADER_END) !== 0);
     this.#ended = false;
-    this.#closeAfterMessage = false;
     sink.messageBegin(this.#openTransaction());
     this.#phase = 'data';
     sink.reply(reply ?? replies.startMail, 'DATA');

@@ -66,12 +66,15 @@ export class PathParser {
   #found(bytes: Buffer, at: number, localEnd: number, domainEnd: number): PathFault | undefined {
     const ascii = isAscii(bytes, at, domainEnd);
     if (!ascii && !isUtf8(bytes, at, domainEnd)) return 'utf8';
-    // Decoded, not sliced: a string of its own cannot pin the chunk.
+    // One decoding, so strings of its own that cannot pin the chunk; its parts are views on it.
     const address = bytes.toString(ascii ? 'latin1' : 'utf8', at, domainEnd);
-    const encoding = ascii ? 'latin1' : 'utf8';
-    const local = bytes.toString(encoding, at, localEnd);
-    const domain = lowerAscii(bytes.toString(encoding, localEnd + 1, domainEnd), ascii);
-    this.#accept({ address, localPart: bytes[at] === QUOTE ? unquote(local) : local, domain }, domainEnd + 1);
+    const localLength = ascii ? localEnd - at : bytes.toString('utf8', at, localEnd).length;
+    const local = address.slice(0, localLength);
+    const localPart = bytes[at] === QUOTE ? unquote(local) : local;
+    this.#accept(
+      { address, localPart, domain: lowerAscii(address.slice(localLength + 1), ascii) },
+      domainEnd + 1,
+    );
     this.nonAscii = !ascii;
     return undefined;
   }

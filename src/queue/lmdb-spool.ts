@@ -67,7 +67,6 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   // ---- messages on their way in ------------------------------------------------------------------------------
 
   begin(nowMs: number): MessageWriter {
-    if (this.refusal !== undefined) throw this.refusal;
     const writer = new SpoolWriter(newQueueId(nowMs), this);
     this.#writers.add(writer);
     return writer;
@@ -196,7 +195,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async hold(id: string): Promise<void> {
-    const entry = this.#messages.find(id);
+    const entry = this.#findWritable(id);
     await this.#messages.write(entry, holdMessage(this.#messages.record(entry)));
   }
 
@@ -209,7 +208,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async delete(id: string): Promise<void> {
-    const entry = this.#messages.find(id);
+    const entry = this.#findWritable(id);
     this.#leases.delete(id);
     await this.#messages.removeNow(entry);
   }
@@ -229,8 +228,14 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     };
   }
 
+  /** A closed file that is written would pass for a failing disk. */
+  #findWritable(id: string): Entry {
+    if (this.refusal !== undefined) throw this.refusal;
+    return this.#messages.find(id);
+  }
+
   async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
-    const entry = this.#messages.find(id);
+    const entry = this.#findWritable(id);
     const record = change(this.#messages.record(entry), Date.now());
     await this.#messages.write(entry, record);
     for (const { route } of record.routes) this.onDue?.(route);
@@ -267,6 +272,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
       this.#options.hooks.damaged({ file: generation.file, reason: describeError(error) });
     }
     this.sliceDone();
+    // A scan that was stopped has not seen all: the file is for the next process, whatever the counts say.
+    if (this.stopped) return;
     generation.scanning = false;
     this.#generations.retireIfEmpty(generation);
   }

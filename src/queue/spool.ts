@@ -96,6 +96,7 @@ export interface QueueFilter {
 }
 
 export interface Spool {
+  /** Never fails: where nothing can be stored any more, commit() says so, and the client gets its 451 at the end. */
   begin(nowMs: number): MessageWriter;
 
   /**
@@ -119,10 +120,11 @@ export interface Spool {
   readonly leased: number;
 
   list(filter: QueueFilter): { readonly total: number; readonly messages: readonly QueuedMessage[] };
-  /** @throws PosternError NOT_FOUND (also the four below) */
+  /** @throws PosternError NOT_FOUND (also the five below) */
   show(id: string): QueuedMessage;
   /** Stored bytes of a message from its top, at most `limitBytes`. */
   head(id: string, limitBytes: number): Promise<Buffer>;
+  /** @throws PosternError SPOOL_CLOSED, SPOOL_COMMIT (also the three below) */
   hold(id: string): Promise<void>;
   release(id: string): Promise<void>;
   retry(id: string): Promise<void>;
@@ -136,7 +138,7 @@ export interface Spool {
   openFiles(): readonly string[];
   /** The disk is short: begins a new file, so that the space of the old one comes back when it has drained. */
   giveBackSpace(): void;
-  /** Flushes removals, closes. After it begin() and commit() fail with SPOOL_CLOSED. */
+  /** Flushes removals, closes. After it commit() and the operator's calls fail with SPOOL_CLOSED. */
   close(): Promise<void>;
 }
 

@@ -316,6 +316,24 @@ describe('a file that cannot be used', () => {
   });
 });
 
+describe('a spool that closes while it adopts', () => {
+  it('keeps the file that it has not scanned, and every message in it', async () => {
+    const ids: string[] = [];
+    const file = await leave(async (spool) => {
+      for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
+    });
+    const { spool, told } = await bench.open();
+    const adopted = spool.adopt([file]);
+    while (!told.phases.includes('opening')) await Promise.resolve();
+    await spool.close();
+    await adopted;
+    expect(existsSync(file)).toBe(true);
+    const { spool: next } = await bench.open();
+    await next.adopt([file]);
+    expect((await deliverAll(next)).toSorted()).toEqual(ids.toSorted());
+  });
+});
+
 describe('a data directory that cannot be used', () => {
   it('is refused with what to do', async () => {
     await mkdir(bench.directory, { recursive: true });

@@ -291,7 +291,9 @@ describe('a closed spool', () => {
     const { spool } = await bench.open();
     const open = spool.begin(Date.now());
     const closed = spool.close();
-    expect(() => spool.begin(Date.now())).toThrow(expect.objectContaining({ code: 'SPOOL_CLOSED' }));
+    const late = spool.begin(Date.now());
+    late.write(patternBytes(100_000));
+    await expect(late.commit(envelope())).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
     await closed;
     open.write(patternBytes(100_000));
     expect(open).toMatchObject({ congested: false, bytes: 100_000 });
@@ -300,6 +302,15 @@ describe('a closed spool', () => {
     expect(spool.stats().bytesInFlight).toBe(0);
     expect(await spool.lease('office', Date.now(), 1)).toEqual([]);
     await spool.close();
+  });
+
+  it("refuses an operator's call as closed, not as a failing disk", async () => {
+    const { spool, told } = await bench.open();
+    const id = await store(spool, patternBytes(10));
+    await spool.close();
+    for (const call of ['hold', 'release', 'retry', 'delete'] as const)
+      await expect(spool[call](id)).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
+    expect(told.failed).toEqual([]);
   });
 
   it('has finished what was being committed', async () => {

@@ -9,9 +9,9 @@ import { CR, LF } from './characters.js';
 import { matches } from './verb-table.js';
 
 // RFC 4954 §4: AUTH's own bound, with its CRLF.
-export const authLineBytes = 12_288;
+const authLineBytes = 12_288;
 // What is left of a line that was too long is read and dropped; a client that sends more than this has no line end.
-export const endlessLineBytes = 65_536;
+const endlessLineBytes = 65_536;
 
 export type LineEvent =
   /** `source`, `start` and `end` (CRLF excluded) are a line. */

@@ -7,7 +7,7 @@ import type { MailParameters } from './types.js';
 
 export type ParameterFault = 'syntax' | 'unknown';
 
-export const noParameters: MailParameters = Object.freeze({
+const noParameters: MailParameters = Object.freeze({
   sizeBytes: undefined,
   body: undefined,
   smtpUtf8: false,

@@ -28,7 +28,7 @@ import type { Mailbox } from './types.js';
 const maxLocalPartBytes = 256;
 const maxPathBytes = maxLocalPartBytes + 255 + 3;
 
-export const nullPath: Mailbox = Object.freeze({ address: '', localPart: '', domain: '' });
+const nullPath: Mailbox = Object.freeze({ address: '', localPart: '', domain: '' });
 
 export type PathFault = 'syntax' | 'utf8';
 

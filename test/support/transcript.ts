@@ -36,10 +36,12 @@ export interface Transcript {
 
 export function readTranscripts(directory: string): Transcript[] {
   const files = readdirSync(directory).filter((file) => file.endsWith('.smtp'));
-  return files.toSorted().map((file) => parseTranscript(basename(file, '.smtp'), readFileSync(join(directory, file), 'utf8')));
+  return files
+    .toSorted()
+    .map((file) => parseTranscript(basename(file, '.smtp'), readFileSync(join(directory, file), 'utf8')));
 }
 
-export function parseTranscript(name: string, text: string): Transcript {
+function parseTranscript(name: string, text: string): Transcript {
   const rule: string[] = [];
   const settings = new Map<string, string>();
   const steps: (Step & { line: number })[] = [];
@@ -89,10 +91,14 @@ function queued(text: string): Extract<Step, { kind: 'queued' }> {
 }
 
 /** Characters beyond ASCII stand for their UTF-8 octets. */
-export function decode(text: string): Buffer {
-  const repeated = text.replaceAll(/\{(\d+)\*([^}]*)\}/g, (_, count: string, what: string) => what.repeat(Number(count)));
+function decode(text: string): Buffer {
+  const repeated = text.replaceAll(/\{(\d+)\*([^}]*)\}/g, (_, count: string, what: string) =>
+    what.repeat(Number(count)),
+  );
   const parts = repeated.split(/(\\(?:[rnt0\\]|x[0-9a-fA-F]{2}))/);
-  return Buffer.concat(parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part, 'utf8') : escaped(part))));
+  return Buffer.concat(
+    parts.map((part, index) => (index % 2 === 0 ? Buffer.from(part, 'utf8') : escaped(part))),
+  );
 }
 
 const escapes: Readonly<Record<string, number>> = { r: 13, n: 10, t: 9, '0': 0, '\\': 92 };

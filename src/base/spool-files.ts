@@ -3,9 +3,10 @@
  * to hand the files of dead processes to live workers, and moves one aside that keeps killing its readers. What is
  * inside a file is the queue's business; nothing here opens one.
  */
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+import { syncDirectory } from './directory.js';
 import { errorCodeOf } from './errors.js';
 
 export interface SpoolFile {
@@ -62,16 +63,6 @@ export async function listSpoolFiles(directory: string): Promise<SpoolFile[]> {
     if (slot !== undefined) files.push(...(await listSlot(directory, Number(slot))));
   }
   return files.sort((a, b) => a.slot - b.slot || (a.file < b.file ? -1 : 1));
-}
-
-/** fsync of a directory: makes creations, renames and removals in it durable. */
-export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /**

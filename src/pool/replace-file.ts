@@ -7,6 +7,7 @@ import { open, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/p
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { syncDirectory } from '../base/directory.js';
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
 
 /** A change takes milliseconds; whoever waits longer is told who is in the way. */
@@ -54,7 +55,7 @@ async function write(file: string, text: string): Promise<void> {
     await unlink(beside);
     throw error;
   }
-  await syncFolder(dirname(file));
+  await syncDirectory(dirname(file));
 }
 
 async function fill(handle: FileHandle, file: string, text: string): Promise<void> {
@@ -68,11 +69,6 @@ async function keepOwner(handle: FileHandle, file: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const like = await stat(file).catch(() => stat(dirname(file)));
   await handle.chown(like.uid, like.gid);
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  await thenClose(handle, handle.sync());
 }
 
 async function thenClose(handle: FileHandle, work: Promise<void>): Promise<void> {

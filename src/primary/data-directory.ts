@@ -1,13 +1,10 @@
 /** The data directory before anything runs on it: made if missing, and proved to be writable, with a sentence if not. */
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
+import { makeDirectory } from '../base/directory.js';
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
-import { syncDirectory } from '../base/spool-files.js';
-
-// Mail of others is in there.
-const directoryMode = 0o700;
 
 /** Makes `dataDir` and `dataDir/queue`; the latter's path. @throws PosternError DATA_DIR_UNUSABLE */
 export async function prepareDataDirectory(dataDir: string): Promise<string> {
@@ -20,28 +17,6 @@ export async function prepareDataDirectory(dataDir: string): Promise<string> {
     throw new PosternError('DATA_DIR_UNUSABLE', explain(dataDir, error), error);
   }
   return queueDirectory;
-}
-
-/**
- * With all that is missing above it, each entry fsynced: a queue file is as durable as the path to it. Not mkdir's
- * `recursive`, which never returns where a file system answers ENOENT to a mkdir in a folder that exists (/proc).
- */
-async function makeDirectory(path: string): Promise<void> {
-  if (await exists(path)) return;
-  const parent = dirname(path);
-  if (parent !== path) await makeDirectory(parent);
-  await mkdir(path, { mode: directoryMode });
-  await syncDirectory(parent);
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    if ((await stat(path)).isDirectory()) return true;
-  } catch (error) {
-    if (errorCodeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
-  throw Object.assign(new Error(`${path} is not a directory`), { code: 'ENOTDIR' });
 }
 
 async function probe(path: string): Promise<void> {

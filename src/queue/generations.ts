@@ -6,7 +6,8 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
-import { slotDirectory, spoolFilePath, syncDirectory } from '../base/spool-files.js';
+import { syncDirectory } from '../base/directory.js';
+import { slotDirectory, spoolFilePath } from '../base/spool-files.js';
 import type { CommitterHooks } from './committer.js';
 import { checkQueueFile } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';

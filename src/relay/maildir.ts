@@ -6,14 +6,15 @@
  * rename and the queue's removal delivers again over the unread copy instead of beside it, and a crash in tmp/ is
  * overwritten by the next attempt. What nobody comes back for is swept as the Maildir spec says, after 36 hours.
  */
-import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { makeDirectory, syncDirectory } from '../base/directory.js';
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import { SharedCall } from '../base/shared-call.js';
 import type { Lease } from '../queue/spool.js';
 
 import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
-import { DirectorySync } from './directory-sync.js';
 import { printable } from './last-reply.js';
 import { LineEnds } from './line-ends.js';
 
@@ -22,7 +23,8 @@ const tmpLifetimeMs = 36 * 3_600_000;
 export class Maildir implements Carrier {
   readonly #path: string;
   readonly #host: string;
-  readonly #newSync: DirectorySync;
+  /** fsync of new/: one covers all renames that were done when it began, as in a group commit. */
+  readonly #newSync: SharedCall<void>;
   #prepared: Promise<void> | undefined;
   #cutReason: string | undefined;
   readonly doubtful = false;
@@ -31,7 +33,7 @@ export class Maildir implements Carrier {
     this.#path = path;
     // The spec's own escapes: a slash would be a directory, a colon begins the flags.
     this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');
-    this.#newSync = new DirectorySync(join(path, 'new'));
+    this.#newSync = new SharedCall(() => syncDirectory(join(path, 'new')));
   }
 
   pauseMs(): number {
@@ -69,7 +71,7 @@ export class Maildir implements Carrier {
     try {
       await this.#write(tmp, lease);
       await rename(tmp, join(this.#path, 'new', name));
-      await this.#newSync.sync();
+      await this.#newSync.get();
     } catch (error) {
       // force: it may be renamed already, or never have been made.
       await rm(tmp, { force: true }).catch(() => undefined);
@@ -115,8 +117,9 @@ export class Maildir implements Carrier {
 
   async #make(): Promise<void> {
     try {
-      for (const part of ['tmp', 'new', 'cur'])
-        await mkdir(join(this.#path, part), { recursive: true, mode: 0o700 });
+      for (const part of ['tmp', 'new', 'cur']) await makeDirectory(join(this.#path, part));
+      // Where another worker made them a moment ago.
+      await syncDirectory(this.#path);
       await this.#sweep();
     } catch (error) {
       throw new PosternError('MAILDIR', `cannot create ${this.#path}: ${describeError(error)}`, error);

@@ -12,7 +12,7 @@ import type { Config } from '../../config/config.js';
 import type { AdminBackend } from '../admin-backend.js';
 import { acceptsOrigin, HostCheck } from './origin.js';
 import { failure, matchRoute, type Answer, type Route } from './routes.js';
-import { SharedCall } from './shared-call.js';
+import { SharedCall } from '../../base/shared-call.js';
 import { keptToken, TokenCheck } from './token.js';
 
 // A CLI, a few scrapers and a few open pages; far below the file descriptors that mail needs.

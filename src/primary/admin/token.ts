@@ -6,6 +6,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { chmod, open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
+import { syncDirectory } from '../../base/directory.js';
 import { describeError, errorCodeOf, PosternError } from '../../base/errors.js';
 
 const tokenBytes = 32;
@@ -59,12 +60,7 @@ async function makeToken(file: string): Promise<string> {
     await handle.close();
   }
   await rename(temporary, file);
-  const directory = await open(dirname(file), 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
+  await syncDirectory(dirname(file));
   return token;
 }
 

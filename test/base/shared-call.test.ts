@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { SharedCall } from '../../../src/primary/admin/shared-call.js';
+import { SharedCall } from '../../src/base/shared-call.js';
 
 function controlled(): { shared: SharedCall<number>; settle: ((fail?: Error) => void)[] } {
   const settle: ((fail?: Error) => void)[] = [];

@@ -16,6 +16,9 @@ export interface PrimaryFacts {
   readonly workerRestarts: number;
   readonly quarantinedFiles: number;
   readonly workersReady: number;
+  /** Undefined: the file system did not say. */
+  readonly diskFreeBytes: number | undefined;
+  readonly diskReserveBytes: number;
 }
 
 type Sample = MetricsSnapshot[string][number];
@@ -82,6 +85,9 @@ export class MetricsAggregate {
       [primaryMetrics.workerRestartsTotal.name]: unlabelled(facts.workerRestarts),
       [primaryMetrics.scrapeWorkersMissing.name]: unlabelled(facts.workersMissing),
       [primaryMetrics.queueQuarantinedFiles.name]: unlabelled(facts.quarantinedFiles),
+      [primaryMetrics.diskReserveBytes.name]: unlabelled(facts.diskReserveBytes),
+      [primaryMetrics.diskFreeBytes.name]:
+        facts.diskFreeBytes === undefined ? [] : unlabelled(facts.diskFreeBytes),
       ...this.#ownProcess(),
     };
   }

@@ -156,6 +156,11 @@ export const workerMetrics = {
     { route: 'routes', result: ['delivered', 'deferred', 'failed'] },
     'Recipients tried, by route and result.',
   ),
+  relayAmbiguousTotal: counter(
+    'postern_relay_ambiguous_total',
+    { route: 'routes' },
+    'Attempts without a reply to the final dot: the hop may have the message, the next attempt may make a second copy.',
+  ),
   relaySeconds: histogram(
     'postern_relay_seconds',
     { route: 'routes' },
@@ -234,6 +239,16 @@ export const primaryMetrics = {
     'postern_queue_quarantined_files',
     none,
     'Queue files set aside because they killed the workers that opened them.',
+  ),
+  diskFreeBytes: gauge(
+    'postern_disk_free_bytes',
+    none,
+    'Bytes that Postern can still write on the file system of dataDir.',
+  ),
+  diskReserveBytes: gauge(
+    'postern_disk_reserve_bytes',
+    none,
+    'The reserve (limits.diskReserve): with fewer bytes free, MAIL is answered 452.',
   ),
 } satisfies Record<string, MetricRow>;
 

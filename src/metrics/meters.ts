@@ -41,6 +41,7 @@ export interface Meters {
   readonly queueCommitMessages: HistogramFamily;
   readonly queueDamagedTotal: CellFamily;
   readonly relayDeliveriesTotal: CellFamily; // route, result: delivered, deferred, failed
+  readonly relayAmbiguousTotal: CellFamily; // route
   readonly relaySeconds: HistogramFamily; // route
   readonly poolQueue: CellFamily;
   readonly poolSeconds: HistogramFamily; // task, phase: wait, run

@@ -160,6 +160,7 @@ export function createMeters(known: KnownLabels = {}): WorkerMeters {
     queueCommitMessages: histograms(workerMetrics.queueCommitMessages),
     queueDamagedTotal: cells(workerMetrics.queueDamagedTotal),
     relayDeliveriesTotal: cells(workerMetrics.relayDeliveriesTotal),
+    relayAmbiguousTotal: cells(workerMetrics.relayAmbiguousTotal),
     relaySeconds: histograms(workerMetrics.relaySeconds),
     poolQueue: cells(workerMetrics.poolQueue),
     poolSeconds: histograms(workerMetrics.poolSeconds),

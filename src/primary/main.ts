@@ -69,7 +69,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const version = packageVersion();
   const questions = new Questions();
   const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
-  const scrape = new Scrape({ supervisor, questions, queue, version });
+  const scrape = new Scrape({ supervisor, questions, queue, version, config: () => reloader.config });
   // The aggregate hears of a death last, the round that waits for the dead worker first.
   listeners.push(questions, admission, scrape);
   const reloader = new Reloader({

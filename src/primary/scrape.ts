@@ -2,7 +2,10 @@
  * Keeps the primary's picture of what the workers count: asks all of them each second, and at each scrape, so that a
  * worker that is killed takes at most a second of its totals with it.
  */
+import { statfs } from 'node:fs/promises';
+
 import type { FromWorker } from '../base/messages.js';
+import type { Config } from '../config/config.js';
 import { MetricsAggregate } from '../metrics/aggregate.js';
 import type { QueueCustody } from './queue-custody.js';
 import type { Questions } from './questions.js';
@@ -16,6 +19,8 @@ interface ScrapeParts {
   readonly questions: Questions;
   readonly queue: QueueCustody;
   readonly version: string;
+  /** The one in force. */
+  readonly config: () => Config;
 }
 
 export class Scrape {
@@ -31,12 +36,15 @@ export class Scrape {
 
   async exposition(): Promise<string> {
     const workersMissing = await this.#collect();
-    const { supervisor, queue } = this.#parts;
+    const { supervisor, queue, config } = this.#parts;
+    const { dataDir, limits } = config();
     return this.#aggregate.exposition({
       workersMissing,
       workerRestarts: supervisor.restarts,
       quarantinedFiles: queue.quarantined.length,
       workersReady: supervisor.slots.filter((slot) => slot.isReady).length,
+      diskFreeBytes: await freeBytes(dataDir),
+      diskReserveBytes: limits.diskReserve,
     });
   }
 
@@ -58,5 +66,15 @@ export class Scrape {
     const { supervisor, questions } = this.#parts;
     const { missing } = await questions.ask(supervisor.serving, (id) => ({ type: 'snapshot', id }));
     return missing;
+  }
+}
+
+/** Undefined when the file system does not say: the workers' room monitors log why. */
+async function freeBytes(directory: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  } catch {
+    return undefined;
   }
 }

@@ -4,7 +4,6 @@
  */
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
-import type { Meters } from '../metrics/meters.js';
 import type { QueuedMessage, Spool } from '../queue/spool.js';
 
 import type { Carrier } from './carrier.js';
@@ -12,14 +11,14 @@ import { HopAddresses } from './hop-address.js';
 import { HopPool, type NetworkHop } from './hop-pool.js';
 import { hopTimeoutsMs, type HopTimeouts } from './hop-timeouts.js';
 import { Maildir } from './maildir.js';
-import { RouteQueue } from './route-queue.js';
+import { RouteQueue, type RelayMeters } from './route-queue.js';
 
 export interface DispatcherOptions {
   readonly spool: Spool;
   readonly routes: Readonly<Record<string, RouteConfig>>;
   readonly hostname: string;
   readonly log: Log;
-  readonly meters: Pick<Meters, 'relayDeliveriesTotal' | 'relaySeconds'>;
+  readonly meters: RelayMeters;
   /** Wall clock, milliseconds. */
   readonly now?: () => number;
   /** DNS servers for the names of hops; empty: the system's. */

@@ -9,6 +9,8 @@ const maxRestMs = 60_000;
 /** An outage shorter than this holds the route's mail back as it is; in a longer one messages are tried and deferred
  *  each on its own schedule, so that they age and expire. */
 const briefOutageMs = 60_000;
+/** How long a hop that takes no further connection is not asked for one, unless one of ours ends before. */
+const crowdedMs = 10_000;
 
 interface Illness {
   readonly sinceMs: number;
@@ -20,6 +22,8 @@ interface Illness {
 
 export class HopHealth {
   readonly #ill: (Illness | undefined)[];
+  /** Hops that serve us and take no further connection: when one caller may ask again. */
+  readonly #crowdedUntilMs = new Map<number, number>();
   readonly #probeMs: number;
 
   /** @param probeMs how long a probe may take until another one may begin */
@@ -30,6 +34,11 @@ export class HopHealth {
 
   /** May this caller try hop `index` now? At the end of a hop's rest, one of several callers gets true. */
   mayTry(index: number, nowMs: number): boolean {
+    const crowdedUntilMs = this.#crowdedUntilMs.get(index);
+    if (crowdedUntilMs !== undefined) {
+      if (nowMs < crowdedUntilMs) return false;
+      this.#crowdedUntilMs.set(index, nowMs + crowdedMs);
+    }
     const illness = this.#ill[index];
     if (illness === undefined) return true;
     if (nowMs < illness.untilMs) return false;
@@ -40,6 +49,7 @@ export class HopHealth {
 
   /** True when the hop was well before. */
   failed(index: number, nowMs: number, reason: string): boolean {
+    this.#crowdedUntilMs.delete(index);
     const illness = this.#ill[index];
     if (illness === undefined) {
       const untilMs = nowMs + firstRestMs;
@@ -57,9 +67,27 @@ export class HopHealth {
 
   /** True when the hop was ill before. */
   worked(index: number): boolean {
+    this.#crowdedUntilMs.delete(index);
     const wasIll = this.#ill[index] !== undefined;
     this.#ill[index] = undefined;
     return wasIll;
+  }
+
+  /** The hop refused a connection while others to it are open: it is well, and has as many as it wants. True when
+   *  that is news. */
+  crowded(index: number, nowMs: number): boolean {
+    const isNews = !this.#crowdedUntilMs.has(index);
+    this.#crowdedUntilMs.set(index, nowMs + crowdedMs);
+    return isNews;
+  }
+
+  /** A connection to the hop has ended: there may be room for another. */
+  freed(index: number): void {
+    if (this.#crowdedUntilMs.has(index)) this.#crowdedUntilMs.set(index, 0);
+  }
+
+  get anyCrowded(): boolean {
+    return this.#crowdedUntilMs.size > 0;
   }
 
   /** Why the hop rests; '' when it does not. */

@@ -1,7 +1,8 @@
 /**
  * The connections of one route to its SMTP or LMTP hops: opened in the hops' order of preference, used for several
- * messages, kept a moment while idle, never more than the route allows. Owns failover and the second try when a
- * kept connection turns out to be dead; when to try again later is the queue's.
+ * messages, kept a moment while idle, never more than the route allows or a hop takes (then messages wait for their
+ * turn on those there are). Owns failover and the second try when a kept connection turns out to be dead; when to try
+ * again later is the queue's.
  */
 import { describeError, PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
@@ -30,6 +31,9 @@ export interface HopPoolOptions {
   readonly log: Log;
 }
 
+/** So long a message waits for its turn on a connection before it asks for one of its own again. */
+const turnMs = 10_000;
+
 export class HopPool implements Carrier {
   readonly #options: HopPoolOptions;
   readonly #health: HopHealth;
@@ -39,6 +43,10 @@ export class HopPool implements Carrier {
   /** Every socket that is not closed yet, idle and leaving ones too. */
   readonly #open = new Set<HopSocket>();
   readonly #leaving = new Map<HopConnection, Promise<void>>();
+  /** Greeted and not closed yet, by hop. */
+  readonly #greetedOf: readonly Set<HopConnection>[];
+  /** Messages that wait for a connection, oldest first. Called with nothing: ask for one again. */
+  readonly #turns = new Set<(connection?: HopConnection) => void>();
   #closed = false;
   #cutReason: string | undefined;
 
@@ -46,6 +54,7 @@ export class HopPool implements Carrier {
     this.#options = options;
     const { connect, greeting, hello, startTls } = options.timeouts;
     this.#health = new HopHealth(options.hops.length, connect + greeting + hello + startTls);
+    this.#greetedOf = options.hops.map(() => new Set());
   }
 
   get doubtful(): boolean {
@@ -89,6 +98,7 @@ export class HopPool implements Carrier {
     this.#closed = true;
     this.#cutReason = reason;
     for (const socket of this.#open) socket.fail(new PosternError('RELAY_CONNECT', reason));
+    for (const turn of this.#turns) turn();
   }
 
   /** @throws PosternError when no hop can be reached */
@@ -96,15 +106,47 @@ export class HopPool implements Carrier {
     lease: Lease,
     addresses: readonly string[],
   ): Promise<{ connection: HopConnection; outcome: TransactionOutcome }> {
-    const kept = this.#takeIdle();
-    if (kept !== undefined) {
-      const outcome = await transact(kept, lease, addresses);
-      if (outcome.answered || outcome.corrupt || this.#closed) return { connection: kept, outcome };
+    let connection = this.#takeIdle() ?? (await this.#obtain());
+    while (connection.messages > 0) {
+      const outcome = await transact(connection, lease, addresses);
+      if (outcome.answered || outcome.corrupt || this.#closed) return { connection, outcome };
       // The hop closed a kept connection while it was idle, or says so now: no failure yet, a fresh one will tell.
-      kept.cut('stale');
+      connection.cut('stale');
+      connection = await this.#obtain();
     }
-    const connection = await this.#connect();
     return { connection, outcome: await transact(connection, lease, addresses) };
+  }
+
+  /** A new connection; when the hop has as many as it wants, one of those, in turn. @throws as #connect */
+  async #obtain(): Promise<HopConnection> {
+    for (;;) {
+      try {
+        return await this.#connect();
+      } catch (error) {
+        if (!(error instanceof PosternError) || !this.#health.anyCrowded || this.#closed) throw error;
+      }
+      const connection = this.#takeIdle() ?? (await this.#turn());
+      if (connection !== undefined) return connection;
+    }
+  }
+
+  /** The next connection that is free; undefined when one has ended, or none was free for long. */
+  #turn(): Promise<HopConnection | undefined> {
+    return new Promise((resolve) => {
+      const turn = (connection?: HopConnection): void => {
+        clearTimeout(timer);
+        this.#turns.delete(turn);
+        resolve(connection);
+      };
+      const timer = setTimeout(turn, turnMs);
+      this.#turns.add(turn);
+    });
+  }
+
+  #nextTurn(connection?: HopConnection): boolean {
+    const [turn] = this.#turns;
+    turn?.(connection);
+    return turn !== undefined;
   }
 
   // ---- kept connections -------------------------------------------------------------------------------------------
@@ -120,6 +162,7 @@ export class HopPool implements Carrier {
   async #release(connection: HopConnection): Promise<void> {
     if (!connection.usable || this.#closed) return this.#leave(connection);
     if (connection.messages >= this.#options.route.messagesPerConnection) return this.#leave(connection);
+    if (this.#nextTurn(connection)) return;
     this.#idle.push(connection);
     const timer = setTimeout(() => this.#expireIdle(connection), this.#options.idleMs);
     this.#idleTimers.set(connection, timer);
@@ -154,7 +197,7 @@ export class HopPool implements Carrier {
       this.#assertNotCut();
       if (!this.#health.mayTry(index, performance.now())) continue;
       try {
-        const connection = await this.#connectTo(hop);
+        const connection = await this.#connectTo(hop, index);
         if (this.#health.worked(index)) this.#tell('relay.hop-up', hop, '');
         const { secure, socket } = connection;
         this.#options.log.debug({
@@ -169,26 +212,34 @@ export class HopPool implements Carrier {
         if (!(error instanceof PosternError)) throw error;
         last = error;
         const reason = printable(error.message);
-        if (this.#health.failed(index, performance.now(), reason)) this.#tell('relay.hop-down', hop, reason);
+        if (this.#isCrowded(index, error)) {
+          if (this.#health.crowded(index, performance.now())) this.#tell('relay.hop-crowded', hop, reason);
+        } else if (this.#health.failed(index, performance.now(), reason))
+          this.#tell('relay.hop-down', hop, reason);
       }
     }
     throw last ?? new PosternError('RELAY_CONNECT', `no hop can be reached: ${this.#health.reason(0)}`);
   }
 
-  async #connectTo(hop: NetworkHop): Promise<HopConnection> {
+  /** It accepts and refuses, and serves us all the same: a limit on connections, not an outage. */
+  #isCrowded(index: number, error: PosternError): boolean {
+    return error.code === 'RELAY_PROTOCOL' && (this.#greetedOf[index]?.size ?? 0) > 0;
+  }
+
+  async #connectTo(hop: NetworkHop, index: number): Promise<HopConnection> {
     const { tls } = this.#options.route;
     try {
-      return await this.#greeted(hop, tls);
+      return await this.#greeted(hop, index, tls);
     } catch (error) {
       // Opportunistic (RFC 7435): a hop whose TLS is broken gets the mail in clear, as one without TLS does.
       if (tls !== 'opportunistic' || !(error instanceof PosternError) || error.code !== 'RELAY_TLS')
         throw error;
       this.#tell('relay.tls-failed', hop, printable(error.message));
-      return this.#greeted(hop, 'off');
+      return this.#greeted(hop, index, 'off');
     }
   }
 
-  async #greeted(hop: NetworkHop, tls: RouteTls): Promise<HopConnection> {
+  async #greeted(hop: NetworkHop, index: number, tls: RouteTls): Promise<HopConnection> {
     const { hostname, timeouts } = this.#options;
     const options = { protocol: hop.kind, host: hop.host, port: hop.port, tls, hostname, timeouts };
     const socket = await this.#dial(hop);
@@ -196,9 +247,11 @@ export class HopPool implements Carrier {
     socket.onBroken = () => {
       this.#open.delete(socket);
       this.#dropIdle(connection);
+      this.#ended(connection, index);
     };
     try {
       await connection.greet(options);
+      this.#greetedOf[index]?.add(connection);
       return connection;
     } catch (error) {
       connection.cut(describeError(error));
@@ -206,12 +259,19 @@ export class HopPool implements Carrier {
     }
   }
 
-  /** The addresses of a hop share one time-out. @throws PosternError of the last one tried */
+  #ended(connection: HopConnection, index: number): void {
+    if (this.#greetedOf[index]?.delete(connection) !== true) return;
+    this.#health.freed(index);
+    this.#nextTurn();
+  }
+
+  /** The addresses of a hop share one time-out, a silent one takes its share of it. @throws PosternError of the last tried */
   async #dial(hop: NetworkHop): Promise<HopSocket> {
     const endMs = performance.now() + this.#options.timeouts.connect;
     let last = new PosternError('RELAY_CONNECT', `no connection to ${hop.host} in time`);
-    for (const address of await this.#options.addresses.find(hop.host)) {
-      const leftMs = endMs - performance.now();
+    const addresses = await this.#options.addresses.find(hop.host);
+    for (const [index, address] of addresses.entries()) {
+      const leftMs = (endMs - performance.now()) / (addresses.length - index);
       if (leftMs <= 0) break;
       this.#assertNotCut();
       this.#makeRoom();

@@ -1,24 +1,26 @@
 /**
  * The mail of one route on its way out: leases what is due, hands it to the route's carrier in as many lanes as the
- * route has connections, settles what came of it. Every lease ends in settle or unlease, whatever happens. Owns the
+ * route has connections, settles what came of it. Every lease ends in one settle or unlease, whatever happens. Owns the
  * count of lanes and the leases in hand; how mail is carried is the carrier's, when the clock rings the dispatcher's.
  */
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
-import type { Meters } from '../metrics/meters.js';
+import type { Cell, Histogram, Meters } from '../metrics/meters.js';
 import type { Lease, QueuedMessage, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
 
 import type { Carrier, CarryOutcome } from './carrier.js';
 import { printable } from './last-reply.js';
 import { dueClockMs, isExpired, retryDelayMs } from './retry-schedule.js';
 
+export type RelayMeters = Pick<Meters, 'relayDeliveriesTotal' | 'relayAmbiguousTotal' | 'relaySeconds'>;
+
 export interface RouteQueueOptions {
   readonly route: RouteConfig;
   readonly carrier: Carrier;
   readonly spool: Spool;
   readonly log: Log;
-  readonly meters: Pick<Meters, 'relayDeliveriesTotal' | 'relaySeconds'>;
+  readonly meters: RelayMeters;
   /** Wall clock, as the queue's times are. */
   readonly now: () => number;
   /** The outcome is in the queue: what is still pending of this route is due at that time, and the message's other
@@ -33,6 +35,9 @@ const maxSettling = 1_000;
 
 export class RouteQueue {
   readonly #options: RouteQueueOptions;
+  readonly #counts: Readonly<Record<RecipientState, Cell>>;
+  readonly #ambiguous: Cell;
+  readonly #seconds: Histogram;
   /** Leased, waiting for a lane. At most one per lane, so that a crash leaves few messages with a counted attempt. */
   readonly #ready: Lease[] = [];
   readonly #lanes = new Set<Promise<void>>();
@@ -45,6 +50,12 @@ export class RouteQueue {
 
   constructor(options: RouteQueueOptions) {
     this.#options = options;
+    const { meters, route } = options;
+    const count = (state: RecipientState): Cell =>
+      meters.relayDeliveriesTotal.of(route.name, resultNames[state]);
+    this.#counts = { delivered: count('delivered'), pending: count('pending'), failed: count('failed') };
+    this.#ambiguous = meters.relayAmbiguousTotal.of(route.name);
+    this.#seconds = meters.relaySeconds.of(route.name);
   }
 
   /** Deliveries under way. */
@@ -166,13 +177,13 @@ export class RouteQueue {
   // ---- results ----------------------------------------------------------------------------------------------------
 
   #conclude(lease: Lease, outcome: CarryOutcome, seconds: number): void {
-    const { route, now, meters } = this.#options;
+    const { route, now } = this.#options;
     const { message } = lease;
     const nowMs = now();
     const expired = !this.#cut && isExpired(route.retry, message, nowMs);
     const results = expired ? outcome.results.map(expire) : outcome.results;
     const delayMs = this.#cut ? 0 : retryDelayMs(route.retry, message.attempts, Math.random());
-    meters.relaySeconds.of(route.name).observe(seconds);
+    this.#seconds.observe(seconds);
     this.#report(lease, { ...outcome, results }, seconds);
     this.#handOver(message, results, nowMs + delayMs);
   }
@@ -195,21 +206,22 @@ export class RouteQueue {
       const deferred = results.some((result) => result.state === 'pending');
       onSettled(message, deferred ? nextAttemptAtMs : undefined);
     } catch (error) {
+      // It stays leased: given back, it would go out again at once, and again. The next process finds it as it was.
       log.error({ event: 'relay.settle-failed', qid: message.id, reason: describeError(error) });
-      spool.unlease(message.id);
     }
   }
 
   /** One line and one count per kind of result. */
   #report(lease: Lease, outcome: CarryOutcome, seconds: number): void {
+    if (outcome.ambiguous) this.#ambiguous.value++;
     for (const state of ['delivered', 'pending', 'failed'] as const) {
       const some = outcome.results.filter((result) => result.state === state);
       const [first] = some;
       if (first === undefined) continue;
-      const result = resultNames[state];
-      this.#options.meters.relayDeliveriesTotal.of(this.#options.route.name, result).value += some.length;
+      const ambiguous = outcome.ambiguous && state === 'pending';
+      this.#counts[state].value += some.length;
       const line = {
-        event: `relay.${result}`,
+        event: `relay.${resultNames[state]}`,
         qid: lease.message.id,
         sid: lease.message.sessionId,
         route: this.#options.route.name,
@@ -218,7 +230,7 @@ export class RouteQueue {
         recipients: some.length,
         attempts: lease.message.attempts,
         seconds: Math.round(seconds * 1e6) / 1e6,
-        ...(outcome.ambiguous && state === 'pending' ? { ambiguous: true } : {}),
+        ...(ambiguous ? { ambiguous } : {}),
       };
       if (outcome.corrupt) this.#options.log.error({ ...line, corrupt: true });
       else this.#options.log.info(line);

@@ -4,7 +4,14 @@ import { MetricsAggregate, type PrimaryFacts } from '../../src/metrics/aggregate
 import { createMeters, type WorkerMeters } from '../../src/metrics/worker-meters.js';
 import { valueOf } from '../support/exposition.js';
 
-const facts: PrimaryFacts = { workersMissing: 0, workerRestarts: 0, quarantinedFiles: 0, workersReady: 2 };
+const facts: PrimaryFacts = {
+  workersMissing: 0,
+  workerRestarts: 0,
+  quarantinedFiles: 0,
+  workersReady: 2,
+  diskFreeBytes: 5e9,
+  diskReserveBytes: 1e9,
+};
 
 let aggregate: MetricsAggregate;
 beforeEach(() => {

@@ -9,7 +9,14 @@ import { createMeters } from '../../src/metrics/worker-meters.js';
 import { seriesOf } from '../support/exposition.js';
 import { peerPath, skipReason } from '../support/peers.js';
 
-const facts = { workersMissing: 0, workerRestarts: 0, quarantinedFiles: 0, workersReady: 1 };
+const facts = {
+  workersMissing: 0,
+  workerRestarts: 0,
+  quarantinedFiles: 0,
+  workersReady: 1,
+  diskFreeBytes: 5e9,
+  diskReserveBytes: 1e9,
+};
 
 async function fullExposition(): Promise<string> {
   const meters = createMeters({ listeners: ['mx'], routes: ['office'], dnsblLists: ['bl.test'], mechanisms: ['PLAIN'] });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { Answer, HopContext, Phase } from '../support/fake-hop.js';
-import { Bench, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-bench.js';
+import { RelayRig, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Received: by mx\r\nSubject: x\r\n\r\n.dot\r\n..two\r\nend\r\n';
 const withPipelining = ['PIPELINING', '8BITMIME', 'SIZE 1000000', 'SMTPUTF8'];
@@ -49,7 +49,7 @@ const byName: Answer = ({ line }) => {
 describe.each(modes)('one transaction, %s', (mode, extensions) => {
   it('brings the message byte for byte, with SIZE', async () => {
     const hop = await fakeHop({ extensions });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.messages[0]).toMatchObject({
       from: 'sender@example.org',
@@ -62,7 +62,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
   it('C-077: ten recipients are one transaction', async () => {
     const hop = await fakeHop({ extensions });
     const names = Array.from({ length: 10 }, (_, i) => `r${i}`);
-    await new Bench(routeTo([smtp(hop.port)])).deliver(body, ...names);
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, ...names);
     expect(hop.messages).toHaveLength(1);
     expect(hop.messages[0]?.recipients).toEqual(names.map((name) => `${name}@example.test`));
     expect(hop.commands.filter((line) => line === 'DATA')).toHaveLength(1);
@@ -70,7 +70,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
 
   it('F-26: partial accept: delivered, pending and failed each on their own', async () => {
     const hop = await fakeHop({ extensions, answers: { RCPT: byName } });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body, 'r250', 'r450', 'r550');
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'r250', 'r450', 'r550');
     expect(settlement.results).toEqual([
       { address: 'r250@example.test', state: 'delivered', lastReply: '250 2.0.0 taken' },
       { address: 'r450@example.test', state: 'pending', lastReply: '450 4.1.1 said' },
@@ -90,9 +90,9 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     ['end', '554 5.7.1 no', 'failed'],
   ] as const)('F-24, F-25: %s answered %j: %s', async (phase, said, state) => {
     const hop = await fakeHop({ extensions, answers: { [phase]: said } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    expect(told(await bench.deliver(body, 'a', 'b'))).toEqual([`${state} ${said}`, `${state} ${said}`]);
-    expect(bench.deliveries).toEqual(new Map([[`out ${state === 'pending' ? 'deferred' : state}`, 2]]));
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    expect(told(await rig.deliver(body, 'a', 'b'))).toEqual([`${state} ${said}`, `${state} ${said}`]);
+    expect(rig.deliveries).toEqual(new Map([[`out ${state === 'pending' ? 'deferred' : state}`, 2]]));
     expect(hop.messages).toEqual([]);
   });
 
@@ -107,7 +107,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     'A-142: %s answered %j is out of step: pending, the connection ends',
     async (phase, said, result) => {
       const hop = await fakeHop({ extensions, answers: { [phase]: said } });
-      const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+      const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
       expect(told(settlement)).toEqual([result]);
       expect(hop.messages).toEqual([]);
       await until(() => hop.open === 0, 'the connection ends');
@@ -116,8 +116,8 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
 
   it('a missing reply shifts no other reply into its place: nothing fails for good', async () => {
     const hop = await fakeHop({ extensions, answers: { RCPT: silentToB } });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { timeouts: { recipient: 80, data: 80 } });
-    const settlement = await bench.deliver(body, 'b', 'a');
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { timeouts: { recipient: 80, data: 80 } });
+    const settlement = await rig.deliver(body, 'b', 'a');
     expect(settlement.results.map((result) => result.state)).toEqual(['pending', 'pending']);
   });
 
@@ -128,13 +128,13 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     ['452 4.5.3 too many recipients', 'pending'],
   ])('RFC 5321 §4.5.3.1.10: RCPT answered %j is %s', async (said, state) => {
     const hop = await fakeHop({ extensions, answers: { RCPT: said } });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual([`${state} ${said}`]);
   });
 
   it('A-142: 354 after all recipients were refused brings no message', async () => {
     const hop = await fakeHop({ extensions, answers: { RCPT: '550 5.1.1 no', DATA: '354 go' } });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['failed 550 5.1.1 no']);
     // RFC 2920 §3.1: at most the lone dot follows.
     expect(hop.messages.filter((message) => message.body.length > 0)).toEqual([]);
@@ -145,7 +145,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     'A-142: the hop closes after %s: pending',
     async (phase) => {
       const hop = await fakeHop({ extensions, answers: { [phase]: cut } });
-      const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
+      const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
       expect(settlement.results.map((result) => result.state)).toEqual(['pending', 'pending']);
       expect(settlement.results[0]?.lastReply).toMatch(/connection was closed|ECONNRESET/);
     },
@@ -153,24 +153,26 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
 
   it('F-27: a cut after the final dot is pending and said to be ambiguous', async () => {
     const hop = await fakeHop({ extensions, answers: { end: cut } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver(body);
-    expect(bench.events('relay.deferred')[0]).toMatchObject({ ambiguous: true, recipients: 1 });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
+    expect(rig.events('relay.deferred')[0]).toMatchObject({ ambiguous: true, recipients: 1 });
+    expect(rig.ambiguous.value).toBe(1);
   });
 
   it('a 4xx after the final dot is not ambiguous', async () => {
     const hop = await fakeHop({ extensions, answers: { end: '451 later' } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver(body);
-    expect(bench.events('relay.deferred')[0]).not.toHaveProperty('ambiguous');
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
+    expect(rig.events('relay.deferred')[0]).not.toHaveProperty('ambiguous');
+    expect(rig.ambiguous.value).toBe(0);
   });
 
   it.each(['MAIL', 'RCPT', 'DATA', 'end'] as const)(
     'F-28: 421 to %s and a closed connection: pending, no second attempt',
     async (phase) => {
       const hop = await fakeHop({ extensions, answers: { [phase]: bye } });
-      const bench = new Bench(routeTo([smtp(hop.port)]));
-      const settlement = await bench.deliver(body);
+      const rig = new RelayRig(routeTo([smtp(hop.port)]));
+      const settlement = await rig.deliver(body);
       expect(told(settlement)).toEqual(['pending 421 4.3.2 bye']);
       expect(hop.connections).toBe(1);
       expect(settlement.nextAttemptAtMs).toBeGreaterThan(Date.now() + 40_000);
@@ -182,7 +184,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     async (phase) => {
       const hop = await fakeHop({ extensions, answers: { [phase]: () => undefined } });
       const timeouts = { mail: 80, recipient: 80, data: 80, end: 80 };
-      const settlement = await new Bench(routeTo([smtp(hop.port)]), { timeouts }).deliver(body);
+      const settlement = await new RelayRig(routeTo([smtp(hop.port)]), { timeouts }).deliver(body);
       expect(told(settlement)[0]).toMatch(
         /^pending (no reply to (MAIL|RCPT|DATA|the final dot) within 1 s|MAIL: 503 5.5.1 MAIL first)$/,
       );
@@ -201,45 +203,45 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
       [phase]: ({ socket }: HopContext) => void socket.write(garbage),
     };
     const hop = await fakeHop({ extensions, answers });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(settlement.results[0]?.state).toBe('pending');
     await until(() => hop.open === 0, 'the connection ends');
   });
 
   it('A-142: 250 before the final dot is not taken for the answer to it', async () => {
     const hop = await fakeHop({ extensions, answers: { DATA: early250 }, deafBody: true });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver('x'.repeat(40_000_000));
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver('x'.repeat(40_000_000));
     expect(told(settlement)).toEqual(['pending unexpected reply: 250 2.0.0 taken']);
   });
 
   it('A-142: the connection is cut in the middle of the body: pending, not ambiguous', async () => {
     const hop = await fakeHop({ extensions, answers: { DATA: laterCut }, deafBody: true });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver('x'.repeat(40_000_000));
-    expect(bench.events('relay.deferred')[0]).not.toHaveProperty('ambiguous');
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver('x'.repeat(40_000_000));
+    expect(rig.events('relay.deferred')[0]).not.toHaveProperty('ambiguous');
   });
 
   it('F-29: a hop that takes no data is given up, and the relay has read little ahead', async () => {
     const hop = await fakeHop({ extensions, deafBody: true });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { timeouts: { block: 300 } });
-    const settlement = await bench.deliver(Buffer.alloc(60_000_000, 'x'));
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { timeouts: { block: 300 } });
+    const settlement = await rig.deliver(Buffer.alloc(60_000_000, 'x'));
     expect(told(settlement)).toEqual(['pending no data taken within 1 s']);
     // 916 chunks in all; the kernel's buffers on loopback take some MiB.
-    expect(bench.spool.chunksRead).toBeLessThan(300);
+    expect(rig.spool.chunksRead).toBeLessThan(300);
   });
 
   it('the whole transaction has a bound of its own', async () => {
     const hop = await fakeHop({ extensions, answers: { end: () => undefined } });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { timeouts: { transaction: 100 } });
-    expect(told(await bench.deliver(body))).toEqual(['pending the transaction took too long']);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { timeouts: { transaction: 100 } });
+    expect(told(await rig.deliver(body))).toEqual(['pending the transaction took too long']);
   });
 
   it('a large message arrives as it was', async () => {
     const large = Buffer.from(`${'.line\r\n\r\n.\r\n'.repeat(100_000)}end\r\n`);
     const hop = await fakeHop({ extensions });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    bench.spool.chunkBytes = 10_007;
-    await bench.deliver(large);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    rig.spool.chunkBytes = 10_007;
+    await rig.deliver(large);
     expect(hop.messages[0]?.body.equals(large)).toBe(true);
   });
 
@@ -249,27 +251,27 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     ['of one dot', '.', '.\r\n'],
   ])('a message %s', async (_name, sent, arrived) => {
     const hop = await fakeHop({ extensions });
-    await new Bench(routeTo([smtp(hop.port)])).deliver(sent);
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(sent);
     expect(hop.messages[0]?.body.toString()).toBe(arrived);
   });
 
   it('a damaged message is not sent: no final dot, failed, an error in the log', async () => {
     const hop = await fakeHop({ extensions });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    bench.spool.corrupt.add(bench.spool.add('x'.repeat(200_000)));
-    bench.start();
-    await bench.settled(1);
-    expect(bench.spool.settlements.map(told)).toEqual([['failed the checksum does not match']]);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    rig.spool.corrupt.add(rig.spool.add('x'.repeat(200_000)));
+    rig.start();
+    await rig.settled(1);
+    expect(rig.spool.settlements.map(told)).toEqual([['failed the checksum does not match']]);
     await until(() => hop.open === 0, 'the connection ends');
     expect(hop.messages).toEqual([]);
     expect(hop.chunks.join('')).not.toContain('\r\n.\r\n');
-    expect(bench.events('relay.failed')[0]).toMatchObject({ level: 50, corrupt: true });
+    expect(rig.events('relay.failed')[0]).toMatchObject({ level: 50, corrupt: true });
   });
 
   it('A-086: what the hop says is kept as one printable line', async () => {
     const said = `550-5.1.1 \u001b]0;x\u0007\r\n${'550-x\r\n'.repeat(5000)}550 end`;
     const hop = await fakeHop({ extensions, answers: { MAIL: said } });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(settlement.results[0]?.lastReply).toMatch(/^550 5\.1\.1 \?\]0;x\? x x [x ]+$/);
     expect(settlement.results[0]?.lastReply).toHaveLength(512);
   });
@@ -278,12 +280,12 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     let refuse = true;
     const rcpt = (): string => (refuse ? '550 5.1.1 no' : '250 ok');
     const hop = await fakeHop({ extensions, answers: { RCPT: rcpt } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
     refuse = false;
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect([hop.connections, hop.commands.filter((line) => line === 'RSET').length]).toEqual([1, 1]);
-    await bench.deliver(body);
+    await rig.deliver(body);
     expect(hop.commands.filter((line) => line === 'RSET')).toHaveLength(1);
   });
 
@@ -291,20 +293,20 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     let first = true;
     const rcpt = (): string => (first ? '550 5.1.1 no' : '250 ok');
     const hop = await fakeHop({ extensions, answers: { RCPT: rcpt, RSET: '503 5.5.1 never' } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
     first = false;
     // The kept connection is no good; a fresh one is.
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.connections).toBe(2);
   });
 
   it(`C-080: paths are passed on unchanged, ${mode}`, async () => {
     const hop = await fakeHop({ extensions });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
     const address = '"A <b>\\" c"@Example.TEST';
-    bench.spool.add(body, { reversePath: '', recipients: [{ address, route: 'out' }] });
-    await bench.start().settled(1);
+    rig.spool.add(body, { reversePath: '', recipients: [{ address, route: 'out' }] });
+    await rig.start().settled(1);
     expect(hop.commands).toContain(`RCPT TO:<${address}>`);
     expect(hop.commands.some((line) => line.startsWith('MAIL FROM:<> '))).toBe(true);
   });
@@ -313,7 +315,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
 describe('pipelining', () => {
   it('C-087: the whole envelope is one write with DATA last, the body waits for 354', async () => {
     const hop = await fakeHop();
-    await new Bench(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
     expect(hop.chunks.slice(1, 3)).toEqual([
       `MAIL FROM:<sender@example.org> SIZE=${body.length}\r\n` +
         'RCPT TO:<a@example.test>\r\nRCPT TO:<b@example.test>\r\nDATA\r\n',
@@ -323,7 +325,7 @@ describe('pipelining', () => {
 
   it('is not used where not announced', async () => {
     const hop = await fakeHop({ extensions: [] });
-    await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(hop.chunks.slice(1, 4)).toEqual([
       'MAIL FROM:<sender@example.org>\r\n',
       'RCPT TO:<someone@example.test>\r\n',
@@ -338,11 +340,11 @@ async function send(
   text: string,
 ): Promise<{ results: string[]; mail: string }> {
   const hop = await fakeHop({ extensions });
-  const bench = new Bench(routeTo([smtp(hop.port)]));
-  bench.spool.add(text, envelope);
-  await bench.start().settled(1);
+  const rig = new RelayRig(routeTo([smtp(hop.port)]));
+  rig.spool.add(text, envelope);
+  await rig.start().settled(1);
   const mail = hop.commands.find((line) => line.startsWith('MAIL')) ?? '';
-  return { results: bench.spool.settlements.flatMap(told), mail };
+  return { results: rig.spool.settlements.flatMap(told), mail };
 }
 describe('extensions', () => {
   const eightBit = 'Subject: x\r\n\r\n\u00e9\r\n';
@@ -377,7 +379,7 @@ describe('extensions', () => {
 describe('LMTP', () => {
   it('answers the dot for each recipient it took, in order (RFC 2033 §4.2)', async () => {
     const hop = await fakeHop({ protocol: 'lmtp', answers: { end: endByName, RCPT: byName } });
-    const settlement = await new Bench(routeTo([lmtp(hop.port)])).deliver(
+    const settlement = await new RelayRig(routeTo([lmtp(hop.port)])).deliver(
       body,
       'a',
       'r550',
@@ -396,16 +398,16 @@ describe('LMTP', () => {
 
   it('F-27: cut between two of these: the answered ones are settled, the rest is pending and ambiguous', async () => {
     const hop = await fakeHop({ protocol: 'lmtp', answers: { end: firstThenCut } });
-    const bench = new Bench(routeTo([lmtp(hop.port)]));
-    const settlement = await bench.deliver(body, 'a', 'b');
+    const rig = new RelayRig(routeTo([lmtp(hop.port)]));
+    const settlement = await rig.deliver(body, 'a', 'b');
     expect(settlement.results.map((result) => result.state)).toEqual(['delivered', 'pending']);
-    expect(bench.events('relay.delivered')[0]).not.toHaveProperty('ambiguous');
-    expect(bench.events('relay.deferred')[0]).toMatchObject({ ambiguous: true });
+    expect(rig.events('relay.delivered')[0]).not.toHaveProperty('ambiguous');
+    expect(rig.events('relay.deferred')[0]).toMatchObject({ ambiguous: true });
   });
 
   it('A-142: 354 without a recipient ends the connection', async () => {
     const hop = await fakeHop({ protocol: 'lmtp', answers: { RCPT: '550 5.1.1 no', DATA: '354 go' } });
-    const settlement = await new Bench(routeTo([lmtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([lmtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['failed 550 5.1.1 no']);
     await until(() => hop.open === 0, 'the connection ends');
   });

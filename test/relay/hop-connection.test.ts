@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 
 import { hopName } from '../../src/relay/hop-connection.js';
 import { hopTimeoutsMs } from '../../src/relay/hop-timeouts.js';
-import { Bench, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-bench.js';
+import { RelayRig, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Subject: x\r\n\r\ntext\r\n';
 const tls = {
@@ -18,13 +18,13 @@ const drip = ({ socket }: { socket: { write(text: string): unknown; destroyed: b
 describe('the greeting', () => {
   it('says EHLO with our name, then sends', async () => {
     const hop = await fakeHop();
-    await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(hop.commands[0]).toBe('EHLO mx.example.org');
   });
 
   it('falls back to HELO where EHLO is not known, without extensions (RFC 5321 §3.2)', async () => {
     const hop = await fakeHop({ answers: { EHLO: '502 5.5.1 what' } });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.commands.slice(0, 3)).toEqual([
       'EHLO mx.example.org',
@@ -35,7 +35,7 @@ describe('the greeting', () => {
 
   it('LMTP says LHLO and knows nothing older (RFC 2033 §4.1)', async () => {
     const hop = await fakeHop({ protocol: 'lmtp', answers: { LHLO: '500 what' } });
-    const settlement = await new Bench(routeTo([lmtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([lmtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['pending LHLO: 500 what']);
     expect(hop.commands).toEqual(['LHLO mx.example.org']);
   });
@@ -48,9 +48,9 @@ describe('the greeting', () => {
     ['EHLO', '550-a\r\n250 b', 'pending a reply changes its code half-way'],
   ] as const)('%s answered %j: the hop is not used, the mail stays', async (phase, reply, result) => {
     const hop = await fakeHop({ answers: { [phase]: reply } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    expect(told(await bench.deliver(body))).toEqual([result]);
-    expect(bench.events('relay.hop-down')).toHaveLength(1);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    expect(told(await rig.deliver(body))).toEqual([result]);
+    expect(rig.events('relay.hop-down')).toHaveLength(1);
     await until(() => hop.open === 0, 'the connection ends');
   });
 
@@ -61,28 +61,28 @@ describe('the greeting', () => {
     ['lower case', ['pipelining', '8bitmime']],
   ])('A-141: EHLO with %s', async (_name, extensions) => {
     const hop = await fakeHop({ extensions });
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
     expect(told(settlement)).toEqual(['delivered 250 2.0.0 taken']);
   });
 
   it('F-23: a hop that never greets frees the lane at the time-out', async () => {
     const hop = await fakeHop({ answers: { greeting: () => undefined } });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { timeouts: { greeting: 50 } });
-    expect(told(await bench.deliver(body))).toEqual(['pending no reply to the connection within 1 s']);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { timeouts: { greeting: 50 } });
+    expect(told(await rig.deliver(body))).toEqual(['pending no reply to the connection within 1 s']);
     await until(() => hop.open === 0, 'the connection ends');
   });
 
   it('A-140: a greeting that drips is bound by the whole, not by its bytes', async () => {
     const hop = await fakeHop({ answers: { greeting: drip } });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { timeouts: { greeting: 200 } });
-    expect(told(await bench.deliver(body))).toEqual(['pending no reply to the connection within 1 s']);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { timeouts: { greeting: 200 } });
+    expect(told(await rig.deliver(body))).toEqual(['pending no reply to the connection within 1 s']);
   });
 });
 
 describe('STARTTLS', () => {
   it('opportunistic: is used where offered, and EHLO is said again inside (RFC 3207 §4.2)', async () => {
     const hop = await fakeHop({ tls });
-    const settlement = await new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
     expect(told(settlement)).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.messages[0]?.secure).toBe(true);
     expect(hop.commands.slice(0, 3)).toEqual(['EHLO mx.example.org', 'STARTTLS', 'EHLO mx.example.org']);
@@ -91,48 +91,48 @@ describe('STARTTLS', () => {
   it('works for LMTP and with a host name', async () => {
     const hop = await fakeHop({ tls, protocol: 'lmtp' });
     const route = routeTo([{ kind: 'lmtp', host: 'localhost', port: hop.port }], { tls: 'required' });
-    expect(told(await new Bench(route).deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await new RelayRig(route).deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.messages[0]?.secure).toBe(true);
   });
 
   it('A-143: a self-signed certificate is used and told to the log', async () => {
     const hop = await fakeHop({ tls });
-    const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
-    await bench.deliver(body);
-    expect(bench.events('relay.connected')).toMatchObject([
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
+    await rig.deliver(body);
+    expect(rig.events('relay.connected')).toMatchObject([
       { secure: true, certificate: expect.stringMatching(/^(DEPTH_ZERO_)?SELF_SIGNED_CERT/) },
     ]);
   });
 
   it('off: is not used where offered', async () => {
     const hop = await fakeHop({ tls });
-    await new Bench(routeTo([smtp(hop.port)], { tls: 'off' })).deliver(body);
+    await new RelayRig(routeTo([smtp(hop.port)], { tls: 'off' })).deliver(body);
     expect(hop.messages[0]?.secure).toBe(false);
   });
 
   it('opportunistic: a hop without it gets the mail in clear', async () => {
     const hop = await fakeHop();
-    await new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
+    await new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
     expect(hop.messages[0]?.secure).toBe(false);
   });
 
   it('opportunistic: so does one that refuses it, on the same connection', async () => {
     const hop = await fakeHop({ tls, answers: { STARTTLS: '454 4.7.0 no' } });
-    await new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
+    await new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
     expect(hop.messages[0]).toMatchObject({ secure: false, connection: 1 });
   });
 
   it('opportunistic: and one whose handshake fails, on a new connection, with a line in the log', async () => {
     const hop = await fakeHop({ extensions: ['STARTTLS'], answers: { STARTTLS: cutAfter('220 go') } });
-    const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.messages[0]).toMatchObject({ secure: false, connection: 2 });
-    expect(bench.events('relay.tls-failed')).toHaveLength(1);
+    expect(rig.events('relay.tls-failed')).toHaveLength(1);
   });
 
   it('A-028: required and stripped from EHLO: deferred, never in clear', async () => {
     const hop = await fakeHop();
-    const settlement = await new Bench(routeTo([smtp(hop.port)], { tls: 'required' })).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)], { tls: 'required' })).deliver(body);
     expect(told(settlement)[0]).toMatch(/^pending the hop does not offer STARTTLS/);
     expect(hop.commands).toEqual(['EHLO mx.example.org']);
   });
@@ -141,7 +141,7 @@ describe('STARTTLS', () => {
     'A-028: required and refused with %s: deferred',
     async (said) => {
       const hop = await fakeHop({ tls, answers: { STARTTLS: said } });
-      const settlement = await new Bench(routeTo([smtp(hop.port)], { tls: 'required' })).deliver(body);
+      const settlement = await new RelayRig(routeTo([smtp(hop.port)], { tls: 'required' })).deliver(body);
       expect(told(settlement)).toEqual([`pending STARTTLS: ${said}`]);
       expect(hop.commands.some((line) => line.startsWith('MAIL'))).toBe(false);
     },
@@ -149,8 +149,8 @@ describe('STARTTLS', () => {
 
   it('required and a broken handshake: deferred', async () => {
     const hop = await fakeHop({ extensions: ['STARTTLS'], answers: { STARTTLS: cutAfter('220 go') } });
-    const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'required' }));
-    expect((await bench.deliver(body)).results[0]?.state).toBe('pending');
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'required' }));
+    expect((await rig.deliver(body)).results[0]?.state).toBe('pending');
     expect(hop.connections).toBe(1);
   });
 
@@ -164,7 +164,7 @@ describe('STARTTLS', () => {
         tls,
         answers: { STARTTLS: ({ socket }) => void socket.write(`${said}\r\n`) },
       });
-      const settlement = await new Bench(routeTo([smtp(hop.port)], { tls: mode })).deliver(body);
+      const settlement = await new RelayRig(routeTo([smtp(hop.port)], { tls: mode })).deliver(body);
       expect(told(settlement)[0]).toMatch(
         /^pending (plaintext behind|unexpected reply: 250 injected|a reply has no code)/,
       );
@@ -174,8 +174,8 @@ describe('STARTTLS', () => {
 
   it('a handshake that never ends is bound', async () => {
     const hop = await fakeHop({ extensions: ['STARTTLS'], answers: { STARTTLS: '220 go' } });
-    const bench = new Bench(routeTo([smtp(hop.port)], { tls: 'required' }), { timeouts: { startTls: 100 } });
-    expect((await bench.deliver(body)).results[0]?.state).toBe('pending');
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'required' }), { timeouts: { startTls: 100 } });
+    expect((await rig.deliver(body)).results[0]?.state).toBe('pending');
   });
 });
 

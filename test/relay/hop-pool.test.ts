@@ -1,8 +1,11 @@
-import { createServer } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
 
-import type { HopContext } from '../support/fake-hop.js';
-import { Bench, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-bench.js';
+import { startFakeDns } from '../support/fake-dns.js';
+import type { Answer, HopContext } from '../support/fake-hop.js';
+import { RelayRig, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Subject: x\r\n\r\ntext\r\n';
 
@@ -20,6 +23,20 @@ async function closedPort(): Promise<number> {
   return address.port;
 }
 
+/** Answers no SYN: a stopped process whose queue of connections is full. */
+async function silentListener(host: string, port: number): Promise<void> {
+  const program = `require('net').createServer().listen({host:'${host}',port:${port},backlog:1},()=>console.log('up'))`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  await once(child.stdout, 'data');
+  child.kill('SIGSTOP');
+  for (let i = 0; i < 8; i++) {
+    const socket = connect({ host, port });
+    socket.on('error', () => socket.destroy());
+    onTestFinished(() => void socket.destroy());
+  }
+}
+
 const shuttingDown = ({ socket }: HopContext): string => {
   setTimeout(() => socket.write('421 4.3.2 shutting down\r\n'), 20);
   return '250 2.0.0 taken';
@@ -28,32 +45,32 @@ const shuttingDown = ({ socket }: HopContext): string => {
 describe('connections', () => {
   it('serve one message after the other, and QUIT when there is no more', async () => {
     const hop = await fakeHop();
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    for (let i = 0; i < 5; i++) await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    for (let i = 0; i < 5; i++) await rig.deliver(body);
     expect([hop.connections, hop.messages.length]).toEqual([1, 5]);
     await until(() => hop.open === 0, 'the idle connection ends');
     expect(hop.commands.at(-1)).toBe('QUIT');
-    await bench.deliver(body);
+    await rig.deliver(body);
     expect(hop.connections).toBe(2);
   });
 
   it('are as many as the route allows at most, and all of them when there is work', async () => {
     const hop = await fakeHop({ endDelayMs: 20 });
-    const bench = new Bench(routeTo([smtp(hop.port)], { connections: 3 }));
-    for (let i = 0; i < 40; i++) bench.spool.add(body);
-    bench.start();
-    await bench.settled(40);
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 3 }));
+    for (let i = 0; i < 40; i++) rig.spool.add(body);
+    rig.start();
+    await rig.settled(40);
     expect([hop.mostOpen, hop.connections, hop.messages.length]).toEqual([3, 3, 40]);
     // One lease per lane in hand, one ahead.
-    expect(bench.spool.mostLeased).toBeLessThanOrEqual(6);
+    expect(rig.spool.mostLeased).toBeLessThanOrEqual(6);
   });
 
   it('end after messagesPerConnection, and the limit holds while they do', async () => {
     const hop = await fakeHop({ endDelayMs: 2 });
-    const bench = new Bench(routeTo([smtp(hop.port)], { connections: 2, messagesPerConnection: 3 }));
-    for (let i = 0; i < 30; i++) bench.spool.add(body);
-    bench.start();
-    await bench.settled(30);
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 2, messagesPerConnection: 3 }));
+    for (let i = 0; i < 30; i++) rig.spool.add(body);
+    rig.start();
+    await rig.settled(30);
     expect(hop.mostOpen).toBe(2);
     const perConnection = new Map<number, number>();
     for (const { connection } of hop.messages)
@@ -63,11 +80,11 @@ describe('connections', () => {
 
   it('a kept connection that the hop has closed is replaced, at no cost to the message', async () => {
     const hop = await fakeHop();
-    const bench = new Bench(routeTo([smtp(hop.port)]), { idleConnectionMs: 10_000 });
-    await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { idleConnectionMs: 10_000 });
+    await rig.deliver(body);
     hop.cutAll();
     await until(() => hop.open === 0, 'the hop has closed');
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.connections).toBe(2);
   });
 
@@ -79,39 +96,39 @@ describe('connections', () => {
     const mail = (context: HopContext): string | undefined =>
       kept && context.connection === 1 ? end(context) : '250 ok';
     const hop = await fakeHop({ answers: { MAIL: mail } });
-    const bench = new Bench(routeTo([smtp(hop.port)]));
-    await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
     kept = true;
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.connections).toBe(2);
   });
 
   it('A-142: a hop that says 421 on its own between messages is left alone', async () => {
     const hop = await fakeHop({ answers: { end: shuttingDown } });
-    const bench = new Bench(routeTo([smtp(hop.port)]), { idleConnectionMs: 10_000 });
-    await bench.deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { idleConnectionMs: 10_000 });
+    await rig.deliver(body);
     await until(() => hop.open === 0, 'the connection ends');
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
   });
 
   it('a hop that does not answer QUIT is not waited for', async () => {
     const hop = await fakeHop({ answers: { QUIT: () => undefined } });
-    const bench = new Bench(routeTo([smtp(hop.port)], { messagesPerConnection: 1 }), {
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { messagesPerConnection: 1 }), {
       timeouts: { quit: 30 },
     });
-    await bench.deliver(body);
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    await rig.deliver(body);
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
   });
 
   it('one that waits for the answer to QUIT counts, and makes room for the next', async () => {
     const hop = await fakeHop({ answers: { QUIT: () => undefined } });
-    const bench = new Bench(routeTo([smtp(hop.port)], { connections: 1 }), {
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 1 }), {
       timeouts: { quit: 60_000 },
       idleConnectionMs: 20,
     });
-    await bench.deliver(body);
+    await rig.deliver(body);
     await until(() => hop.commands.includes('QUIT'), 'the idle connection says QUIT');
-    await bench.deliver(body);
+    await rig.deliver(body);
     expect(hop.connections).toBe(2);
     await until(() => hop.sockets === 1, 'the first connection ends');
   });
@@ -119,7 +136,7 @@ describe('connections', () => {
   it('RFC 5321 §4.5.3.1.8: more than 100 recipients are several transactions on one connection', async () => {
     const hop = await fakeHop();
     const names = Array.from({ length: 250 }, (_, i) => `r${i}`);
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body, ...names);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, ...names);
     expect(settlement.results).toHaveLength(250);
     expect(hop.messages.map((message) => message.recipients.length)).toEqual([100, 100, 50]);
     expect(hop.connections).toBe(1);
@@ -134,7 +151,7 @@ describe('connections', () => {
     };
     const hop = await fakeHop({ answers: { end } });
     const names = Array.from({ length: 150 }, (_, i) => `r${i}`);
-    const settlement = await new Bench(routeTo([smtp(hop.port)])).deliver(body, ...names);
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, ...names);
     const states = settlement.results.map((result) => result.state);
     expect([states.slice(0, 100), states.slice(100)]).toEqual([
       Array.from({ length: 100 }, () => 'delivered'),
@@ -143,15 +160,82 @@ describe('connections', () => {
   });
 });
 
+/** Serves `most` connections at a time; to the others it says what large sites say. */
+function crowdedAt(most: number, refusal = '421 4.7.0 too many connections'): Answer {
+  let served = 0;
+  return ({ socket }) => {
+    if (served >= most) return void socket.end(`${refusal}\r\n`);
+    served++;
+    socket.once('close', () => served--);
+    return '220 hop.example ready';
+  };
+}
+
+describe('a hop that takes fewer connections than the route has', () => {
+  it.each([1, 3])('gets all mail over its %i, and no message is deferred for it', async (most) => {
+    const hop = await fakeHop({ answers: { greeting: crowdedAt(most) }, endDelayMs: 5 });
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 8 }));
+    await rig.deliver(body);
+    for (let i = 0; i < 60; i++) rig.spool.add(body);
+    await rig.settled(61);
+    expect(rig.deliveries).toEqual(new Map([['out delivered', 61]]));
+    expect(hop.messages).toHaveLength(61);
+    expect(rig.events('relay.hop-down')).toEqual([]);
+    expect(rig.events('relay.hop-crowded').length).toBeGreaterThan(0);
+    // Not one refused connection for each message.
+    expect(hop.connections).toBeLessThan(30);
+  });
+
+  it('also when its connections end in between', async () => {
+    const hop = await fakeHop({ answers: { greeting: crowdedAt(2) } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 6, messagesPerConnection: 3 }));
+    await rig.deliver(body);
+    for (let i = 0; i < 40; i++) rig.spool.add(body);
+    await rig.settled(41);
+    expect(rig.deliveries).toEqual(new Map([['out delivered', 41]]));
+  });
+
+  it('and when it goes away, those that wait for their turn are deferred', async () => {
+    let held: (() => void)[] = [];
+    const end = ({ socket }: HopContext): undefined => void held.push(() => socket.destroy());
+    const hop = await fakeHop({ answers: { greeting: crowdedAt(1) } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 3 }));
+    await rig.deliver(body);
+    hop.answers = { ...hop.answers, end };
+    for (let i = 0; i < 3; i++) rig.spool.add(body);
+    await until(() => held.length === 1 && rig.events('relay.hop-crowded').length > 0, 'two wait');
+    await hop.close();
+    for (const cut of held.splice(0)) cut();
+    await rig.settled(4);
+    expect(rig.deliveries).toEqual(
+      new Map([
+        ['out delivered', 1],
+        ['out deferred', 3],
+      ]),
+    );
+  });
+
+  it('a stop does not wait for a turn', async () => {
+    const hop = await fakeHop({ answers: { greeting: crowdedAt(1) } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { connections: 3 }));
+    await rig.deliver(body);
+    hop.answers = { ...hop.answers, end: () => undefined };
+    for (let i = 0; i < 3; i++) rig.spool.add(body);
+    await until(() => rig.events('relay.hop-crowded').length > 0 && rig.dispatcher.busy === 3, 'two wait');
+    await rig.dispatcher.stop(10);
+    expect([rig.dispatcher.busy, rig.spool.leased, rig.spool.entries.size]).toEqual([0, 0, 3]);
+  });
+});
+
 describe('failover', () => {
   it('the next hop is used when the first cannot be reached', async () => {
     const second = await fakeHop();
-    const bench = new Bench(routeTo([smtp(await closedPort()), smtp(second.port)]));
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
-    expect(bench.events('relay.hop-down')[0]).toMatchObject({
+    const rig = new RelayRig(routeTo([smtp(await closedPort()), smtp(second.port)]));
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(rig.events('relay.hop-down')[0]).toMatchObject({
       reason: expect.stringContaining('ECONNREFUSED'),
     });
-    expect(bench.events('relay.delivered')[0]).toMatchObject({ hop: `127.0.0.1:${second.port}` });
+    expect(rig.events('relay.delivered')[0]).toMatchObject({ hop: `127.0.0.1:${second.port}` });
   });
 
   it.each([
@@ -162,14 +246,14 @@ describe('failover', () => {
     ['never greets', { greeting: () => undefined }],
   ])('and when it %s', async (_name, answers) => {
     const [first, second] = [await fakeHop({ answers }), await fakeHop()];
-    const bench = new Bench(routeTo([smtp(first.port), smtp(second.port)]), { timeouts: { greeting: 100 } });
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    const rig = new RelayRig(routeTo([smtp(first.port), smtp(second.port)]), { timeouts: { greeting: 100 } });
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(second.messages).toHaveLength(1);
   });
 
   it('but not once a hop has had its say on the message', async () => {
     const [first, second] = [await fakeHop({ answers: { MAIL: '451 4.3.0 later' } }), await fakeHop()];
-    const settlement = await new Bench(routeTo([smtp(first.port), smtp(second.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(first.port), smtp(second.port)])).deliver(body);
     expect(told(settlement)).toEqual(['pending 451 4.3.0 later']);
     expect(second.connections).toBe(0);
   });
@@ -178,10 +262,10 @@ describe('failover', () => {
     // Accepts and says nothing: each try costs the time-out.
     const [dead, second] = [await fakeHop({ answers: { greeting: () => undefined } }), await fakeHop()];
     const route = routeTo([smtp(dead.port), smtp(second.port)], { connections: 1, messagesPerConnection: 1 });
-    const bench = new Bench(route, { timeouts: { greeting: 300 } });
-    for (let i = 0; i < 10; i++) bench.spool.add(body);
-    bench.start();
-    await bench.settled(10);
+    const rig = new RelayRig(route, { timeouts: { greeting: 300 } });
+    for (let i = 0; i < 10; i++) rig.spool.add(body);
+    rig.start();
+    await rig.settled(10);
     expect(second.messages).toHaveLength(10);
     expect(dead.connections).toBe(1);
   });
@@ -189,40 +273,52 @@ describe('failover', () => {
   it('the first hop is used again when it is back', async () => {
     const [first, second] = [await fakeHop({ answers: { greeting: '421 4.3.2 later' } }), await fakeHop()];
     const route = routeTo([smtp(first.port), smtp(second.port)], { messagesPerConnection: 1 });
-    const bench = new Bench(route);
-    await bench.deliver(body);
+    const rig = new RelayRig(route);
+    await rig.deliver(body);
     first.answers = {};
     await until(() => {
-      bench.spool.add(body);
+      rig.spool.add(body);
       return first.messages.length > 0;
     }, 'the first hop gets mail');
-    expect(bench.events('relay.hop-up')).toHaveLength(1);
+    expect(rig.events('relay.hop-up')).toHaveLength(1);
   });
 
   it('F-22: with no hop reachable a message is deferred, the others stay until one is', async () => {
     const port = await closedPort();
-    const bench = new Bench(routeTo([lmtp(port)], { connections: 2 }));
-    const settlement = await bench.deliver(body);
+    const rig = new RelayRig(routeTo([lmtp(port)], { connections: 2 }));
+    const settlement = await rig.deliver(body);
     expect(told(settlement)[0]).toMatch(/^pending .*ECONNREFUSED/);
-    for (let i = 0; i < 10; i++) bench.spool.add(body);
+    for (let i = 0; i < 10; i++) rig.spool.add(body);
     const { FakeHop } = await import('../support/fake-hop.js');
     const hop = await new FakeHop({ protocol: 'lmtp' }).listen(port);
-    await bench.settled(11);
+    await rig.settled(11);
     expect(hop.messages).toHaveLength(10);
-    expect(bench.spool.settlements.filter((each) => each.results[0]?.state === 'pending')).toHaveLength(1);
+    expect(rig.spool.settlements.filter((each) => each.results[0]?.state === 'pending')).toHaveLength(1);
     await hop.close();
   });
 
   it('a host name with several addresses: the next address is tried', async () => {
     const hop = await fakeHop();
-    const bench = new Bench(routeTo([{ kind: 'smtp', host: 'localhost', port: hop.port }]));
-    expect(told(await bench.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'localhost', port: hop.port }]));
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+  });
+
+  it('a silent address leaves time for the ones behind it', async () => {
+    const hop = await fakeHop();
+    await silentListener('127.0.0.2', hop.port);
+    const dns = await startFakeDns(() => ({ addresses: ['127.0.0.2', '127.0.0.1'] }));
+    onTestFinished(() => dns.close());
+    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'hop.example', port: hop.port }]), {
+      dnsServers: [dns.server],
+      timeouts: { connect: 2_000 },
+    });
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
   });
 
   it('a name without an address is a hop that cannot be reached', async () => {
-    const bench = new Bench(routeTo([{ kind: 'smtp', host: 'no.such.host.invalid', port: 25 }]), {
+    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'no.such.host.invalid', port: 25 }]), {
       dnsServers: [`127.0.0.1:${await closedPort()}`],
     });
-    expect(told(await bench.deliver(body))).toEqual(['pending no address for no.such.host.invalid']);
+    expect(told(await rig.deliver(body))).toEqual(['pending no address for no.such.host.invalid']);
   });
 });

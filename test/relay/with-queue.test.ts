@@ -9,7 +9,7 @@ import type { RouteConfig } from '../../src/config/config.js';
 import { openSpool } from '../../src/queue/lmdb-spool.js';
 import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
 import { Dispatcher } from '../../src/relay/dispatcher.js';
-import { fakeHop, routeTo, smtp, until } from './relay-bench.js';
+import { fakeHop, routeTo, smtp, until } from './relay-rig.js';
 
 async function openQueue(): Promise<Spool> {
   const directory = await mkdtemp(join(tmpdir(), 'postern-relay-queue-'));
@@ -46,6 +46,7 @@ function relay(spool: Spool, route: RouteConfig): Dispatcher {
     log: pino({ level: 'silent' }),
     meters: {
       relayDeliveriesTotal: { of: () => ({ value: 0 }) },
+      relayAmbiguousTotal: { of: () => ({ value: 0 }) },
       relaySeconds: { of: () => ({ observe: () => undefined }) },
     },
   });

@@ -30,11 +30,12 @@ export async function fakeHop(options: FakeHopOptions = {}): Promise<FakeHop> {
 
 export type LogLine = { readonly event: string } & Readonly<Record<string, unknown>>;
 
-export class Bench {
+export class RelayRig {
   readonly spool = new MemorySpool();
   readonly lines: LogLine[] = [];
   readonly deliveries = new Map<string, number>();
   readonly seconds: number[] = [];
+  readonly ambiguous = { value: 0 };
   readonly dispatcher: Dispatcher;
 
   constructor(route: RouteConfig | readonly RouteConfig[], options: Partial<DispatcherOptions> = {}) {
@@ -47,6 +48,7 @@ export class Bench {
       log: pino({ level: 'debug' }, { write: (text: string) => lines.push(parseLine(text)) }),
       meters: {
         relayDeliveriesTotal: { of: (...labels) => this.#cell(labels.join(' ')) },
+        relayAmbiguousTotal: { of: () => this.ambiguous },
         relaySeconds: { of: () => ({ observe: (value) => this.seconds.push(value) }) },
       },
       idleConnectionMs: 300,

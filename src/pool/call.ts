@@ -59,6 +59,9 @@ export class Call<Output> implements Entry {
   /** A thread has it. */
   posted(threadId: number): void {
     this.#threadId = threadId;
+    // From here on: it may have stood in the pool's own line while a thread was being replaced.
+    clearTimeout(this.#timer);
+    this.#arm(() => this.#expireRunning());
     this.#postedAt = performance.now();
     this.#place.options.observe(this.name, 'wait', (this.#postedAt - this.#enteredAt) / 1000);
   }

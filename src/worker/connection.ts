@@ -13,6 +13,7 @@ import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
   CloseReason,
+  DeadlineKind,
   Question,
   Reply,
   ReplyContext,
@@ -56,14 +57,15 @@ export class Connection implements SessionSink {
   #replies: Buffer[] = [];
   #inTurn = false;
   #reading = true;
-  #clientBlocked = false;
   #peerEnded = false;
   #upgrading = false;
   #closeReason: CloseReason | undefined;
   #progress = true;
-  #deadlineKind = 'none';
+  #deadlineKind: DeadlineKind = 'none';
   #deadlineAtMs = Infinity;
   #messageDeadlineAtMs = Infinity;
+  /** Since when the queue keeps us from reading the open message. */
+  #congestedSinceMs: number | undefined;
   #lastProgressMs: number;
   tlsVersion = '';
 
@@ -103,6 +105,7 @@ export class Connection implements SessionSink {
     const now = performance.now();
     this.#messageStartedMs = now;
     this.#messageDeadlineAtMs = now + this.#service.config.limits.messageTimeoutMs;
+    this.#congestedSinceMs = undefined;
     this.#writer = this.#service.intake.open(transaction, this.#sessionFacts());
     this.#writer.onWritable = () => this.#goOn();
   }
@@ -112,9 +115,9 @@ export class Connection implements SessionSink {
   }
 
   messageAbandon(reason: AbandonReason): void {
+    // Its deadline stays: what is refused is still read to its true end.
     this.#writer?.abort();
     this.#writer = undefined;
-    this.#messageDeadlineAtMs = Infinity;
     this.#service.log.debug(
       { event: 'message.abandoned', sid: this.sid, reason },
       'message dropped before its end',
@@ -150,20 +153,22 @@ export class Connection implements SessionSink {
 
   /** Once a second: deadlines of whole commands and whole messages, which dripping bytes do not move. */
   tick(nowMs: number): void {
-    if (this.#phase === 'closing' || this.#phase === 'handshake') {
-      if (nowMs >= this.#deadlineAtMs) this.#socket.destroy();
-      return;
+    if (this.#phase === 'open') {
+      if (this.#isLate(nowMs)) this.#run(() => this.#session.cut('timeout', this));
+      else if (this.#isLeftover(nowMs)) this.shutDown();
+    } else if (nowMs >= this.#deadlineAtMs) {
+      if (this.#phase === 'handshake') this.#closeReason = 'timeout';
+      this.#socket.destroy();
     }
-    if (this.#phase !== 'open') return;
-    const late = nowMs >= this.#deadlineAtMs || (this.#session.inData && nowMs >= this.#messageDeadlineAtMs);
-    if (late) this.#run(() => this.#session.cut('timeout', this));
-    else if (
-      this.#service.draining === 'reload' &&
-      this.isIdle &&
-      nowMs - this.#lastProgressMs >= reloadIdleMs
-    ) {
-      this.shutDown();
-    }
+  }
+
+  #isLate(nowMs: number): boolean {
+    if (nowMs >= this.#deadlineAtMs) return true;
+    return this.#session.inData && this.#congestedSinceMs === undefined && nowMs >= this.#messageDeadlineAtMs;
+  }
+
+  #isLeftover(nowMs: number): boolean {
+    return this.#service.draining === 'reload' && this.isIdle && nowMs - this.#lastProgressMs >= reloadIdleMs;
   }
 
   /** No transaction open and nothing of ours to say. */
@@ -202,13 +207,12 @@ export class Connection implements SessionSink {
   }
 
   onDrain(): void {
-    this.#clientBlocked = false;
     this.#goOn();
   }
 
   onSecure(): void {
     const socket = this.#socket;
-    if (!(socket instanceof TLSSocket)) return;
+    if (this.#phase !== 'handshake' || !(socket instanceof TLSSocket)) return;
     this.tlsVersion = socket.getProtocol() ?? 'unknown';
     this.#service.meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
     this.#phase = 'open';
@@ -279,6 +283,7 @@ export class Connection implements SessionSink {
     }
     if (this.#session.hasMore && this.#mayRun()) setImmediate(resumeTurn, this);
     this.#steerReading();
+    this.#noteCongestion();
     this.#armDeadline();
   }
 
@@ -297,7 +302,7 @@ export class Connection implements SessionSink {
   }
 
   #mayRun(): boolean {
-    return !this.#session.suspended && !this.#clientBlocked && this.#writer?.congested !== true;
+    return !this.#session.suspended && !this.#socket.writableNeedDrain && this.#writer?.congested !== true;
   }
 
   #steerReading(): void {
@@ -314,12 +319,27 @@ export class Connection implements SessionSink {
     const [first] = replies;
     const bytes = replies.length === 1 && first !== undefined ? first : Buffer.concat(replies);
     this.#replies = [];
-    if (!this.#socket.writable) return;
-    if (!this.#socket.write(bytes)) this.#clientBlocked = true;
+    if (this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  /** The time in which we did not read does not count against the message. */
+  #noteCongestion(): void {
+    if (this.#writer?.congested === true) this.#congestedSinceMs ??= performance.now();
+    else if (this.#congestedSinceMs !== undefined) {
+      this.#messageDeadlineAtMs += performance.now() - this.#congestedSinceMs;
+      this.#congestedSinceMs = undefined;
+    }
+  }
+
+  /** Which wait for the client runs; none while the next step is the queue's or ours. */
+  get #waitsFor(): DeadlineKind {
+    if (this.#session.suspended || this.#congestedSinceMs !== undefined) return 'none';
+    // What it sent may wait for it to read our replies: then the session itself waits for nothing.
+    return this.#socket.writableNeedDrain ? 'command' : this.#session.deadline;
   }
 
   #armDeadline(): void {
-    const kind = this.#session.deadline;
+    const kind = this.#waitsFor;
     if (!this.#progress && kind === this.#deadlineKind) return;
     const now = performance.now();
     this.#progress = false;
@@ -365,7 +385,9 @@ export class Connection implements SessionSink {
     const secure = new TLSSocket(plain, { isServer: true, secureContext });
     this.#socket = secure;
     attach(secure, this);
-    secure.on('secure', onSecure);
+    secure.once('secure', onSecure);
+    // A TLSSocket without a tls.Server tells of a record it cannot decrypt by this event alone, and reads no more.
+    secure.on('_tlsError', onTlsError);
   }
 
   // ---- messages --------------------------------------------------------------------------------------------------
@@ -375,7 +397,6 @@ export class Connection implements SessionSink {
     if (writer === undefined) throw new Error('message-end without a message');
     this.#writer = undefined;
     writer.onWritable = undefined;
-    this.#messageDeadlineAtMs = Infinity;
     this.#service.stageData.observe((performance.now() - this.#messageStartedMs) / 1000);
     return this.#service.intake.store(writer, transaction, this.#sessionFacts());
   }
@@ -446,6 +467,9 @@ function onError(this: OwnedSocket, error: Error): void {
 }
 function onSecure(this: OwnedSocket): void {
   this[kConnection]?.onSecure();
+}
+function onTlsError(this: OwnedSocket, error: Error): void {
+  this.destroy(error);
 }
 function resumeTurn(connection: Connection): void {
   connection.resumeKept();

@@ -17,6 +17,8 @@ const exitQueueFailed = 70;
 const channel = new Channel();
 let worker: Worker | undefined;
 let failed = false;
+/** Files that were handed over before the worker was open. */
+let adoptLater: readonly string[] = [];
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
@@ -31,7 +33,7 @@ async function receive(message: ToWorker): Promise<void> {
       await init(message);
       return;
     case 'adopt':
-      await worker?.adopt(message.files);
+      await adopt(message.files);
       return;
     case 'drain':
       await drain(message.reason, message.boundMs);
@@ -88,7 +90,13 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   }
   channel.send({ type: 'ready' });
   report(worker);
-  await worker.adopt(message.adopt);
+  await adopt([...message.adopt, ...adoptLater]);
+}
+
+/** The primary counts them as ours from the moment it sent them, so none may be forgotten. */
+async function adopt(files: readonly string[]): Promise<void> {
+  if (worker === undefined) adoptLater = [...adoptLater, ...files];
+  else await worker.adopt(files);
 }
 
 function report(running: Worker): void {

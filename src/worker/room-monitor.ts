@@ -24,6 +24,7 @@ export class RoomMonitor {
   readonly #log: Log;
   #diskShort = false;
   #closed = false;
+  #looking = false;
 
   constructor(room: Room, log: Log) {
     this.#room = room;
@@ -34,25 +35,32 @@ export class RoomMonitor {
     return this.#diskShort;
   }
 
-  /** Once a second, and once before the listeners open. */
+  /** Once a second, and once before the listeners open. One at a time: a disk that hangs holds a thread for each. */
   async look(): Promise<void> {
-    const { directory, reserveBytes } = this.#room;
-    let freeBytes: number;
-    try {
-      const disk = await statfs(directory);
-      freeBytes = disk.bavail * disk.bsize;
-    } catch (error) {
-      this.#log.error(
-        { event: 'disk.unreadable', directory, err: describeError(error) },
-        'cannot ask for free space',
-      );
-      freeBytes = 0;
-    }
+    if (this.#looking) return;
+    this.#looking = true;
+    const freeBytes = await this.#freeBytes();
+    this.#looking = false;
+    const { reserveBytes } = this.#room;
     const short = freeBytes < reserveBytes;
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
     if (short) this.#room.giveBackSpace();
     this.update();
+  }
+
+  async #freeBytes(): Promise<number> {
+    const { directory } = this.#room;
+    try {
+      const disk = await statfs(directory);
+      return disk.bavail * disk.bsize;
+    } catch (error) {
+      this.#log.error(
+        { event: 'disk.unreadable', directory, err: describeError(error) },
+        'cannot ask for free space',
+      );
+      return 0;
+    }
   }
 
   /** The queue takes nothing more for good: its first commit failed. */

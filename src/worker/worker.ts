@@ -63,8 +63,9 @@ export class Worker {
   readonly #service: Service;
   readonly #listeners: Listener[];
   readonly #ticker: NodeJS.Timeout;
-  #whenEmpty: (() => void) | undefined;
+  readonly #emptyWaiters = new Set<() => void>();
   #failing = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     options: WorkerOptions,
@@ -205,6 +206,7 @@ export class Worker {
   /**
    * No new connections; open transactions get their answer. 'stop': idle clients get 421 now. 'reload': sessions go
    * on until they end. At the bound what is left is cut with 421. Then the queue is closed; relayed is what could be.
+   * A second call, with its own bound, may hurry a first one.
    */
   async drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> {
     const { log } = this.#options;
@@ -219,11 +221,13 @@ export class Worker {
     for (const connection of this.#service.connections) connection.shutDown();
     await this.#untilNoConnections(1_000);
     for (const connection of this.#service.connections) connection.destroy();
-    await this.#close(Math.max(1_000, Math.min(closingShareMs, endMs - performance.now())));
+    this.#closing ??= this.#close(Math.max(1_000, Math.min(closingShareMs, endMs - performance.now())));
+    await this.#closing;
   }
 
   connectionClosed(): void {
-    if (this.#service.connections.size === 0) this.#whenEmpty?.();
+    if (this.#service.connections.size > 0) return;
+    for (const waiter of this.#emptyWaiters) waiter();
   }
 
   /** Nothing more may be acknowledged: MAIL is refused, all in flight get 451 from their failed commits. */
@@ -250,12 +254,13 @@ export class Worker {
   #untilNoConnections(boundMs: number): Promise<void> {
     if (this.#service.connections.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#whenEmpty?.(), boundMs);
-      this.#whenEmpty = () => {
+      const done = (): void => {
         clearTimeout(timer);
-        this.#whenEmpty = undefined;
+        this.#emptyWaiters.delete(done);
         resolve();
       };
+      const timer = setTimeout(done, boundMs);
+      this.#emptyWaiters.add(done);
     });
   }
 

@@ -32,6 +32,11 @@ export class SmtpClient {
     });
   }
 
+  /** Over a connection that a test made itself. */
+  static over(socket: Socket): SmtpClient {
+    return new SmtpClient(socket);
+  }
+
   /** Connects, reads the greeting, says EHLO. */
   static async greeted(port: number, options: { localAddress?: string } = {}): Promise<SmtpClient> {
     const client = await SmtpClient.connect(port, options);
@@ -86,6 +91,11 @@ export class SmtpClient {
   async startTls(): Promise<void> {
     const reply = await this.command('STARTTLS');
     if (!reply.startsWith('220')) throw new Error(`STARTTLS: ${reply}`);
+    await this.handshake();
+  }
+
+  /** The server has said 220 to STARTTLS. */
+  async handshake(): Promise<void> {
     const plain = this.#socket;
     plain.removeAllListeners('data');
     plain.removeAllListeners('end');

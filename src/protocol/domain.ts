@@ -73,7 +73,7 @@ function isIpv6(bytes: Buffer, start: number, end: number): boolean {
   let compressed = false;
   let at = start;
   while (at < end) {
-    if (bytes[at] === COLON && bytes[at + 1] === COLON && at + 1 < end) {
+    if (bytes[at] === COLON && bytes[at + 1] === COLON) {
       if (compressed) return false;
       compressed = true;
       at += 2;

@@ -50,6 +50,11 @@ test.each([
   ['AUTHX is not AUTH', `AUTHX${'x'.repeat(100)}\r\ny\r\n`, ['too-long', '<y>']],
   ['A-060: 64 KiB and no end', 'x'.repeat(65_537), ['too-long', 'endless']],
   ['64 KiB with an end', `${'x'.repeat(65_534)}\r\ny\r\n`, ['too-long', '<y>']],
+  [
+    'a LF right behind a line too long belongs to the next',
+    `${'x'.repeat(30)}\r\n\ny\r\n`,
+    ['too-long', '<\ny>'],
+  ],
   ['two lines too long', `${'x'.repeat(30)}\r\n${'y'.repeat(30)}\r\nz\r\n`, ['too-long', 'too-long', '<z>']],
 ])('%s, however it is cut', (_, text, said) => {
   for (const chunkBytes of chunkings) expect(read(text, chunkBytes), `chunks of ${chunkBytes}`).toEqual(said);

@@ -208,6 +208,11 @@ describe('lengths (C-032 C-033 C-034 A-092)', () => {
     ['of 257', `<${'l'.repeat(257)}@d>`, false],
     ['a domain of 255', `<a@${domain255}>`, true],
     ['of 256', `<a@${domain255}d>`, false],
+    [
+      'of 256, every label short enough',
+      `<a@${[63, 63, 63, 62, 1].map((length) => 'd'.repeat(length)).join('.')}>`,
+      false,
+    ],
     ['a label of 64', `<a@${'d'.repeat(64)}>`, false],
     ['the longest of both', `<${'l'.repeat(256)}@${domain255}>`, true],
   ])('%s', (_, text, good) => {
@@ -224,4 +229,11 @@ test.each([
   ['A-063: two thousand labels', `<a@b${'.b'.repeat(2000)}>`],
 ])('%s are refused after at most one path length', (_, text) => {
   expect(parse(text)).toBe('syntax');
+});
+
+test('bytes behind the line are not looked at', () => {
+  const bytes = Buffer.from('<a@b>');
+  for (let limit = 0; limit < bytes.length; limit++)
+    expect(parser.parse(bytes, 0, limit, 'forward')).toBe('syntax');
+  expect(parser.parse(bytes, 0, bytes.length, 'forward')).toBeUndefined();
 });

@@ -115,6 +115,28 @@ describe('a question', () => {
     expect(feed).toThrow(/fed without end/);
   });
 
+  test('what has been used up does not count against that bound', () => {
+    const { peer } = silentPeer();
+    peer.session.feed(Buffer.from('EHLO t\r\nMAIL FROM:<a@x.test>\r\n'), peer);
+    const line = Buffer.from(`RCPT TO:<b@ok.test>${' '.repeat(1900)}\r\n`);
+    peer.session.feed(line, peer);
+    for (let n = 0; n < 900; n++) {
+      peer.session.feed(line, peer);
+      peer.session.answer({ ok: true }, peer);
+    }
+    expect(peer.session.transaction?.recipients).toHaveLength(900);
+  });
+
+  test('a second answer to one question is our mistake', () => {
+    const peer = new Peer();
+    peer.ask = () => {
+      peer.session.answer({ ok: true }, peer);
+      peer.session.answer({ ok: true }, peer);
+    };
+    peer.start().send('EHLO t\r\nMAIL FROM:<>\r\n');
+    expect(() => peer.send('RCPT TO:<b@ok.test>\r\n')).toThrow(/without a question/);
+  });
+
   test('an answer nobody asked for is our mistake', () => {
     const { peer } = silentPeer();
     expect(() => peer.session.answer({ ok: true }, peer)).toThrow(/without a question/);
@@ -356,6 +378,15 @@ describe('header-end', () => {
 });
 
 describe('the end', () => {
+  test('the peer goes while a message of a header alone is asked about: abandoned', () => {
+    const peer = new Peer({ ...options, ask: { mask: askBits.HEADER_END } }).start().send(envelope);
+    peer.ask = () => undefined;
+    peer.send('A: b\r\n.\r\n');
+    expect(peer.session.suspended).toBe(true);
+    peer.session.end(peer);
+    expect(peer.abandoned).toEqual(['cut']);
+  });
+
   test('C-025: the peer goes in the middle of a message: abandoned, nothing said', () => {
     const peer = new Peer().start().send(envelope).send('half a');
     peer.codes();
@@ -440,4 +471,18 @@ test('a chunk of body is handed on as it is: no copy, no slice', () => {
   peer.body = (slice) => (handed = slice);
   peer.session.feed(chunk, peer);
   expect(handed).toBe(chunk);
+});
+
+test('C-120: 454 is our trouble, and no failure of the client', () => {
+  const secure: SessionOptions = { ...options, secure: true, mechanisms: ['PLAIN'] };
+  const peer = new Peer(
+    secure,
+    undefined,
+    except('credentials', { ok: false, reply: replies.authUnavailable }),
+  ).start();
+  peer.send('EHLO t\r\n').codes();
+  expect(peer.send('AUTH PLAIN AHUAcA==\r\n'.repeat(7)).codes()).toEqual(
+    Array.from({ length: 7 }, () => '454 4.7.0'),
+  );
+  expect(peer.closed).toBeUndefined();
 });

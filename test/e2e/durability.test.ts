@@ -86,4 +86,19 @@ describe.skipIf(missing)(`under strace${missing === undefined ? '' : ` (${missin
     const crashes = running.log.filter((line) => line.event === 'worker.crash');
     expect(crashes).toEqual([]);
   });
+
+  test('F-08: a message that begins after the failed commit gets its 451 too', async () => {
+    const running = await startPostern({ config: { workers: 1 } });
+    postern = running;
+    const first = await SmtpClient.greeted(running.smtpPort);
+    const second = await SmtpClient.greeted(running.smtpPort);
+    for (const line of ['MAIL FROM:<a@client.test>', 'RCPT TO:<you@example.test>'])
+      expect(await second.command(line)).toMatch(/^250/);
+    tracer = await trace(running, '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:error=EIO');
+    expect(await first.send('Subject: fails\r\n\r\nx')).toMatch(/^451 4\.3\.0/);
+    expect(await second.command('DATA')).toMatch(/^354/);
+    second.write('Subject: late\r\n\r\nx\r\n.\r\n');
+    expect(await second.reply()).toMatch(/^451 4\.3\.0/);
+    expect(running.log.filter((line) => line.event === 'worker.crash')).toEqual([]);
+  });
 });

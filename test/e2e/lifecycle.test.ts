@@ -16,7 +16,8 @@ async function start(options: Parameters<typeof startPostern>[0] = {}): Promise<
 }
 
 afterEach(async () => {
-  for (const postern of started.splice(0)) await postern.dispose();
+  // The last first: a second run lives in the directory of the first.
+  for (const postern of started.splice(0).toReversed()) await postern.dispose();
 });
 
 function everything(postern: RunningPostern): string {

@@ -19,6 +19,8 @@ import { printable } from './last-reply.js';
 import { LineEnds } from './line-ends.js';
 
 const tmpLifetimeMs = 36 * 3_600_000;
+/** So much waits for the next chunk or the end: the top line and, once, a small chunk behind it. */
+const maxUnwrittenBytes = 4096;
 
 export class Maildir implements Carrier {
   readonly #path: string;
@@ -83,25 +85,27 @@ export class Maildir implements Carrier {
   }
 
   async #write(tmp: string, lease: Lease): Promise<void> {
-    // A file left by a crash goes first, so that exclusive creation proves this one ours.
-    await rm(tmp, { force: true });
-    const file = await open(tmp, 'wx', 0o600);
+    const file = await create(tmp);
     try {
-      await file.writeFile(`Return-Path: <${lease.message.reversePath}>\n`);
-      await this.#body(file, lease);
+      await this.#content(file, lease);
       await file.sync();
     } finally {
       await file.close();
     }
   }
 
-  async #body(file: FileHandle, lease: Lease): Promise<void> {
+  /** One write for a message of one chunk: each is a way through libuv's threads. */
+  async #content(file: FileHandle, lease: Lease): Promise<void> {
     const lineEnds = new LineEnds();
+    let unwritten: Buffer = Buffer.from(`Return-Path: <${lease.message.reversePath}>\n`);
     for await (const chunk of lease.body()) {
       if (this.#cutReason !== undefined) throw new PosternError('MAILDIR', this.#cutReason);
-      await file.writeFile(lineEnds.convert(chunk));
+      if (unwritten.length > maxUnwrittenBytes) {
+        await file.writeFile(unwritten);
+        unwritten = lineEnds.convert(chunk);
+      } else unwritten = Buffer.concat([unwritten, lineEnds.convert(chunk)]);
     }
-    await file.writeFile(lineEnds.end());
+    await file.writeFile(Buffer.concat([unwritten, lineEnds.end()]));
   }
 
   /** Makes the three directories and clears old tmp files, once; again after a failure. */
@@ -135,5 +139,16 @@ export class Maildir implements Carrier {
       if (found?.isFile() === true && Date.now() - found.mtimeMs > tmpLifetimeMs)
         await rm(path, { force: true });
     }
+  }
+}
+
+/** Exclusive creation proves the file ours; one that a crash has left goes first. */
+async function create(tmp: string): Promise<FileHandle> {
+  try {
+    return await open(tmp, 'wx', 0o600);
+  } catch (error) {
+    if (errorCodeOf(error) !== 'EEXIST') throw error;
+    await rm(tmp);
+    return open(tmp, 'wx', 0o600);
   }
 }

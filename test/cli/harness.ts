@@ -31,7 +31,7 @@ export function postern(
   return run(process.execPath, [posternMain, ...args], options);
 }
 
-export interface Request {
+interface Request {
   readonly method: string;
   readonly path: string;
   readonly authorization: string | undefined;

@@ -3,6 +3,7 @@
  * the next one. Nothing is in line behind a running commit inside lmdb-js, so after a failed one nothing more is
  * written (lmdb-js itself would go on, and even report success). Called by generation.ts alone.
  */
+import { PosternError } from '../base/errors.js';
 import type { LmdbEnv } from './lmdb-env.js';
 import { chunkKey, envelopeKey } from './keys.js';
 
@@ -101,6 +102,11 @@ export class Committer {
     this.#removals = [];
     for (const { reject } of waiting) reject(error);
     this.#tellIdle();
+  }
+
+  /** The environment goes. What comes late is refused: written to a closed file it would pass for a failing disk. */
+  close(): void {
+    this.fail(new PosternError('SPOOL_CLOSED', 'the queue is closed'));
   }
 
   #wake(): void {

@@ -94,7 +94,9 @@ export class Generation {
     return this.#env.keys(start, end, limit);
   }
 
+  /** Waits for a running commit. */
   close(): Promise<void> {
+    this.committer.close();
     return this.#env.close();
   }
 

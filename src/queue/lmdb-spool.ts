@@ -195,7 +195,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async hold(id: string): Promise<void> {
-    const entry = this.#findWritable(id);
+    const entry = this.#messages.find(id);
     await this.#messages.write(entry, holdMessage(this.#messages.record(entry)));
   }
 
@@ -208,7 +208,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   async delete(id: string): Promise<void> {
-    const entry = this.#findWritable(id);
+    const entry = this.#messages.find(id);
     this.#leases.delete(id);
     await this.#messages.removeNow(entry);
   }
@@ -228,14 +228,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     };
   }
 
-  /** A closed file that is written would pass for a failing disk. */
-  #findWritable(id: string): Entry {
-    if (this.refusal !== undefined) throw this.refusal;
-    return this.#messages.find(id);
-  }
-
   async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
-    const entry = this.#findWritable(id);
+    const entry = this.#messages.find(id);
     const record = change(this.#messages.record(entry), Date.now());
     await this.#messages.write(entry, record);
     for (const { route } of record.routes) this.onDue?.(route);

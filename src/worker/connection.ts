@@ -24,6 +24,7 @@ import type {
 } from '../protocol/types.js';
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
+import { Deadlines } from './deadlines.js';
 import type { Listener } from './listener.js';
 import { Reception } from './reception.js';
 import type { Service } from './service.js';
@@ -48,6 +49,7 @@ export class Connection implements SessionSink {
   readonly #listener: Listener;
   readonly #ticket: NetworkTicket;
   readonly #reception: Reception;
+  readonly #deadlines: Deadlines;
   #socket: OwnedSocket;
   #session: Session;
   #phase: Phase;
@@ -60,13 +62,6 @@ export class Connection implements SessionSink {
   #peerEnded = false;
   #upgrading = false;
   #closeReason: CloseReason | undefined;
-  #progress = true;
-  #deadlineKind: DeadlineKind = 'none';
-  #deadlineAtMs = Infinity;
-  #messageDeadlineAtMs = Infinity;
-  /** Since when the queue keeps us from reading the open message. */
-  #congestedSinceMs: number | undefined;
-  #lastProgressMs: number;
   tlsVersion = '';
 
   constructor(service: Service, listener: Listener, socket: Socket, address: string, ticket: NetworkTicket) {
@@ -75,7 +70,7 @@ export class Connection implements SessionSink {
     this.#ticket = ticket;
     this.address = address;
     this.#socket = socket;
-    this.#lastProgressMs = performance.now();
+    this.#deadlines = new Deadlines(service.config.limits, performance.now());
     this.#reception = new Reception(service, listener, address, this.sid);
     this.#session = new Session(listener.plain);
     this.#phase = 'open';
@@ -96,7 +91,7 @@ export class Connection implements SessionSink {
 
   reply(reply: Reply, context: ReplyContext): void {
     this.#replies.push(reply.bytes);
-    this.#progress = true;
+    this.#deadlines.progressed();
     this.#service.replyCounter.count(reply, context);
     if (reply.code >= 400) this.#reception.refused(reply, context, this.#session);
   }
@@ -104,8 +99,7 @@ export class Connection implements SessionSink {
   messageBegin(transaction: Transaction): void {
     const now = performance.now();
     this.#messageStartedMs = now;
-    this.#messageDeadlineAtMs = now + this.#service.config.limits.messageTimeoutMs;
-    this.#congestedSinceMs = undefined;
+    this.#deadlines.messageBegun(now);
     this.#writer = this.#service.intake.open(transaction, this.#sessionFacts());
     this.#writer.onWritable = () => this.#goOn();
   }
@@ -115,7 +109,6 @@ export class Connection implements SessionSink {
   }
 
   messageAbandon(reason: AbandonReason): void {
-    // Its deadline stays: what is refused is still read to its true end.
     this.#writer?.abort();
     this.#writer = undefined;
     this.#service.log.debug(
@@ -153,22 +146,20 @@ export class Connection implements SessionSink {
 
   /** Once a second: deadlines of whole commands and whole messages, which dripping bytes do not move. */
   tick(nowMs: number): void {
+    const late = this.#deadlines.isLate(nowMs, this.#session.inData);
     if (this.#phase === 'open') {
-      if (this.#isLate(nowMs)) this.#run(() => this.#session.cut('timeout', this));
+      if (late) this.#run(() => this.#session.cut('timeout', this));
       else if (this.#isLeftover(nowMs)) this.shutDown();
-    } else if (nowMs >= this.#deadlineAtMs) {
+    } else if (late) {
       if (this.#phase === 'handshake') this.#closeReason = 'timeout';
       this.#socket.destroy();
     }
   }
 
-  #isLate(nowMs: number): boolean {
-    if (nowMs >= this.#deadlineAtMs) return true;
-    return this.#session.inData && this.#congestedSinceMs === undefined && nowMs >= this.#messageDeadlineAtMs;
-  }
-
   #isLeftover(nowMs: number): boolean {
-    return this.#service.draining === 'reload' && this.isIdle && nowMs - this.#lastProgressMs >= reloadIdleMs;
+    return (
+      this.#service.draining === 'reload' && this.isIdle && this.#deadlines.idleMs(nowMs) >= reloadIdleMs
+    );
   }
 
   /** No transaction open and nothing of ours to say. */
@@ -196,7 +187,7 @@ export class Connection implements SessionSink {
 
   onData(chunk: Buffer): void {
     if (this.#phase !== 'open') return; // lingering: read and dropped
-    if (this.#session.inData) this.#progress = true;
+    if (this.#session.inData) this.#deadlines.progressed();
     this.#run(() => this.#session.feed(chunk, this));
   }
 
@@ -216,7 +207,7 @@ export class Connection implements SessionSink {
     this.tlsVersion = socket.getProtocol() ?? 'unknown';
     this.#service.meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
     this.#phase = 'open';
-    this.#progress = true;
+    this.#deadlines.progressed();
     this.#reading = true;
     const options: SessionOptions = this.#listener.secure;
     this.#session = new Session(options);
@@ -283,8 +274,7 @@ export class Connection implements SessionSink {
     }
     if (this.#session.hasMore && this.#mayRun()) setImmediate(resumeTurn, this);
     this.#steerReading();
-    this.#noteCongestion();
-    this.#armDeadline();
+    this.#deadlines.wait(this.#waitsFor, this.#writer?.congested === true, performance.now());
   }
 
   /** For setImmediate and for whatever un-blocks the flow. */
@@ -296,7 +286,7 @@ export class Connection implements SessionSink {
 
   #goOn(): void {
     if (this.#phase !== 'open' || this.#inTurn) return;
-    this.#progress = true;
+    this.#deadlines.progressed();
     if (this.#session.hasMore) this.resumeKept();
     else this.#afterTurn();
   }
@@ -322,37 +312,16 @@ export class Connection implements SessionSink {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
-  /** The time in which we did not read does not count against the message. */
-  #noteCongestion(): void {
-    if (this.#writer?.congested === true) this.#congestedSinceMs ??= performance.now();
-    else if (this.#congestedSinceMs !== undefined) {
-      this.#messageDeadlineAtMs += performance.now() - this.#congestedSinceMs;
-      this.#congestedSinceMs = undefined;
-    }
-  }
-
-  /** Which wait for the client runs; none while the next step is the queue's or ours. */
+  /** Which wait for the client runs; none while the next step is ours. */
   get #waitsFor(): DeadlineKind {
-    if (this.#session.suspended || this.#congestedSinceMs !== undefined) return 'none';
     // What it sent may wait for it to read our replies: then the session itself waits for nothing.
-    return this.#socket.writableNeedDrain ? 'command' : this.#session.deadline;
-  }
-
-  #armDeadline(): void {
-    const kind = this.#waitsFor;
-    if (!this.#progress && kind === this.#deadlineKind) return;
-    const now = performance.now();
-    this.#progress = false;
-    this.#lastProgressMs = now;
-    this.#deadlineKind = kind;
-    const limits = this.#service.config.limits;
-    if (kind === 'none') this.#deadlineAtMs = Infinity;
-    else this.#deadlineAtMs = now + (kind === 'data' ? limits.dataTimeoutMs : limits.commandTimeoutMs);
+    const mustRead = this.#socket.writableNeedDrain && !this.#session.suspended;
+    return mustRead ? 'command' : this.#session.deadline;
   }
 
   #beginClose(): void {
     this.#phase = 'closing';
-    this.#deadlineAtMs = performance.now() + lingerMs;
+    this.#deadlines.within(lingerMs, performance.now());
     this.#socket.end();
     this.#socket.resume();
     // The client's FIN came before ours: nothing more can arrive, so there is nothing to linger for.
@@ -367,7 +336,7 @@ export class Connection implements SessionSink {
     const replies = Buffer.concat(this.#replies);
     this.#replies = [];
     this.#phase = 'handshake';
-    this.#deadlineAtMs = performance.now() + this.#service.config.limits.tlsHandshakeTimeoutMs;
+    this.#deadlines.within(this.#service.config.limits.tlsHandshakeTimeoutMs, performance.now());
     this.#socket.pause();
     this.#socket.write(replies, () => {
       if (this.#phase === 'handshake' && !this.#socket.destroyed) this.#beginHandshake();
@@ -380,7 +349,7 @@ export class Connection implements SessionSink {
     if (secureContext === undefined)
       throw new Error('a TLS listener without a context passed the config check');
     this.#phase = 'handshake';
-    this.#deadlineAtMs = performance.now() + this.#service.config.limits.tlsHandshakeTimeoutMs;
+    this.#deadlines.within(this.#service.config.limits.tlsHandshakeTimeoutMs, performance.now());
     detach(plain);
     const secure = new TLSSocket(plain, { isServer: true, secureContext });
     this.#socket = secure;

@@ -304,12 +304,20 @@ describe('a closed spool', () => {
     await spool.close();
   });
 
-  it("refuses an operator's call as closed, not as a failing disk", async () => {
+  it('refuses the calls of operator and relay as closed, not as a failing disk', async () => {
     const { spool, told } = await bench.open();
-    const id = await store(spool, patternBytes(10));
+    for (let i = 0; i < 3; i++) await store(spool, patternBytes(10));
+    const [waiting, tried, delivered] = spool.list({}).messages.map(({ id }) => id);
+    expect(await spool.lease('office', Date.now(), 3)).toHaveLength(3);
+    spool.unlease(waiting ?? '');
     await spool.close();
     for (const call of ['hold', 'release', 'retry', 'delete'] as const)
-      await expect(spool[call](id)).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
+      await expect(spool[call](waiting ?? '')).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
+    const later = spool.settle(tried ?? '', [result('pending')], Date.now());
+    await expect(later).rejects.toMatchObject({ code: 'SPOOL_CLOSED' });
+    await spool.settle(delivered ?? '', [result('delivered')], 0);
+    // Longer than a removal waits for company.
+    await new Promise((resolve) => setTimeout(resolve, 100));
     expect(told.failed).toEqual([]);
   });
 

@@ -1,6 +1,7 @@
 /** Flow, deadlines and TLS of one connection, over real sockets to a Worker in this process. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 
@@ -180,6 +181,33 @@ describe('TLS', () => {
     await until('it is gone', () => worker.connections === 0);
     expect(await worker.call({ method: 'stats' })).toMatchObject({ value: { messages: { active: 0 } } });
   });
+});
+
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ address }) => address === '::1'),
+);
+
+test.skipIf(!hasIpv6)('submission on IPv6: AUTH inside STARTTLS, then any recipient', async () => {
+  const listeners = [
+    { name: 'mx', tls: 'starttls' },
+    { name: 'submission', address: '::1', role: 'submission', tls: 'required' },
+  ] as const;
+  const { ports, worker } = await start({ listeners, users: { u: 'p' } });
+  const client = await SmtpClient.connect(ports['submission'] ?? 0, { host: '::1' });
+  clients.push(client);
+  await client.reply();
+  expect(await client.command('EHLO t')).not.toContain('AUTH');
+  expect(await client.command('MAIL FROM:<a@x.test>')).toMatch(/^530 5\.7\.0/);
+  await client.startTls();
+  expect(await client.command('EHLO t')).toContain('AUTH PLAIN LOGIN');
+  expect(await client.command('MAIL FROM:<a@x.test>')).toMatch(/^530 5\.7\.0/);
+  expect(await client.command('AUTH PLAIN AHUAcA==')).toMatch(/^235/);
+  expect(await client.send('Subject: x\r\n\r\nx', { to: 'b@far.test' })).toMatch(/^250 2\.0\.0 Ok/);
+  const listed = await worker.call({ method: 'list', offset: 0, limit: 10 });
+  expect(listed).toMatchObject({ value: { total: 1, messages: [{ recipients: [{ route: 'nowhere' }] }] } });
+  const mx = await greeted(ports['mx'] ?? 0);
+  await mx.command('MAIL FROM:<a@x.test>');
+  expect(await mx.command('RCPT TO:<b@far.test>')).toMatch(/^550 5\.7\.1/);
 });
 
 test('C-025: a client that closed its side after QUIT still gets every reply', async () => {

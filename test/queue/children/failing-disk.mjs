@@ -11,13 +11,8 @@ const half = spool.begin(Date.now());
 half.write(patternBytes(200_000, 2));
 const together = [1, 2, 3].map((seed) => store(spool, patternBytes(1000, seed)));
 const outcomes = (await Promise.allSettled(together)).map(({ status, reason }) => reason?.code ?? status);
-const settled = await Promise.allSettled([half.commit(envelope()), spool.hold(before)]);
-let refused = '';
-try {
-  spool.begin(Date.now());
-} catch (error) {
-  refused = error.code;
-}
+const late = store(spool, patternBytes(200_000, 3));
+const settled = await Promise.allSettled([half.commit(envelope()), late, spool.hold(before)]);
 // As long as a commit that was written after all would take.
 await new Promise((resolve) => setTimeout(resolve, 300));
 await spool.close();
@@ -25,7 +20,6 @@ print(
   JSON.stringify({
     outcomes,
     later: settled.map(({ status, reason }) => reason?.code ?? status),
-    refused,
     failed,
     unhandled,
     listed: spool.list({}).total,

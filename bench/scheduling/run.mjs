@@ -1,7 +1,7 @@
 /**
  * Which way of sharing a listening socket among workers is best: `node bench/scheduling/run.mjs [ROUNDS]`. Prints the
  * table of README.md. Every round runs every case once, in turn, so that what else the machine does hits all alike; the
- * figures are medians over the rounds. About 9 s for each of the cases and rounds.
+ * figures are medians over the rounds. About 6 s for each of the cases and rounds.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';

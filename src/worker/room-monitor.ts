@@ -17,6 +17,9 @@ interface Room {
   giveBackSpace(): void;
 }
 
+// What a fresh queue file must find free: one that cannot be made would end the worker. It takes 128 KiB at first.
+const newFileBytes = 2 ** 20;
+
 export class RoomMonitor {
   /** Read by every session at each command. */
   readonly ask = { mask: 0 };
@@ -45,7 +48,7 @@ export class RoomMonitor {
     const short = freeBytes < reserveBytes;
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
-    if (short) this.#room.giveBackSpace();
+    if (short && freeBytes >= newFileBytes) this.#room.giveBackSpace();
     this.update();
   }
 

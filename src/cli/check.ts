@@ -1,14 +1,24 @@
 /** `postern check`: every fault of a config file at once, or what it would do in three lines. */
 import { Command } from 'commander';
 import type { Config } from '../config/config.js';
-import { configOption, loadWhole, type ConfigOption } from './config-file.js';
+import { configError, loadWithPlaces } from '../config/load.js';
+import { configOption, type ConfigOption } from './config-file.js';
+import { checkMachine, warnings } from './machine.js';
+import { usersFaults } from './users-faults.js';
 
 export function checkCommand(): Command {
   return new Command('check')
-    .description('check a config file and everything that it names; exit code 2 when it has faults')
+    .description(
+      'check a config file and everything that it needs of this machine; exit code 2 when it has faults',
+    )
     .addOption(configOption())
-    .action((options: ConfigOption) => {
-      const config = loadWhole(options);
+    .action(async (options: ConfigOption) => {
+      const { config, list } = loadWithPlaces(options.config, process.env);
+      list.faults.push(...(await usersFaults(config)));
+      checkMachine(config, list);
+      if (list.faults.length > 0) throw configError(list.faults);
+      for (const warning of warnings(config, new Date()))
+        process.stderr.write(`postern: warning: ${warning}\n`);
       process.stdout.write(`${options.config}: ok\n${summary(config)}`);
     });
 }

@@ -37,8 +37,17 @@ function describeStatus(status: Status): string[] {
     ]),
     '',
     ...describeStats(status.queue),
+    ...refusals(status),
     ...status.quarantined.map((file) => `quarantined: ${printable(file)}`),
   ];
+}
+
+/** What keeps mail out although everything runs: a full disk, mostly. */
+function refusals(status: Status): string[] {
+  const reasons = new Set(
+    status.workers.map((worker) => worker.refusing ?? '').filter((reason) => reason !== ''),
+  );
+  return [...reasons].map((reason) => `refusing mail: ${printable(reason)}`);
 }
 
 function workerRow(worker: WorkerStatus): string[] {

@@ -3,11 +3,12 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import { describeError } from '../base/errors.js';
+import { describeError, errorCodeOf } from '../base/errors.js';
 import { domainMatcher, type Parts } from './checks.js';
 import { show, type Path } from './faults.js';
 import { isLocalPart, isMailAddress } from './formats.js';
 import type { FileDomain } from './schema.js';
+import { thisUser } from './this-machine.js';
 import type { FaultList } from './validate.js';
 
 // 16 MiB of addresses are half a million; more want a look-up, not a list that each worker holds.
@@ -70,9 +71,13 @@ function checkUsersFile(file: string, list: FaultList): void {
   try {
     accessSync(file, constants.R_OK);
   } catch (error) {
+    const expected =
+      errorCodeOf(error) === 'EACCES'
+        ? `one that this user may read, in a folder that it may enter: \`chown ${thisUser()} ${file}\``
+        : `one made by \`postern users add NAME --file ${file}\``;
     list.add(
       ['auth', 'users', 'file'],
-      `found a file that cannot be read (${describeError(error)}), expected one made by \`postern users add NAME --file ${file}\``,
+      `found a file that cannot be read (${describeError(error)}), expected ${expected}`,
     );
   }
 }

@@ -10,8 +10,13 @@ import { FaultList, validate } from './validate.js';
 
 /** @throws ConfigError CONFIG_UNREADABLE, CONFIG_INVALID */
 export function loadConfig(file: string, env: NodeJS.ProcessEnv): Config {
+  return loadWithPlaces(file, env).config;
+}
+
+/** With an empty list that knows where each key stands: for who looks further. @throws ConfigError as above */
+export function loadWithPlaces(file: string, env: NodeJS.ProcessEnv): { config: Config; list: FaultList } {
   const source = new ConfigSource(file);
-  if (!source.readable) throw invalid(source.faults);
+  if (!source.readable) throw configError(source.faults);
   const overlay = overlayEnvironment(source.value, env);
   const list = new FaultList(source, overlay.variables, overlay.value);
   list.faults.push(...source.faults, ...overlay.faults);
@@ -20,8 +25,8 @@ export function loadConfig(file: string, env: NodeJS.ProcessEnv): Config {
   checkAcross(parts, list);
   const folders = foldersOf(file);
   const recipients = lookAtFiles(parts, folders.config, list);
-  if (checked === undefined || list.faults.length > 0) throw invalid(list.faults);
-  return resolveConfig(checked, recipients, folders);
+  if (checked === undefined || list.faults.length > 0) throw configError(list.faults);
+  return { config: resolveConfig(checked, recipients, folders), list };
 }
 
 function lookAtFiles(parts: Parts, base: string, list: FaultList): Map<number, string[]> {
@@ -34,7 +39,7 @@ function lookAtFiles(parts: Parts, base: string, list: FaultList): Map<number, s
 }
 
 /** In the order of the lines, whichever check found them; variables last. */
-function invalid(faults: readonly Fault[]): ConfigError {
+export function configError(faults: readonly Fault[]): ConfigError {
   const { compare } = new Intl.Collator('en', { numeric: true });
   const inFiles = faults.filter((fault) => !isVariable(fault)).toSorted((a, b) => compare(a.place, b.place));
   return new ConfigError('CONFIG_INVALID', [...inFiles, ...faults.filter(isVariable)]);

@@ -1,0 +1,99 @@
+/**
+ * What a config needs of the machine it is checked on: a data directory that can be written, addresses that exist, a
+ * certificate that is still valid. Looks and changes nothing; that a port is free only `start` can tell.
+ */
+import { X509Certificate } from 'node:crypto';
+import { accessSync, constants, readFileSync, statSync, type Stats } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { dirname } from 'node:path';
+import { describeError, errorCodeOf } from '../base/errors.js';
+import type { Config } from '../config/config.js';
+import type { Path } from '../config/faults.js';
+import { isOwnAddress, thisUser } from '../config/this-machine.js';
+import type { FaultList } from '../config/validate.js';
+
+const dayMs = 86_400_000;
+// Let's Encrypt's clients renew 30 days before the end: with 14 left, renewal has failed for two weeks.
+const expiryNoticeDays = 14;
+
+export function checkMachine(config: Config, list: FaultList): void {
+  const fault = dataDirFault(config.dataDir);
+  if (fault !== undefined) list.add(['dataDir'], fault);
+  config.listeners.forEach(({ address }, index) =>
+    checkAddress(['listeners', index, 'address'], address, list),
+  );
+  checkAddress(['admin', 'address'], config.admin.address, list);
+}
+
+/** `start` makes what is missing of the path: then the nearest folder above it is what must be writable. */
+export function dataDirFault(dataDir: string): string | undefined {
+  let at = dataDir;
+  try {
+    let stats = statOf(at);
+    while (stats === undefined) {
+      at = dirname(at);
+      stats = statOf(at);
+    }
+    if (!stats.isDirectory()) return `found ${dataDir}, but ${at} is no folder, expected a folder`;
+    accessSync(at, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    const missing = at === dataDir ? '' : `, and ${dataDir} is not there yet`;
+    return `found ${at}, which this user may not write (${describeError(error)})${missing}, expected a folder that belongs to the user who runs Postern: \`mkdir -p ${dataDir} && chown ${thisUser()} ${dataDir}\` as root`;
+  }
+}
+
+/** Undefined when it is not there. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (error) {
+    const code = errorCodeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+function checkAddress(path: Path, address: string, list: FaultList): void {
+  if (address === '0.0.0.0' || address === '::' || isOwnAddress(address) || takesForeign(address)) return;
+  list.expected(
+    path,
+    'an address that this machine has now (`ip address` shows them), or 0.0.0.0 or :: for all of them',
+  );
+}
+
+/** Linux can be told to let programs listen on addresses that come later, as those that fail over do. */
+function takesForeign(address: string): boolean {
+  const setting = `/proc/sys/net/${isIPv6(address) ? 'ipv6' : 'ipv4'}/ip_nonlocal_bind`;
+  try {
+    return readFileSync(setting, 'utf8').trim() === '1';
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** What does not keep the server from starting, but is probably not meant. */
+export function warnings(config: Config, now: Date): string[] {
+  const { tls, dataDir } = config;
+  const found = [
+    tls && certificateWarning(tls.certificate, now),
+    process.getuid?.() === 0 ? rootWarning(dataDir) : undefined,
+  ];
+  return found.filter((warning) => warning !== undefined);
+}
+
+function certificateWarning(file: string, now: Date): string | undefined {
+  const end = new Date(new X509Certificate(readFileSync(file)).validTo);
+  const days = Math.floor((end.getTime() - now.getTime()) / dayMs);
+  if (days >= expiryNoticeDays) return undefined;
+  const when = end.getTime() <= now.getTime() ? 'expired' : 'expires';
+  return `the certificate ${file} ${when} on ${end.toISOString().slice(0, 10)}: clients that check it will not connect; renew it, then \`postern reload\``;
+}
+
+/** root may read and write everything, so that what is found for root says little about the service's user. */
+function rootWarning(dataDir: string): string | undefined {
+  const owner = statOf(dataDir)?.uid ?? 0;
+  if (owner === 0) return undefined;
+  return `checked as root, but ${dataDir} belongs to user ${owner}: only a check as that user (\`sudo -u '#${owner}' postern check …\`) finds files that it may not read`;
+}

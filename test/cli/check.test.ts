@@ -1,0 +1,151 @@
+/** `check` finds what `start` would refuse: faults of the users file, of the data directory, of addresses. */
+import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { dataDirFault, warnings } from '../../src/cli/machine.js';
+import { loadConfig } from '../../src/config/load.js';
+import { posternMain, testCertificate } from '../support/postern.js';
+import { configText, postern, temporaryFolder } from './harness.js';
+
+const isRoot = process.getuid?.() === 0;
+// Linux' and Debian's `nobody`: any user that is not root will do.
+const otherUser = 65_534;
+
+function writeConfig(folder: string, changes: object): string {
+  const file = join(folder, 'a.yaml');
+  const config: object = JSON.parse(configText(0, join(folder, 'data')));
+  writeFileSync(file, JSON.stringify({ ...config, ...changes }));
+  return file;
+}
+
+/** A config whose users file has a fault in its second line. */
+function withBrokenUsers(): { file: string; users: string } {
+  const folder = temporaryFolder();
+  const users = join(folder, 'users.yaml');
+  writeFileSync(users, 'users:\n  bob: secret\n');
+  return { file: writeConfig(folder, { auth: { users: { file: users } } }), users };
+}
+
+describe('a broken users file', () => {
+  test.each(['check', 'start'])('%s tells its faults with their lines and exits 2', async (command) => {
+    const { file, users } = withBrokenUsers();
+    const { code, stdout, stderr } = await postern([command, '-c', file]);
+    expect(code).toBe(2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(`${users}:2: bob: expected scrypt`);
+    expect(stderr).toContain('the config has 1 fault');
+  });
+});
+
+describe('the data directory', () => {
+  test('that is not there yet is right when it can be made', async () => {
+    const folder = temporaryFolder();
+    const { code } = await postern(['check', '-c', writeConfig(folder, { dataDir: join(folder, 'a/b/c') })]);
+    expect(code).toBe(0);
+  });
+
+  test.each(['plain', 'plain/below'])('that is a file, or below one, is a fault: %s', async (name) => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'plain'), '');
+    const { code, stderr } = await postern([
+      'check',
+      '-c',
+      writeConfig(folder, { dataDir: join(folder, name) }),
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`dataDir: found ${join(folder, name)}, but ${folder}/plain is no folder`);
+  });
+
+  test.skipIf(isRoot)('that this user may not write is a fault with the command that helps', () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o500);
+    expect(dataDirFault(folder)).toMatch(/this user may not write \(EACCES.*chown \S+ /);
+  });
+
+  test.runIf(isRoot)('that another user may not write is a fault for that one alone', async () => {
+    const folder = temporaryFolder();
+    chmodSync(folder, 0o755);
+    const file = writeConfig(folder, {});
+    expect((await postern(['check', '-c', file])).code).toBe(0);
+    const { code, stderr } = checkAs(otherUser, file);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(
+      /a\.yaml:1:\d+: dataDir: found .*, which this user may not write \(EACCES.*\), and .*\/data is not there yet, expected .*chown \S+ .*\/data/,
+    );
+  });
+
+  test.runIf(isRoot)('that belongs to another user makes root doubt its own check', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'data'));
+    chownSync(join(folder, 'data'), otherUser, otherUser);
+    const { code, stderr } = await postern(['check', '-c', writeConfig(folder, {})]);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`warning: checked as root, but ${folder}/data belongs to user ${otherUser}`);
+  });
+});
+
+test.runIf(isRoot)('a users file of root is told to another user with the chown that helps', () => {
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  writeFileSync(join(folder, 'users.yaml'), 'users:\n', { mode: 0o600 });
+  const { code, stderr } = checkAs(otherUser, writeConfig(folder, { auth: { users: { file: 'users.yaml' } } }));
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/auth\.users\.file: found a file that cannot be read \(EACCES.*`chown \S+ .*users\.yaml`/);
+  expect(stderr).not.toContain('users add');
+}); // prettier-ignore
+
+function checkAs(uid: number, file: string): { code: number; stderr: string } {
+  const outcome = { code: 0, stderr: '' };
+  try {
+    execFileSync(process.execPath, [posternMain, 'check', '-c', file], { uid, gid: uid, stdio: 'pipe' });
+  } catch (error) {
+    if (!(error instanceof Error) || !('status' in error) || !('stderr' in error)) throw error;
+    return { code: Number(error.status), stderr: String(error.stderr) };
+  }
+  return outcome;
+}
+
+describe('addresses', () => {
+  test('that this machine does not have are faults, of listeners and of admin', async () => {
+    // RFC 5737 and RFC 3849: documentation only.
+    const file = writeConfig(temporaryFolder(), {
+      listeners: [
+        { name: 'a', address: '192.0.2.77', port: 0 },
+        { name: 'b', address: '2001:db8::77', port: 0 },
+        { name: 'c', address: '127.5.5.5', port: 0 },
+        { name: 'd', address: '::', port: 0 },
+      ],
+      admin: { address: '198.51.100.7', port: 0, token: '0123456789abcdef' },
+    });
+    const { code, stderr } = await postern(['check', '-c', file]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      "listeners[0].address: found '192.0.2.77', expected an address that this machine has now",
+    );
+    expect(stderr).toContain("listeners[1].address: found '2001:db8::77'");
+    expect(stderr).toContain("admin.address: found '198.51.100.7'");
+    expect(stderr).toContain('the config has 3 faults');
+  });
+});
+
+describe('the certificate', () => {
+  const end = new Date(new X509Certificate(readFileSync(testCertificate.certificate)).validTo).getTime();
+  const dayMs = 86_400_000;
+
+  function warningsAt(time: number): string[] {
+    const folder = temporaryFolder();
+    const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0, tls: 'starttls' }];
+    const file = writeConfig(folder, { listeners, tls: testCertificate });
+    return warnings(loadConfig(file, {}), new Date(time));
+  }
+
+  test('is warned of from 14 days before its end', () => {
+    expect(warningsAt(end - 15 * dayMs)).toEqual([]);
+    expect(warningsAt(end - 13 * dayMs)).toEqual([
+      expect.stringMatching(/localhost\.crt expires on 2126-10-29: .*renew it, then `postern reload`/),
+    ]);
+    expect(warningsAt(end + dayMs)).toEqual([expect.stringContaining('expired on 2126-10-29')]);
+  });
+});

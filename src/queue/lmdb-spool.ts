@@ -40,6 +40,7 @@ const maxListLimit = 10_000;
 
 class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   onDue: ((route: string) => void) | undefined = undefined;
+  onRetry: ((route: string) => void) | undefined = undefined;
   readonly budget: ByteBudget;
   readonly smallMessageBytes: number;
   readonly #options: SpoolOptions;
@@ -232,6 +233,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     const entry = this.#messages.find(id);
     const record = change(this.#messages.record(entry), Date.now());
     await this.#messages.write(entry, record);
+    for (const { route } of record.routes) this.onRetry?.(route);
     for (const { route } of record.routes) this.onDue?.(route);
   }
 

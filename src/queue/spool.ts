@@ -108,6 +108,9 @@ export interface Spool {
   due(): ReadonlyMap<string, { readonly earliestAtMs: number; readonly count: number }>;
   /** Called after a commit, release or retry made something due. Set by the dispatcher. */
   onDue: ((route: string) => void) | undefined;
+  /** Called before onDue when an operator's release or retry was the reason: he wants to see it tried now. Set by the
+   *  dispatcher. */
+  onRetry?: ((route: string) => void) | undefined;
 
   /**
    * The outcome of a lease for the recipients that were tried; ends the lease. Pending ones wait for nextAttemptAtMs.

@@ -17,6 +17,8 @@ export interface Carrier {
   carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome>;
   /** > 0: nothing can be reached, and the mail is better left in the queue for so long. */
   pauseMs(): number;
+  /** Whatever pauses it is to be tried again now. */
+  endRests(): void;
   /** It is not known whether anything can be reached: one message at a time. */
   readonly doubtful: boolean;
   /** No more carry() will come: ends what is idle. */

@@ -68,6 +68,7 @@ export class Dispatcher {
   start(): void {
     this.#running = true;
     this.#options.spool.onDue = (route) => this.#wake(route);
+    this.#options.spool.onRetry = (route) => this.#queues.get(route)?.endRests();
     this.#ring();
   }
 
@@ -82,6 +83,7 @@ export class Dispatcher {
   async stop(boundMs: number): Promise<void> {
     this.#running = false;
     this.#options.spool.onDue = undefined;
+    this.#options.spool.onRetry = undefined;
     clearTimeout(this.#alarm);
     const queues = [...this.#queues.values()];
     const stopped = Promise.all(queues.map((queue) => queue.stop())).then(() => true);

@@ -59,7 +59,7 @@ export class HopHealth {
     // Connections begun before the first failure was known fail after it: they say nothing new.
     if (!illness.probed) return false;
     illness.probed = false;
-    illness.restMs = Math.min(illness.restMs * 2, maxRestMs);
+    illness.restMs = Math.min(Math.max(illness.restMs * 2, firstRestMs), maxRestMs);
     illness.untilMs = nowMs + illness.restMs;
     illness.reason = reason;
     return false;
@@ -71,6 +71,15 @@ export class HopHealth {
     const wasIll = this.#ill[index] !== undefined;
     this.#ill[index] = undefined;
     return wasIll;
+  }
+
+  /** Ill hops may be probed now. They rest like newly ill ones if that fails: somebody is repairing them. */
+  endRests(): void {
+    for (const illness of this.#ill) {
+      if (illness === undefined) continue;
+      illness.restMs = 0;
+      illness.untilMs = 0;
+    }
   }
 
   /** The hop refused a connection while others to it are open: it is well, and has as many as it wants. True when

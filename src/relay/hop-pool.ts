@@ -65,6 +65,10 @@ export class HopPool implements Carrier {
     return this.#health.pauseMs(performance.now());
   }
 
+  endRests(): void {
+    this.#health.endRests();
+  }
+
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
     const results: RecipientResult[] = [];
     let hop = '';

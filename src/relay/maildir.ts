@@ -42,6 +42,10 @@ export class Maildir implements Carrier {
     return 0;
   }
 
+  endRests(): void {
+    // A Maildir is tried each time anyway.
+  }
+
   async close(): Promise<void> {
     // Nothing stays open between deliveries.
   }

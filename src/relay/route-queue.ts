@@ -69,6 +69,11 @@ export class RouteQueue {
     this.#refill();
   }
 
+  /** An operator says that the hops may be tried again. The wake comes with what he made due. */
+  endRests(): void {
+    this.#options.carrier.endRests();
+  }
+
   /** No new leases; resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -212,8 +212,9 @@ describe('the operator', () => {
     expect(await spool.lease('office', Date.now(), 1)).toEqual([]);
     const due: string[] = [];
     spool.onDue = (route) => due.push(route);
+    spool.onRetry = (route) => due.push(`retry ${route}`);
     await spool.release(id);
-    expect(due).toEqual(['office']);
+    expect(due).toEqual(['retry office', 'office']);
     expect((await leaseOne(spool)).message.id).toBe(id);
   });
 

@@ -67,6 +67,23 @@ describe('the health of hops', () => {
     expect([health.allIll, health.mayTry(0, 1), health.reason(0)]).toEqual([false, true, '']);
   });
 
+  it('a rest that is called off lets one caller try at once, and the next rest is short', () => {
+    const health = new HopHealth(2, probeMs);
+    for (const hop of [0, 1]) health.failed(hop, 0, 'refused');
+    for (const hop of [0, 1]) expect(health.mayTry(hop, 1000)).toBe(true);
+    for (const hop of [0, 1]) health.failed(hop, 1000, 'refused');
+    expect(health.pauseMs(1000)).toBe(2000);
+    health.endRests();
+    expect([health.pauseMs(1000), health.allIll]).toEqual([0, true]);
+    expect([health.mayTry(0, 1000), health.mayTry(0, 1000), health.mayTry(1, 1000)]).toEqual([
+      true,
+      false,
+      true,
+    ]);
+    for (const hop of [0, 1]) health.failed(hop, 1000, 'refused');
+    expect(health.pauseMs(1000)).toBe(1000);
+  });
+
   it('does not pause the route while one hop works', () => {
     const health = new HopHealth(2, probeMs);
     health.failed(0, 0, 'refused');

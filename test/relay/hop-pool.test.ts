@@ -1,27 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { startFakeDns } from '../support/fake-dns.js';
 import type { Answer, HopContext } from '../support/fake-hop.js';
-import { RelayRig, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
+import { RelayRig, closedPort, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Subject: x\r\n\r\ntext\r\n';
-
-/** A port that nobody listens on. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('not listening');
-  await new Promise((resolve) => {
-    server.close(resolve);
-  });
-  return address.port;
-}
 
 /** Answers no SYN: a stopped process whose queue of connections is full. */
 async function silentListener(host: string, port: number): Promise<void> {

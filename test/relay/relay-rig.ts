@@ -1,4 +1,5 @@
 /** A dispatcher over a fake spool, and what tests of it say again and again: hops, routes, waiting, log lines, counts. */
+import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 
@@ -26,6 +27,20 @@ export async function fakeHop(options: FakeHopOptions = {}): Promise<FakeHop> {
   const hop = await new FakeHop(options).listen();
   onTestFinished(() => hop.close());
   return hop;
+}
+
+/** A port that nobody listens on. */
+export async function closedPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening');
+  await new Promise((resolve) => {
+    server.close(resolve);
+  });
+  return address.port;
 }
 
 export type LogLine = { readonly event: string } & Readonly<Record<string, unknown>>;

@@ -3,13 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { RouteConfig } from '../../src/config/config.js';
 import { openSpool } from '../../src/queue/lmdb-spool.js';
 import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
 import { Dispatcher } from '../../src/relay/dispatcher.js';
-import { fakeHop, routeTo, smtp, until } from './relay-rig.js';
+import { FakeHop } from '../support/fake-hop.js';
+import { closedPort, fakeHop, routeTo, smtp, until } from './relay-rig.js';
 
 async function openQueue(): Promise<Spool> {
   const directory = await mkdtemp(join(tmpdir(), 'postern-relay-queue-'));
@@ -127,6 +128,26 @@ describe('with the real queue', () => {
       ['b@example.test', 'c@example.test'],
     ]);
   });
+
+  it.each(['retry', 'release'] as const)(
+    "an operator's %s goes to a hop that rests after failures, at once",
+    async (call) => {
+      // The clock of the rests stands still: none of them ends by itself.
+      const clock = vi.spyOn(performance, 'now').mockReturnValue(1_000);
+      onTestFinished(() => clock.mockRestore());
+      const spool = await openQueue();
+      const port = await closedPort();
+      relay(spool, routeTo([smtp(port)]));
+      const id = await queue(spool, body, 'a');
+      await until(() => spool.show(id).state === 'deferred', 'the hop cannot be reached');
+      const hop = await new FakeHop().listen(port);
+      onTestFinished(() => hop.close());
+      if (call === 'release') await spool.hold(id);
+      await spool[call](id);
+      await until(() => spool.list({}).total === 0, 'it is delivered');
+      expect(hop.messages).toHaveLength(1);
+    },
+  );
 
   it('what is cut by a stop stays pending and is delivered by the next relay', async () => {
     const spool = await openQueue();

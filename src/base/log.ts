@@ -17,6 +17,8 @@ export function openLog(level: LogLevel, bindings: Record<string, unknown>): { l
       base: { ...bindings, pid: process.pid },
       timestamp: stdTimeFunctions.isoTime,
       messageKey: 'msg',
+      // The words of `log.level`, not pino's numbers.
+      formatters: { level: (label) => ({ level: label }) },
     },
     stream,
   );

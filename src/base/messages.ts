@@ -87,8 +87,9 @@ export type FromWorker =
   | { type: 'unable'; code: string; message: string }
   /** What the spool is doing to which file, for the attribution of a death. */
   | { type: 'phase'; kind: 'opening' | 'scanning' | 'idle'; file: string }
-  /** Every second; a worker silent for 30 s is killed. `connections`: open now. */
-  | { type: 'heartbeat'; leased: number; connections: number; files: string[] }
+  /** Every second; a worker silent for 30 s is killed. `connections`: open now. `refusing`: why MAIL gets 4xx now,
+   *  one sentence; '' or absent while it does not. */
+  | { type: 'heartbeat'; leased: number; connections: number; files: string[]; refusing?: string }
   /** Open connections per client network, changes only, at most every 250 ms. A key with 0 is gone. */
   | { type: 'networks'; counts: Record<string, number> }
   | { type: 'snapshot'; id: number; metrics: MetricsSnapshot }
@@ -105,6 +106,8 @@ export interface WorkerStatus {
   upSeconds: number;
   restarts: number;
   connections: number;
+  /** Why it refuses mail now, one sentence; '' while it does not. */
+  refusing?: string;
 }
 
 /** GET /api/v1/status */

@@ -57,7 +57,7 @@ export class Backend implements AdminBackend {
   ready(): Readiness {
     const { state, slots } = this.#parts.supervisor;
     if (state !== 'ready') return { ok: false, reasons: [`the service is ${state}`] };
-    if (slots.some((slot) => slot.isReady)) return { ok: true, reasons: [] };
+    if (slots.some((slot) => slot.isReady)) return acceptance(this.#parts.supervisor.workers);
     return { ok: false, reasons: ['no worker accepts mail; the log says why (worker.died, worker.unable)'] };
   }
 
@@ -89,6 +89,13 @@ export class Backend implements AdminBackend {
   }
 }
 
+/** Sockets are shared, so one worker that takes mail is enough; all that refuse it are named when none does. */
+function acceptance(workers: readonly { readonly state: string; readonly refusing: string }[]): Readiness {
+  const ready = workers.filter((worker) => worker.state === 'ready');
+  if (ready.some((worker) => worker.refusing === '')) return { ok: true, reasons: [] };
+  return { ok: false, reasons: [...new Set(ready.map((worker) => worker.refusing))] };
+}
+
 function statusesOf(slot: Slot): WorkerStatus[] {
   return slot.workers.map((worker) => ({
     slot: slot.index,
@@ -97,6 +104,7 @@ function statusesOf(slot: Slot): WorkerStatus[] {
     upSeconds: secondsSince(worker.startedAtMs),
     restarts: slot.restarts,
     connections: worker.connections,
+    refusing: worker.refusing,
   }));
 }
 

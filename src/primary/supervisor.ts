@@ -210,7 +210,7 @@ export class Supervisor {
   /** What a death means, in this order: quarantine, then a successor or a new owner for its files. */
   async #bury(worker: WorkerProcess): Promise<void> {
     this.#unburied.add(worker);
-    const readyForMs = worker.readyForMs;
+    const readyForMs = stoodFor(worker);
     const slot = this.#slotOf(worker);
     slot.remove(worker);
     for (const listener of this.#listeners) listener.gone?.(worker);
@@ -264,6 +264,15 @@ export class Supervisor {
     this.#settleStart(stopping);
     this.#settleStop();
   }
+}
+
+/**
+ * How long a dead worker had been ready, undefined if never. One that was ready and was killed from outside (an operator,
+ * the OOM killer) is no crash loop, however soon it came: its slot gets the next one at once.
+ */
+function stoodFor(worker: WorkerProcess): number | undefined {
+  const killed = worker.exit?.signal === 'SIGKILL' && worker.readyForMs !== undefined;
+  return killed ? Infinity : worker.readyForMs;
 }
 
 async function startedWithin(worker: WorkerProcess, boundMs: number): Promise<StartOutcome> {

@@ -47,6 +47,8 @@ export class WorkerProcess {
   phase: Death['phase'];
   leased = 0;
   connections = 0;
+  /** Why it refuses mail, by its last heartbeat; '' while it does not. */
+  refusing = '';
   exit: { signal: string | null; code: number | null } | undefined;
   unable: { code: string; message: string } | undefined;
   readonly started: Promise<StartOutcome>;
@@ -128,6 +130,7 @@ export class WorkerProcess {
       case 'heartbeat':
         this.leased = message.leased;
         this.connections = message.connections;
+        this.refusing = message.refusing ?? '';
         break;
       case 'phase':
         this.#enter(message.kind === 'idle' ? undefined : { kind: message.kind, file: message.file });

@@ -61,7 +61,7 @@ export class Connection implements SessionSink {
   #reading = true;
   #peerEnded = false;
   #upgrading = false;
-  #closeReason: CloseReason | undefined;
+  #closeReason: CloseReason | 'tls-failed' | undefined;
   tlsVersion = '';
 
   constructor(service: Service, listener: Listener, socket: Socket, address: string, ticket: NetworkTicket) {
@@ -123,6 +123,7 @@ export class Connection implements SessionSink {
       question.kind === 'message-end' ? this.#store(question.transaction) : this.#reception.answer(question);
     if (!(verdict instanceof Promise)) {
       session.answer(verdict, this);
+      this.#reception.answered();
       return;
     }
     void this.#answerLater(session, verdict);
@@ -132,6 +133,7 @@ export class Connection implements SessionSink {
   async #answerLater(session: Session, verdict: Promise<Verdict>): Promise<void> {
     const later = await verdict;
     if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
+    this.#reception.answered();
   }
 
   upgrade(): void {
@@ -230,8 +232,15 @@ export class Connection implements SessionSink {
     this.#service.connectionClosed();
   }
 
+  /** One line for each session that ended otherwise than by the client's QUIT or leave. */
+  #logCut(reason: string): void {
+    const { address: client, sid } = this;
+    this.#service.log.info({ event: 'session.cut', sid, listener: this.#listener.name, client, reason });
+  }
+
   onError(error: Error): void {
     // The peer's resets and broken handshakes; 'close' follows and does the work.
+    if (this.#phase === 'handshake') this.#closeReason ??= 'tls-failed';
     this.#service.log.debug({
       event: 'connection.error',
       sid: this.sid,
@@ -385,6 +394,7 @@ export class Connection implements SessionSink {
   }
 
   #count(reason: string): void {
+    this.#logCut(reason);
     this.#service.meters.sessionsCutTotal.of(reason).value += 1;
   }
 }

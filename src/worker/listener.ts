@@ -91,7 +91,7 @@ export class Listener {
 
   #refuse(socket: Socket, reason: string, client: string): void {
     this.#service.meters.connectionsRefusedTotal.of(this.name, reason).value += 1;
-    this.#service.log.debug({ event: 'connection.refused', listener: this.name, client, reason });
+    this.#service.log.info({ event: 'connection.refused', listener: this.name, client, reason });
     socket.on('error', () => socket.destroy());
     socket.setTimeout(refusalLingerMs, () => socket.destroy());
     // Inside implicit TLS a plaintext 421 would be noise to the client: it sees the connection close.

@@ -101,8 +101,8 @@ async function adopt(files: readonly string[]): Promise<void> {
 
 function report(running: Worker): void {
   setInterval(() => {
-    const { leased, connections, files } = running;
-    channel.send({ type: 'heartbeat', leased, connections, files: [...files] });
+    const { leased, connections, files, refusing } = running;
+    channel.send({ type: 'heartbeat', leased, connections, files: [...files], refusing });
   }, heartbeatMs);
   setInterval(() => {
     const counts = running.admission.takeChanges();

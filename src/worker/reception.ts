@@ -34,6 +34,8 @@ export class Reception {
   readonly #sid: string;
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #user = '';
+  /** The one that is asked about now, for the log line of its refusal. */
+  #lastRecipient = '';
 
   constructor(service: Service, listener: Listener, address: string, sid: string) {
     this.#service = service;
@@ -72,6 +74,11 @@ export class Reception {
     }
   }
 
+  /** The reply to the last question has been given. */
+  answered(): void {
+    this.#lastRecipient = '';
+  }
+
   /** One line for each refusal that a sender may ask the operator about. */
   refused(reply: Reply, context: ReplyContext, session: Session): void {
     const event = refusalEvents[context];
@@ -83,6 +90,7 @@ export class Reception {
       client: this.#address,
       helo: session.heloName.slice(0, loggedCharacters),
       from: session.transaction?.reversePath.address.slice(0, loggedCharacters),
+      ...(this.#lastRecipient === '' ? {} : { to: this.#lastRecipient.slice(0, loggedCharacters) }),
       reason: reply.name,
       code: reply.code,
       enhanced: reply.enhanced,
@@ -96,6 +104,7 @@ export class Reception {
   }
 
   #recipient(mailbox: Mailbox): Verdict | Promise<Verdict> {
+    this.#lastRecipient = mailbox.address;
     const decision = this.#service.relayDecision.decide(mailbox, {
       role: this.#listener.role,
       user: this.#user,

@@ -34,6 +34,16 @@ export class RoomMonitor {
     this.#log = log;
   }
 
+  /** Why MAIL gets 452, one sentence for an operator; '' while it does not. */
+  get refusing(): string {
+    this.update();
+    if (this.ask.mask === 0) return '';
+    if (this.#closed) return 'a commit to the queue failed: the worker ends and is replaced';
+    const reserve = formatBytes(this.#room.reserveBytes);
+    if (this.#diskShort) return `MAIL gets 452: less free disk than limits.diskReserve (${reserve})`;
+    return 'MAIL gets 452: more than limits.bytesInFlight is received and not yet on disk';
+  }
+
   get diskShort(): boolean {
     return this.#diskShort;
   }

@@ -187,6 +187,11 @@ export class Worker {
     return this.#spool.openFiles();
   }
 
+  /** Why mail is refused now; '' while it is not. */
+  get refusing(): string {
+    return this.#service.room.refusing;
+  }
+
   get connections(): number {
     return this.#service.admission.open;
   }

@@ -121,6 +121,20 @@ describe('reload', () => {
   });
 });
 
+test('/readyz says 503 and why while every MAIL gets 452; so does `postern status`', async () => {
+  const postern = await start({ config: { limits: { diskReserve: '1TiB' } }, waitUntilReady: false });
+  const refusal = await until('the workers have said so', async () => {
+    const answer = await fetch(`${postern.adminUrl}/readyz`).catch(() => undefined);
+    const text = (await answer?.text()) ?? '';
+    return answer?.status === 503 && text.includes('diskReserve') ? text : undefined;
+  });
+  expect(refusal).toContain('MAIL gets 452');
+  const client = await SmtpClient.greeted(postern.smtpPort);
+  expect(await client.command('MAIL FROM:<a@client.test>')).toMatch(/^452 4\.3\.1/);
+  client.destroy();
+  expect((await postern.cli('status')).stdout).toContain('diskReserve');
+});
+
 describe('a start that must fail says what to do', () => {
   test('port in use: LISTEN_FAILED, exit 1', async () => {
     const squatter = createServer();

@@ -61,7 +61,7 @@ test('the same bytes arrive: 2000 messages by sha256', { timeout: 300_000 }, asy
   opened.push(sink);
   const running = await posternTo(`smtp://127.0.0.1:${sink.port}`);
   const args = ['--record', sent, '--sessions', '20'];
-  const plain = await runLoad(running.smtpPort, ['--messages', '1950', ...args]);
+  const plain = await runLoad(running.smtpPort, ['--messages', '1900', ...args]);
   const dotted = await runLoad(running.smtpPort, [
     '--messages',
     '100',

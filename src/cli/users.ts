@@ -1,11 +1,15 @@
 /** `postern users`: who may log in on submission listeners. A password is typed or piped in, never an argument. */
+import { existsSync } from 'node:fs';
 import { Command } from 'commander';
-import { loadUsersPath } from '../config/partial.js';
+import { loadDataDir, loadUsersPath } from '../config/partial.js';
 import { addUser, listUsers, removeUser } from '../pool/users-file.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { exitCodes, UsageError } from './failure.js';
 import { jsonOption, printable, printJson, printLines, type JsonOption } from './output.js';
 import { newPassword } from './prompt.js';
+
+// NIST SP 800-63B (revision 3) §5.1.1.2: at least 8 characters where a person chooses.
+const minPasswordCharacters = 8;
 
 interface UsersOptions extends ConfigOption {
   readonly file?: string;
@@ -29,9 +33,36 @@ function usersAction(name: string): Command {
 
 async function add(name: string, options: UsersOptions): Promise<void> {
   const file = usersFile(options);
-  const outcome = await addUser(file, name, await newPassword(name));
+  refuse(nameFault(name));
+  const password = await newPassword(name);
+  refuse(passwordFault(password));
+  const outcome = await addUser(file, name, password, serviceFolder(options));
   const done = outcome === 'added' ? 'added to' : 'has a new password in';
   printLines([`${printable(name)} ${done} ${file}. A running server takes it up with \`postern reload\`.`]);
+}
+
+function nameFault(name: string): string | undefined {
+  if (name === '') return 'the user name is empty';
+  // Not that such a name could not be kept: a login line or a log line could not be read back.
+  if (/[\s:\p{Cc}\p{Cf}]/u.test(name))
+    return `the user name '${printable(name)}' has white space, a colon or a control character in it; use letters, digits, and signs such as . _ - @`;
+  return undefined;
+}
+
+function passwordFault(password: string): string | undefined {
+  return Array.from(password).length < minPasswordCharacters
+    ? `the password is shorter than ${minPasswordCharacters} characters; nothing was changed`
+    : undefined;
+}
+
+function refuse(fault: string | undefined): void {
+  if (fault !== undefined) throw new UsageError(fault);
+}
+
+/** The service's user owns its data directory: a file that root makes goes to the same one. */
+function serviceFolder({ config, file }: UsersOptions): string | undefined {
+  // With --file there need be no config.
+  return file !== undefined && !existsSync(config) ? undefined : loadDataDir(config, process.env);
 }
 
 async function list(options: UsersOptions & JsonOption): Promise<void> {

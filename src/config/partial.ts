@@ -36,6 +36,12 @@ export function loadUsersPath(file: string, env: NodeJS.ProcessEnv): string | un
   return path === undefined ? undefined : resolve(foldersOf(file).config, path);
 }
 
+/** Undefined when the config names none. @throws ConfigError as above, with the faults of `dataDir` alone */
+export function loadDataDir(file: string, env: NodeJS.ProcessEnv): string | undefined {
+  const written = sections.dataDir.parse(valueAt(readPart(file, env, ['dataDir']), ['dataDir']));
+  return written === undefined ? undefined : dataDirOf(written, foldersOf(file));
+}
+
 /** Where `postern send` connects. @throws ConfigError as above, with the faults of `listeners` and `tls` alone */
 export function loadFirstListener(
   file: string,

@@ -3,6 +3,7 @@
  * (a lock file with the changer's pid), so that two `postern users add` at once lose nothing.
  */
 import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { open, readFile, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,13 +21,16 @@ export type Change<T> = (before: string | undefined) => {
   readonly outcome: T;
 };
 
-/** @throws PosternError USERS_FILE, and what `change` throws */
-export async function replaceFile<T>(file: string, change: Change<T>): Promise<T> {
+/**
+ * @param newOwnerLike a folder whose owner gets a file that root makes; without it, or while it is not there, the
+ * file's own folder. @throws PosternError USERS_FILE, and what `change` throws
+ */
+export async function replaceFile<T>(file: string, change: Change<T>, newOwnerLike?: string): Promise<T> {
   const lock = `${file}.lock`;
   await takeLock(lock);
   try {
     const { text, outcome } = change(await readIfThere(file));
-    if (text !== undefined) await write(file, text);
+    if (text !== undefined) await write(file, text, newOwnerLike);
     return outcome;
   } catch (error) {
     if (error instanceof PosternError) throw error;
@@ -45,11 +49,11 @@ async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-async function write(file: string, text: string): Promise<void> {
+async function write(file: string, text: string, newOwnerLike: string | undefined): Promise<void> {
   const beside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const handle = await open(beside, 'wx', 0o600);
   try {
-    await thenClose(handle, fill(handle, file, text));
+    await thenClose(handle, fill(handle, text, [file, newOwnerLike, dirname(file)]));
     await rename(beside, file);
   } catch (error) {
     await unlink(beside);
@@ -58,17 +62,28 @@ async function write(file: string, text: string): Promise<void> {
   await syncDirectory(dirname(file));
 }
 
-async function fill(handle: FileHandle, file: string, text: string): Promise<void> {
+async function fill(handle: FileHandle, text: string, likes: readonly (string | undefined)[]): Promise<void> {
   await handle.writeFile(text);
-  await keepOwner(handle, file);
+  await giveAway(handle, likes);
   await handle.sync();
 }
 
-/** root runs the CLI, the service reads the file: it stays with its owner, a new one goes to the folder's. */
-async function keepOwner(handle: FileHandle, file: string): Promise<void> {
+/** root runs the CLI, the service reads the file: it belongs to who has the first of `likes` that is there. */
+async function giveAway(handle: FileHandle, likes: readonly (string | undefined)[]): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const like = await stat(file).catch(() => stat(dirname(file)));
-  await handle.chown(like.uid, like.gid);
+  for (const like of likes) {
+    const stats = like === undefined ? undefined : await statIfThere(like);
+    if (stats !== undefined) return handle.chown(stats.uid, stats.gid);
+  }
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (errorCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 async function thenClose(handle: FileHandle, work: Promise<void>): Promise<void> {

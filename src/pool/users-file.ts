@@ -24,7 +24,7 @@ import {
   parseHash,
   type ScryptCost,
 } from './password-hash.js';
-import { replaceFile } from './replace-file.js';
+import { replaceFile, type Change } from './replace-file.js';
 import {
   formatVerifier,
   makeVerifier,
@@ -59,18 +59,27 @@ export async function loadUsers(file: string): Promise<Users> {
   return new LoadedUsers(await readUsers(file));
 }
 
-/** Makes the file when there is none. @throws PosternError USERS_FILE for a bad name, password or file */
-export async function addUser(file: string, name: string, password: string): Promise<'added' | 'replaced'> {
+/**
+ * Makes the file when there is none; then, where root does it, for the owner of the folder `newOwnerLike`, or of the
+ * file's own. @throws PosternError USERS_FILE for a bad name, password or file
+ */
+export async function addUser(
+  file: string,
+  name: string,
+  password: string,
+  newOwnerLike?: string,
+): Promise<'added' | 'replaced'> {
   const prepared = prepareString(name);
   if (prepared === undefined)
     throw new PosternError('USERS_FILE', 'a user name is 1 to 1024 bytes without control characters');
   const user = await makeUser(password);
-  return replaceFile(file, (before) => {
+  const change: Change<'added' | 'replaced'> = (before) => {
     const users = before === undefined ? new Map<string, StoredUser>() : parseUsers(file, before);
     const outcome = users.has(prepared) ? 'replaced' : 'added';
     users.set(prepared, user);
     return { text: formatUsers(users), outcome };
-  });
+  };
+  return replaceFile(file, change, newOwnerLike);
 }
 
 /** In the file's order. @throws PosternError USERS_FILE */

@@ -130,22 +130,18 @@ describe('addresses', () => {
   });
 });
 
-describe('the certificate', () => {
+function warningsAt(time: number): string[] {
+  const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0, tls: 'starttls' }];
+  const file = writeConfig(temporaryFolder(), { listeners, tls: testCertificate });
+  return warnings(loadConfig(file, {}), new Date(time));
+}
+
+test('a certificate is warned of from 14 days before its end', () => {
   const end = new Date(new X509Certificate(readFileSync(testCertificate.certificate)).validTo).getTime();
   const dayMs = 86_400_000;
-
-  function warningsAt(time: number): string[] {
-    const folder = temporaryFolder();
-    const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0, tls: 'starttls' }];
-    const file = writeConfig(folder, { listeners, tls: testCertificate });
-    return warnings(loadConfig(file, {}), new Date(time));
-  }
-
-  test('is warned of from 14 days before its end', () => {
-    expect(warningsAt(end - 15 * dayMs)).toEqual([]);
-    expect(warningsAt(end - 13 * dayMs)).toEqual([
-      expect.stringMatching(/localhost\.crt expires on 2126-10-29: .*renew it, then `postern reload`/),
-    ]);
-    expect(warningsAt(end + dayMs)).toEqual([expect.stringContaining('expired on 2126-10-29')]);
-  });
+  expect(warningsAt(end - 15 * dayMs)).toEqual([]);
+  expect(warningsAt(end - 13 * dayMs)).toEqual([
+    expect.stringMatching(/localhost\.crt expires on 2126-10-29: .*renew it, then `postern reload`/),
+  ]);
+  expect(warningsAt(end + dayMs)).toEqual([expect.stringContaining('expired on 2126-10-29')]);
 });

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { configText, postern, temporaryFolder } from './harness.js';
@@ -57,5 +57,36 @@ describe('postern users', () => {
     const { code, stderr } = await postern(['users', 'add', 'joe', '--file', file], { input: '' });
     expect(code).toBe(2);
     expect(stderr).toContain('no password on stdin');
+  });
+
+  test.each(['joe smith', 'joe:admin', 'joe\tsmith', 'joe\u00a0smith', ''])(
+    'refuses the name %j before it asks for a password',
+    async (name) => {
+      const file = join(temporaryFolder(), 'users.yaml');
+      const { code, stderr } = await postern(['users', 'add', name, '--file', file], { input: '' });
+      expect(code).toBe(2);
+      expect(stderr).toContain('the user name ');
+      expect(existsSync(file)).toBe(false);
+    },
+  );
+
+  test('refuses a password shorter than 8 characters', async () => {
+    const file = join(temporaryFolder(), 'users.yaml');
+    const { code, stderr } = await postern(['users', 'add', 'joe', '--file', file], { input: 'secret7\n' });
+    expect(code).toBe(2);
+    expect(stderr).toContain('shorter than 8 characters');
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test.runIf(process.getuid?.() === 0)('gives a file that root makes to the owner of dataDir', async () => {
+    const folder = temporaryFolder();
+    const dataDir = join(folder, 'data');
+    mkdirSync(dataDir);
+    chownSync(dataDir, 1, 2);
+    const config: object = JSON.parse(configText(0, dataDir));
+    const file = join(folder, 'a.yaml');
+    writeFileSync(file, JSON.stringify({ ...config, auth: { users: { file: 'people.yaml' } } }));
+    await postern(['users', 'add', 'joe', '--config', file], { input: 'hunter22hunter22' });
+    expect(statSync(join(folder, 'people.yaml'))).toMatchObject({ uid: 1, gid: 2 });
   });
 });

@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { loadAdminAccess, loadFirstListener, loadUsersPath } from '../../src/config/partial.js';
+import { loadAdminAccess, loadDataDir, loadFirstListener, loadUsersPath } from '../../src/config/partial.js';
 import { smallest, writeConfig } from './harness.js';
 
 describe('admin access', () => {
@@ -44,6 +44,18 @@ describe('the users file', () => {
 
   test('may not be named', () => {
     expect(loadUsersPath(writeConfig(smallest), {})).toBeUndefined();
+  });
+});
+
+describe('the data directory', () => {
+  test('is the one that the config names, be it there or not', () => {
+    const file = writeConfig(`${smallest}nonsense: 1\ndataDir: state\n`);
+    expect(loadDataDir(file, {})).toBe(join(dirname(file), 'state'));
+    expect(loadDataDir(file, { POSTERN_DATA_DIR: '/elsewhere' })).toBe('/elsewhere');
+  });
+
+  test('may not be named', () => {
+    expect(loadDataDir(writeConfig(smallest), {})).toBeUndefined();
   });
 });
 

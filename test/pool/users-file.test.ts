@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,11 @@ async function faultsOf(text: string): Promise<string> {
   return error instanceof Error ? error.message.replaceAll(file, 'FILE') : '';
 }
 
+async function ownerOf(path: string): Promise<number[]> {
+  const { uid, gid } = await stat(path);
+  return [uid, gid];
+}
+
 describe('adding, listing and removing users', () => {
   it('keeps them in the order in which they came, and tells new from known', async () => {
     expect(await addUser(file, 'bob', 'one')).toBe('added');
@@ -77,6 +82,22 @@ describe('adding, listing and removing users', () => {
     await addUser(file, 'alice', 'y');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
+
+  it.runIf(process.getuid?.() === 0)('made by root belongs to who has the folder named, else its own', async () => {
+    const dataDir = join(directory, 'data');
+    await chown(directory, 1, 2);
+    await addUser(file, 'alice', 'x', dataDir);
+    expect(await ownerOf(file)).toEqual([1, 2]);
+    await rm(file);
+    await mkdir(dataDir);
+    await chown(dataDir, 3, 4);
+    await addUser(file, 'alice', 'x', dataDir);
+    expect(await ownerOf(file)).toEqual([3, 4]);
+    // Whoever it was given to since keeps it.
+    await chown(file, 5, 6);
+    await addUser(file, 'bob', 'x', dataDir);
+    expect(await ownerOf(file)).toEqual([5, 6]);
+  }); // prettier-ignore
 
   it('leaves nothing beside the file', async () => {
     await addUser(file, 'alice', 'x');

@@ -11,6 +11,9 @@ import { confirm } from './prompt.js';
 import { describeDetail, describeList, type QueuePage } from './queue-text.js';
 import { describeStats } from './service.js';
 
+// What the API gives in one answer.
+const maxListed = 1_000;
+
 type Options = ConfigOption & JsonOption;
 
 interface ListOptions extends Options {
@@ -42,7 +45,7 @@ function listCommand(): Command {
       new Option('-s, --state <state>', 'only these').choices(['active', 'deferred', 'held', 'failed']),
     )
     .addOption(new Option('--offset <n>', 'leave out the first n').argParser(wholeNumber).default(0))
-    .addOption(new Option('--limit <n>', 'at most n, up to 1000').argParser(wholeNumber).default(100))
+    .addOption(new Option('--limit <n>', `at most n, up to ${maxListed}`).argParser(pageSize).default(100))
     .action(async (options: ListOptions) => {
       const { state, offset, limit } = options;
       const query = new URLSearchParams({ offset: String(offset), limit: String(limit) });
@@ -139,4 +142,11 @@ function checkIds(ids: readonly string[]): void {
 function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('expected a whole number.');
   return Number(text);
+}
+
+function pageSize(text: string): number {
+  const size = wholeNumber(text);
+  if (size < 1 || size > maxListed)
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${maxListed}.`);
+  return size;
 }

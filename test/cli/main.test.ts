@@ -24,6 +24,8 @@ describe('the command line', () => {
     [['queue', 'show'], "missing required argument 'ids'"],
     [['queue', 'list', '--state', 'lost'], 'Allowed choices are active, deferred, held, failed'],
     [['queue', 'list', '--limit', 'many'], 'expected a whole number'],
+    [['queue', 'list', '--limit', '0'], 'expected a whole number from 1 to 1000'],
+    [['queue', 'list', '--limit', '1001'], 'expected a whole number from 1 to 1000'],
     [['users', 'add', 'joe', 'secret'], 'too many arguments'],
     [[], 'Usage: postern'],
     [['queue'], 'Usage: postern queue'],

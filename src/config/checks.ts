@@ -2,6 +2,7 @@
  * Rules that look across keys: references, duplicates, what one setting needs of another. They run on whatever
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
+import { isIP } from 'node:net';
 import type { z } from 'zod';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard } from './formats.js';
@@ -14,10 +15,12 @@ import {
   type FileListener,
   type FileRoute,
 } from './schema.js';
+import { isOwnAddress } from './this-machine.js';
 import { valueAt, type FaultList } from './validate.js';
 
 /** The parts that pass the schema; a part that does not is undefined and checked no further. */
 export interface Parts {
+  readonly hostname: string | undefined;
   readonly listeners: readonly (FileListener | undefined)[];
   readonly domains: readonly (FileDomain | undefined)[];
   readonly routes: ReadonlyMap<string, FileRoute | undefined>;
@@ -32,6 +35,7 @@ export interface Parts {
 export function partsOf(value: unknown): Parts {
   const routes = valueAt(value, ['routes']);
   return {
+    hostname: parsed(sections.hostname, valueAt(value, ['hostname'])),
     listeners: items(valueAt(value, ['listeners']), itemSchemas.listener),
     domains: items(valueAt(value, ['domains']), itemSchemas.domain),
     routes: new Map(
@@ -225,12 +229,16 @@ function checkRoute(name: string, route: FileRoute, parts: Parts, list: FaultLis
   });
 }
 
-function isOwnListener(hop: { host: string; port: number }, parts: Parts): boolean {
-  const host = hop.host === 'localhost' ? '127.0.0.1' : hop.host;
-  return parts.listeners.some(
-    (listener) =>
-      listener?.port === hop.port &&
-      (listener.address === host || (isLoopback(host) && isWildcard(listener.address))),
+/** As far as it can be told without asking the DNS, which may answer otherwise tomorrow. */
+function isOwnListener({ host, port }: { host: string; port: number }, parts: Parts): boolean {
+  const listeners = parts.listeners.filter((listener) => listener?.port === port);
+  const bare = host.toLowerCase();
+  if (bare === parts.hostname?.toLowerCase()) return listeners.length > 0;
+  // Linux connects to 0.0.0.0 and :: as to loopback.
+  const address = bare === 'localhost' || isWildcard(bare) ? '127.0.0.1' : bare;
+  const isOwn = isIP(address) !== 0 && isOwnAddress(address);
+  return listeners.some(
+    (listener) => listener?.address === address || (isOwn && isWildcard(listener?.address ?? '')),
   );
 }
 

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 import { faultsOf, load, smallest, withTls } from './harness.js';
 
@@ -227,9 +228,37 @@ describe('routes', () => {
       'office: { to: [smtp://10.0.0.5, smtp://localhost:2525] }',
       "8:35: routes.office.to[1]: found 'smtp://localhost:2525', expected a next hop behind Postern: this is its own listener, mail would loop",
     ],
+    [
+      'its own host name with a port of its own',
+      'office: { to: smtp://MX.example.test:2525 }',
+      "8:17: routes.office.to: found 'smtp://MX.example.test:2525', expected a next hop behind Postern: this is its own listener, mail would loop",
+    ],
   ])('refuse %s', (_, route, fault) => {
     expect(faultsOf(`${smallest}  ${route}\n`)).toEqual([`postern.yaml:${fault}`]);
   });
+
+  const everywhere = smallest.replace('127.0.0.1', '0.0.0.0');
+  const ownAddresses = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+
+  test.each([
+    '127.9.9.9',
+    '0.0.0.0',
+    '[0:0::1]',
+    ...ownAddresses
+      .filter(({ family, scopeid }) => family === 'IPv4' || scopeid === 0)
+      .map(({ address }) => (address.includes(':') ? `[${address}]` : address)),
+  ])('refuse %s, an address of this machine, where a listener has all of them', (host) => {
+    expect(faultsOf(`${everywhere}  office: { to: 'smtp://${host}:2525' }\n`)).toEqual([
+      expect.stringContaining('this is its own listener, mail would loop'),
+    ]);
+  });
+
+  test.each(['smtp://192.0.2.1:2525', 'smtp://mx.example.test:2526', 'smtp://mx2.example.test:2525'])(
+    'take %s, which may be another',
+    (to) => {
+      expect(() => load(`${everywhere}  office: { to: '${to}' }\n`)).not.toThrow();
+    },
+  );
 });
 
 describe('admin', () => {

@@ -123,10 +123,16 @@ export class AdminClient {
       return new RefusedError(
         status,
         code,
-        `${message}. The token came from ${this.#tokenSource()}: it must be the running server's`,
+        `${message}. The token came from ${this.#tokenSource()}: it must be the running server's. ${this.#tokenHint()}`,
         details,
       );
     return new RefusedError(status, code, message, details);
+  }
+
+  #tokenHint(): string {
+    return this.#access.token === undefined
+      ? otherFolder
+      : 'One that was changed in the config holds after a reload: send the primary process SIGHUP';
   }
 
   #tokenSource(): string {
@@ -136,12 +142,15 @@ export class AdminClient {
   }
 }
 
+// A server cannot be asked for its folder without its token.
+const otherFolder =
+  'The running server keeps its token in the `dataDir` that it was started with. If that differs from the config now: only a restart can change `dataDir`. Put the old one back into the config, or stop the server with SIGTERM and start it again. Without `dataDir` in the config it is ./data in the folder where the server was started';
+
 function tokenAdvice(error: unknown): string {
   const code = errorCodeOf(error);
   if (code === 'EACCES' || code === 'EPERM')
     return 'only the user that runs the server may read it. Run this as that user, or set `admin.token` in the config';
-  if (code === 'ENOENT')
-    return 'there is none. The running server has its token in its own `dataDir`: was that changed since it started? Without `dataDir` in the config it is ./data in the folder where the server was started';
+  if (code === 'ENOENT') return `there is none. ${otherFolder}`;
   return describeError(error);
 }
 

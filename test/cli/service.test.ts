@@ -128,7 +128,7 @@ describe('a server that cannot be asked', () => {
     const { code, stderr } = await postern(['status', '-c', admin.configFile]);
     expect(code).toBe(1);
     expect(stderr).toContain(`${admin.dataDir}/admin.token cannot be read: there is none`);
-    expect(stderr).toContain('dataDir');
+    expect(stderr).toContain('only a restart can change `dataDir`');
   });
 
   test.skipIf(process.getuid?.() === 0)('has a token that another user may not read', async () => {
@@ -147,6 +147,15 @@ describe('a server that cannot be asked', () => {
     expect(stderr).toContain(
       `The token came from ${admin.dataDir}/admin.token: it must be the running server's`,
     );
+    expect(stderr).toContain('only a restart can change `dataDir`');
+  });
+
+  test('has not taken up the token of the config yet', async () => {
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
+    const env = { POSTERN_ADMIN_TOKEN: 'z'.repeat(16) };
+    const { code, stderr } = await postern(['status', '-c', admin.configFile], { env });
+    expect(code).toBe(1);
+    expect(stderr).toContain('SIGHUP');
   });
 
   test('is no Postern', async () => {

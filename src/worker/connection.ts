@@ -25,9 +25,11 @@ import type {
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
 import { Deadlines } from './deadlines.js';
+import type { SessionFacts } from './intake.js';
 import type { Listener } from './listener.js';
 import { Reception } from './reception.js';
 import type { Service } from './service.js';
+import { attach, attachSecure, detach, type SocketOwner } from './socket-events.js';
 
 // After our last reply the client gets this long to read it and close; what it still sends is read and dropped, since
 // closing on unread bytes would reset the connection and could destroy the reply on its way.
@@ -35,14 +37,9 @@ const lingerMs = 5_000;
 // While old workers drain for a reload, a client that keeps a connection open without using it is sent away with 421.
 const reloadIdleMs = 10_000;
 
-const kConnection = Symbol('connection');
-interface OwnedSocket extends Socket {
-  [kConnection]?: Connection;
-}
-
 type Phase = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection implements SessionSink {
+export class Connection implements SessionSink, SocketOwner {
   readonly sid = newSessionId();
   readonly address: string;
   readonly #service: Service;
@@ -50,7 +47,7 @@ export class Connection implements SessionSink {
   readonly #ticket: NetworkTicket;
   readonly #reception: Reception;
   readonly #deadlines: Deadlines;
-  #socket: OwnedSocket;
+  #socket: Socket;
   #session: Session;
   #phase: Phase;
   #writer: MessageWriter | undefined;
@@ -362,10 +359,7 @@ export class Connection implements SessionSink {
     detach(plain);
     const secure = new TLSSocket(plain, { isServer: true, secureContext });
     this.#socket = secure;
-    attach(secure, this);
-    secure.once('secure', onSecure);
-    // A TLSSocket without a tls.Server tells of a record it cannot decrypt by this event alone, and reads no more.
-    secure.on('_tlsError', onTlsError);
+    attachSecure(secure, this);
   }
 
   // ---- messages --------------------------------------------------------------------------------------------------
@@ -399,57 +393,6 @@ export class Connection implements SessionSink {
   }
 }
 
-/** What the envelope and the trace field need to know of the session. */
-export interface SessionFacts {
-  readonly listener: Listener;
-  readonly sessionId: string;
-  readonly clientAddress: string;
-  readonly clientName: string;
-  readonly extended: boolean;
-  readonly secure: boolean;
-  readonly tlsVersion: string;
-  readonly user: string;
-}
-
-// Shared listeners, the connection found on the socket: no closures per connection.
-function attach(socket: OwnedSocket, connection: Connection): void {
-  socket[kConnection] = connection;
-  socket.on('data', onData);
-  socket.on('end', onEnd);
-  socket.on('drain', onDrain);
-  socket.on('close', onClose);
-  socket.on('error', onError);
-}
-
-/** The plain socket under TLS keeps its error listener: an unheard 'error' would end the worker. */
-function detach(socket: OwnedSocket): void {
-  socket.off('data', onData);
-  socket.off('end', onEnd);
-  socket.off('drain', onDrain);
-  socket.off('close', onClose);
-}
-
-function onData(this: OwnedSocket, chunk: Buffer): void {
-  this[kConnection]?.onData(chunk);
-}
-function onEnd(this: OwnedSocket): void {
-  this[kConnection]?.onEnd();
-}
-function onDrain(this: OwnedSocket): void {
-  this[kConnection]?.onDrain();
-}
-function onClose(this: OwnedSocket): void {
-  this[kConnection]?.onClose();
-}
-function onError(this: OwnedSocket, error: Error): void {
-  this[kConnection]?.onError(error);
-}
-function onSecure(this: OwnedSocket): void {
-  this[kConnection]?.onSecure();
-}
-function onTlsError(this: OwnedSocket, error: Error): void {
-  this.destroy(error);
-}
 function resumeTurn(connection: Connection): void {
   connection.resumeKept();
 }

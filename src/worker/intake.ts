@@ -9,11 +9,23 @@ import { traceField } from '../protocol/received.js';
 import { replies, queuedAs } from '../protocol/replies.js';
 import type { Transaction, Verdict } from '../protocol/types.js';
 import type { MessageWriter, Spool } from '../queue/spool.js';
-import type { SessionFacts } from './connection.js';
+import type { Listener } from './listener.js';
 
 // A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
 const loggedRecipients = 5;
 const loggedCharacters = 256;
+
+/** What the envelope and the trace field need to know of the session. */
+export interface SessionFacts {
+  readonly listener: Listener;
+  readonly sessionId: string;
+  readonly clientAddress: string;
+  readonly clientName: string;
+  readonly extended: boolean;
+  readonly secure: boolean;
+  readonly tlsVersion: string;
+  readonly user: string;
+}
 
 export class Intake {
   readonly #spool: Spool;

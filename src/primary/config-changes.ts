@@ -1,12 +1,24 @@
-/** Which keys differ between two configs, as an operator would name them: `limits.recipients`, `listeners`. Pure. */
+/** Which keys differ between two configs, as the file names them: `limits.recipients`, `routes.hop.retry.expire`. Pure. */
 
 /** Maps are compared key by key; lists and everything else as a whole. Sorted. */
-export function changedKeys(before: unknown, after: unknown, prefix = ''): string[] {
+export function changedKeys(before: unknown, after: unknown): string[] {
+  return differing(before, after, '').map(nameInFile).toSorted();
+}
+
+function differing(before: unknown, after: unknown, prefix: string): string[] {
   if (!isMap(before) || !isMap(after)) return isSame(before, after) ? [] : [prefix];
   const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...names]
-    .toSorted()
-    .flatMap((name) => changedKeys(before[name], after[name], prefix === '' ? name : `${prefix}.${name}`));
+  return [...names].flatMap((name) =>
+    differing(before[name], after[name], prefix === '' ? name : `${prefix}.${name}`),
+  );
+}
+
+/** config/resolve.ts renames these few on the way from the file. */
+function nameInFile(key: string): string {
+  return key
+    .replace(/^((?:limits|policy\.dnsbl|routes\.[^.]+\.retry)\.\w+)Ms$/, '$1')
+    .replace(/^(routes\.[^.]+)\.hops$/, '$1.to')
+    .replace(/^auth\.usersFile$/, 'auth.users.file');
 }
 
 function isMap(value: unknown): value is Record<string, unknown> {

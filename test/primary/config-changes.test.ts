@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { changedKeys } from '../../src/primary/config-changes.js';
+import { load, smallest } from '../config/harness.js';
 
 const config = {
   hostname: 'a.example',
@@ -21,4 +22,27 @@ test.each([
   { after: { ...config, tls: { key: 'k' } }, keys: ['tls'], why: 'a section that came' },
 ])('$why: $keys', ({ after, keys }) => {
   expect(changedKeys(config, after)).toEqual(keys);
+});
+
+test.each<[string, (yaml: string) => string, string[]]>([
+  ['nothing', (yaml) => yaml, []],
+  [
+    'a time of a route',
+    (yaml) => yaml.replace('maildir:./maildir', "maildir:./maildir', retry: { expire: 2d }, tls: 'off"),
+    ['routes.disk.retry.expire'],
+  ],
+  ['a next hop', (yaml) => yaml.replace('./maildir', './other'), ['routes.disk.to']],
+  [
+    'a route of a name that looks like a time',
+    (yaml) => `${yaml}  officeMs: { to: smtp://192.0.2.1 }\n`.replace(/(dataDir.*\n)(.*\n)$/, '$2$1'),
+    ['routes.officeMs'],
+  ],
+  ['a time-out', (yaml) => `${yaml}limits: { commandTimeout: 6m }\n`, ['limits.commandTimeout']],
+  ['the users file', (yaml) => `${yaml}auth: { users: { file: u.yaml } }\n`, ['auth.users.file']],
+  ['the domains', (yaml) => yaml.replace('[example.test]', '[example.org]'), ['domains']],
+  ['the token', (yaml) => `${yaml}admin: { token: 0123456789abcdef }\n`, ['admin.token']],
+])('a change of %s is named as the config file names it', (_, change, keys) => {
+  const files = { 'u.yaml': 'users:\n' };
+  const base = `${smallest}dataDir: /data\n`;
+  expect(changedKeys(load(base, {}, files), load(change(base), {}, files))).toEqual(keys);
 });

@@ -2,6 +2,10 @@
 import { duration, integer, listOf, section, size, text } from './fields.js';
 import { isNetwork } from './formats.js';
 
+// primary/admission.ts merges; networksMs of worker/main.ts and its broadcastPeriodMs are the two periods.
+const merged =
+  'The workers merge their counts every 250 ms: what comes in within two such periods can pass, at worst about this limit times `workers`.';
+
 export const limits = section({
   messageBytes: size('64KiB', '2GiB')
     .prefault('25MiB')
@@ -23,10 +27,12 @@ export const limits = section({
     .describe('Open connections of one worker; more get 421.'),
   connectionsPerHost: integer(1, 1_000_000)
     .prefault(50)
-    .describe('Open connections of one client, an IPv4 address or an IPv6 /64, across all workers.'),
+    .describe(
+      `Open connections of one client, an IPv4 address or an IPv6 /64, across all workers. ${merged}`,
+    ),
   connectionsPerNetwork: integer(1, 1_000_000)
     .prefault(200)
-    .describe('Open connections of one IPv4 /24 or IPv6 /48, across all workers.'),
+    .describe(`Open connections of one IPv4 /24 or IPv6 /48, across all workers. ${merged}`),
   errors: integer(1, 1_000_000).prefault(10).describe('Refused commands in one session before 421.'),
   junkCommands: integer(1, 1_000_000)
     .prefault(50)

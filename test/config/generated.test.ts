@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { parseDocument } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
 import { configKeys } from '../../src/config/keys.js';
+import { restartKeys } from '../../src/config/reload-check.js';
 import { configReference, configSchemaJson } from '../../src/config/reference.js';
 import { root, temporaryFolder, testCertificate, testKey } from './harness.js';
 
@@ -16,6 +17,14 @@ describe('generated files', () => {
   test('config/postern.schema.json is in step: `npm run generate` brings it there', () => {
     expect(readFileSync(join(root, 'config/postern.schema.json'), 'utf8')).toBe(configSchemaJson());
   });
+});
+
+test('the reference names every key that only a restart can change, and each is a key', () => {
+  const paths = configKeys().map((key) => key.path.join('.').replaceAll('.[]', '[]'));
+  for (const key of restartKeys) {
+    expect(paths).toContain(key);
+    expect(configReference()).toMatch(new RegExp(`Only a restart .*\`${key.replace('[]', '\\[\\]')}\``, 's'));
+  }
 });
 
 describe('the table of keys', () => {

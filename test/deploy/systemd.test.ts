@@ -62,4 +62,15 @@ describe('the unit', () => {
   it('does not start again after a wrong config (exit code 2)', () => {
     expect(setting('RestartPreventExitStatus')).toEqual(['2']);
   });
+
+  it('runs the command, user and folders that the README installs', () => {
+    const readme = readFileSync(join(deployDirectory, 'README.md'), 'utf8');
+    const [, program = '', config = ''] =
+      /^(\S+) start --config (\S+)$/.exec(setting('ExecStart')[0] ?? '') ?? [];
+    expect(readme).toContain(`then the command is \`${program}\``);
+    expect(readme).toContain(`/config/examples/mx-relay.yaml" ${config}\n`);
+    expect(setting('ExecReload')[0]).toBe(`${program} check --config ${config}`);
+    expect(readme).toMatch(new RegExp(`^useradd .* ${setting('User')[0] ?? ''}$`, 'm'));
+    expect(readme).toMatch(new RegExp(`^mkdir .* /var/lib/${setting('StateDirectory')[0] ?? ''}$`, 'm'));
+  });
 });

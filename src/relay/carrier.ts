@@ -2,7 +2,7 @@
 import type { Lease, RecipientResult } from '../queue/spool.js';
 
 export interface CarryOutcome {
-  /** `host:port` or the Maildir's path, for the log; '' when none was reached. */
+  /** `host:port` or the Maildir's path, for the log: of what was tried last, or rests. */
   readonly hop: string;
   /** One per address. */
   readonly results: readonly RecipientResult[];
@@ -10,6 +10,21 @@ export interface CarryOutcome {
   readonly ambiguous: boolean;
   /** The stored message is damaged; nothing of it was delivered by this attempt. */
   readonly corrupt: boolean;
+  /** All hops rest after failures and none was asked: this was no attempt. */
+  readonly untried?: boolean;
+  /** Wall clock, milliseconds: until then the hop named is left alone. */
+  readonly restsUntilMs?: number | undefined;
+}
+
+/** Nothing can be reached for now. */
+export interface Outage {
+  readonly hop: string;
+  /** The last failure, one line. */
+  readonly reason: string;
+  /** Monotonic: what a jump of the wall clock does not add to. */
+  readonly lastsMs: number;
+  /** Wall clock, milliseconds; undefined while it is being tried. */
+  readonly restsUntilMs: number | undefined;
 }
 
 export interface Carrier {
@@ -17,6 +32,8 @@ export interface Carrier {
   carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome>;
   /** > 0: nothing can be reached, and the mail is better left in the queue for so long. */
   pauseMs(): number;
+  /** Undefined: something is known to work, or nothing was tried yet. */
+  outage(): Outage | undefined;
   /** Whatever pauses it is to be tried again now. */
   endRests(): void;
   /** It is not known whether anything can be reached: one message at a time. */

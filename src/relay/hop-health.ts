@@ -5,10 +5,8 @@
  */
 
 const firstRestMs = 1_000;
-const maxRestMs = 60_000;
-/** An outage shorter than this holds the route's mail back as it is; in a longer one messages are tried and deferred
- *  each on its own schedule, so that they age and expire. */
-const briefOutageMs = 60_000;
+/** A hop that is back is noticed so soon at the latest. */
+const longestRestMs = 60_000;
 /** How long a hop that takes no further connection is not asked for one, unless one of ours ends before. */
 const crowdedMs = 10_000;
 
@@ -25,11 +23,18 @@ export class HopHealth {
   /** Hops that serve us and take no further connection: when one caller may ask again. */
   readonly #crowdedUntilMs = new Map<number, number>();
   readonly #probeMs: number;
+  readonly #firstRestMs: number;
+  readonly #maxRestMs: number;
 
-  /** @param probeMs how long a probe may take until another one may begin */
-  constructor(hops: number, probeMs: number) {
+  /**
+   * @param probeMs how long a probe may take until another one may begin
+   * @param maxWaitMs the route's longest wait between two attempts: no hop rests longer
+   */
+  constructor(hops: number, probeMs: number, maxWaitMs: number) {
     this.#ill = Array.from({ length: hops }, () => undefined);
     this.#probeMs = probeMs;
+    this.#firstRestMs = Math.min(firstRestMs, maxWaitMs);
+    this.#maxRestMs = Math.min(longestRestMs, maxWaitMs);
   }
 
   /** May this caller try hop `index` now? At the end of a hop's rest, one of several callers gets true. */
@@ -52,14 +57,14 @@ export class HopHealth {
     this.#crowdedUntilMs.delete(index);
     const illness = this.#ill[index];
     if (illness === undefined) {
-      const untilMs = nowMs + firstRestMs;
-      this.#ill[index] = { sinceMs: nowMs, restMs: firstRestMs, untilMs, probed: false, reason };
+      const restMs = this.#firstRestMs;
+      this.#ill[index] = { sinceMs: nowMs, restMs, untilMs: nowMs + restMs, probed: false, reason };
       return true;
     }
     // Connections begun before the first failure was known fail after it: they say nothing new.
     if (!illness.probed) return false;
     illness.probed = false;
-    illness.restMs = Math.min(Math.max(illness.restMs * 2, firstRestMs), maxRestMs);
+    illness.restMs = Math.min(Math.max(illness.restMs * 2, this.#firstRestMs), this.#maxRestMs);
     illness.untilMs = nowMs + illness.restMs;
     illness.reason = reason;
     return false;
@@ -109,15 +114,28 @@ export class HopHealth {
     return this.#ill.every((illness) => illness !== undefined);
   }
 
-  /** How long the route's mail stays where it is: > 0 while every hop rests and the youngest outage is brief. */
+  /** How long hop `index` will be left alone; 0 when it is well, may be tried, or is being probed. */
+  restMs(index: number, nowMs: number): number {
+    const illness = this.#ill[index];
+    return illness === undefined || illness.probed ? 0 : Math.max(illness.untilMs - nowMs, 0);
+  }
+
+  /** The hop that may be tried again first. */
+  get nextUp(): number {
+    let next = 0;
+    for (const [index, illness] of this.#ill.entries())
+      if (illness !== undefined && illness.untilMs < (this.#ill[next]?.untilMs ?? Infinity)) next = index;
+    return next;
+  }
+
+  /** For how long no hop has been known to work. */
+  outageMs(nowMs: number): number {
+    return Math.max(Math.min(...this.#ill.map((illness) => nowMs - (illness?.sinceMs ?? nowMs))), 0);
+  }
+
+  /** How long the route's mail stays where it is: > 0 while every hop rests or is being probed. */
   pauseMs(nowMs: number): number {
-    let pauseMs = Infinity;
-    let brief = false;
-    for (const illness of this.#ill) {
-      if (illness === undefined || nowMs >= illness.untilMs) return 0;
-      if (nowMs - illness.sinceMs <= briefOutageMs) brief = true;
-      pauseMs = Math.min(pauseMs, illness.untilMs - nowMs);
-    }
-    return brief ? pauseMs : 0;
+    const untilMs = Math.min(...this.#ill.map((illness) => illness?.untilMs ?? 0));
+    return Math.max(untilMs - nowMs, 0);
   }
 }

@@ -9,7 +9,7 @@ import type { Log } from '../base/log.js';
 import type { Hop, RouteConfig, RouteTls } from '../config/config.js';
 import type { Lease, RecipientResult } from '../queue/spool.js';
 
-import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
+import { sameResult, type Carrier, type CarryOutcome, type Outage } from './carrier.js';
 import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
 import type { HopAddresses } from './hop-address.js';
 import { HopConnection, hopName } from './hop-connection.js';
@@ -29,6 +29,16 @@ export interface HopPoolOptions {
   /** How long a connection without work is kept: enough for the next group commit, little enough for small hops. */
   readonly idleMs: number;
   readonly log: Log;
+}
+
+interface Transacted {
+  readonly connection: HopConnection;
+  readonly outcome: TransactionOutcome;
+}
+
+interface Unreached extends Omit<Outage, 'lastsMs'> {
+  /** Every hop rests: there was no connection, not even a try. */
+  readonly untried: boolean;
 }
 
 /** So long a message waits for its turn on a connection before it asks for one of its own again. */
@@ -53,7 +63,11 @@ export class HopPool implements Carrier {
   constructor(options: HopPoolOptions) {
     this.#options = options;
     const { connect, greeting, hello, startTls } = options.timeouts;
-    this.#health = new HopHealth(options.hops.length, connect + greeting + hello + startTls);
+    this.#health = new HopHealth(
+      options.hops.length,
+      connect + greeting + hello + startTls,
+      options.route.retry.maxMs,
+    );
     this.#greetedOf = options.hops.map(() => new Set());
   }
 
@@ -69,6 +83,11 @@ export class HopPool implements Carrier {
     this.#health.endRests();
   }
 
+  outage(): Outage | undefined {
+    const lastsMs = this.#health.outageMs(performance.now());
+    return this.#health.allIll ? { ...this.#resting(), lastsMs } : undefined;
+  }
+
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
     const results: RecipientResult[] = [];
     let hop = '';
@@ -76,18 +95,18 @@ export class HopPool implements Carrier {
     let corrupt = false;
     for (let from = 0; from < addresses.length; from += maxRecipientsPerTransaction) {
       const part = addresses.slice(from, from + maxRecipientsPerTransaction);
-      try {
-        const { connection, outcome } = await this.#transact(lease, part);
-        hop = connection.name;
-        results.push(...outcome.results);
-        ambiguous ||= outcome.ambiguous;
-        corrupt ||= outcome.corrupt;
-        await this.#release(connection);
-      } catch (error) {
-        if (!(error instanceof PosternError)) throw error;
-        results.push(...sameResult(addresses.slice(from), 'pending', printable(describeError(error))));
-        break;
+      const done = await this.#transact(lease, part);
+      if ('reason' in done) {
+        results.push(...sameResult(addresses.slice(from), 'pending', done.reason));
+        const { restsUntilMs } = done;
+        const untried = done.untried && from === 0;
+        return { hop: hop === '' ? done.hop : hop, results, ambiguous, corrupt, untried, restsUntilMs };
       }
+      hop = done.connection.name;
+      results.push(...done.outcome.results);
+      ambiguous ||= done.outcome.ambiguous;
+      corrupt ||= done.outcome.corrupt;
+      await this.#release(done.connection);
     }
     return { hop, results, ambiguous, corrupt };
   }
@@ -105,30 +124,24 @@ export class HopPool implements Carrier {
     for (const turn of this.#turns) turn();
   }
 
-  /** @throws PosternError when no hop can be reached */
-  async #transact(
-    lease: Lease,
-    addresses: readonly string[],
-  ): Promise<{ connection: HopConnection; outcome: TransactionOutcome }> {
+  async #transact(lease: Lease, addresses: readonly string[]): Promise<Transacted | Unreached> {
     let connection = this.#takeIdle() ?? (await this.#obtain());
-    while (connection.messages > 0) {
+    while (connection instanceof HopConnection && connection.messages > 0) {
       const outcome = await transact(connection, lease, addresses);
       if (outcome.answered || outcome.corrupt || this.#closed) return { connection, outcome };
       // The hop closed a kept connection while it was idle, or says so now: no failure yet, a fresh one will tell.
       connection.cut('stale');
       connection = await this.#obtain();
     }
+    if (!(connection instanceof HopConnection)) return connection;
     return { connection, outcome: await transact(connection, lease, addresses) };
   }
 
-  /** A new connection; when the hop has as many as it wants, one of those, in turn. @throws as #connect */
-  async #obtain(): Promise<HopConnection> {
+  /** A new connection; when the hop has as many as it wants, one of those, in turn. */
+  async #obtain(): Promise<HopConnection | Unreached> {
     for (;;) {
-      try {
-        return await this.#connect();
-      } catch (error) {
-        if (!(error instanceof PosternError) || !this.#health.anyCrowded || this.#closed) throw error;
-      }
+      const reached = await this.#connect();
+      if (reached instanceof HopConnection || !this.#health.anyCrowded || this.#closed) return reached;
       const connection = this.#takeIdle() ?? (await this.#turn());
       if (connection !== undefined) return connection;
     }
@@ -194,35 +207,61 @@ export class HopPool implements Carrier {
 
   // ---- new connections --------------------------------------------------------------------------------------------
 
-  /** The first hop in order that can be reached. @throws PosternError of the last one tried */
-  async #connect(): Promise<HopConnection> {
-    let last: PosternError | undefined;
+  /** The first hop in order that can be reached; else what became of the last one that was tried. */
+  async #connect(): Promise<HopConnection | Unreached> {
+    let failed: Unreached | undefined;
     for (const [index, hop] of this.#options.hops.entries()) {
-      this.#assertNotCut();
+      if (this.#cutReason !== undefined)
+        return { ...this.#resting(), reason: this.#cutReason, untried: false };
       if (!this.#health.mayTry(index, performance.now())) continue;
       try {
-        const connection = await this.#connectTo(hop, index);
-        if (this.#health.worked(index)) this.#tell('relay.hop-up', hop, '');
-        const { secure, socket } = connection;
-        this.#options.log.debug({
-          event: 'relay.connected',
-          route: this.#options.route.name,
-          hop: connection.name,
-          secure,
-          certificate: socket.certificate,
-        });
-        return connection;
+        return this.#up(await this.#connectTo(hop, index), index);
       } catch (error) {
         if (!(error instanceof PosternError)) throw error;
-        last = error;
-        const reason = printable(error.message);
-        if (this.#isCrowded(index, error)) {
-          if (this.#health.crowded(index, performance.now())) this.#tell('relay.hop-crowded', hop, reason);
-        } else if (this.#health.failed(index, performance.now(), reason))
-          this.#tell('relay.hop-down', hop, reason);
+        failed = this.#down(hop, index, error);
       }
     }
-    throw last ?? new PosternError('RELAY_CONNECT', `no hop can be reached: ${this.#health.reason(0)}`);
+    return failed ?? this.#resting();
+  }
+
+  #up(connection: HopConnection, index: number): HopConnection {
+    const { route, log } = this.#options;
+    const { name, secure, socket } = connection;
+    if (this.#health.worked(index)) log.info({ event: 'relay.hop-up', route: route.name, hop: name });
+    log.debug({
+      event: 'relay.connected',
+      route: route.name,
+      hop: name,
+      secure,
+      certificate: socket.certificate,
+    });
+    return connection;
+  }
+
+  #down(hop: NetworkHop, index: number, error: PosternError): Unreached {
+    const reason = printable(error.message);
+    if (this.#isCrowded(index, error)) {
+      if (this.#health.crowded(index, performance.now())) this.#tell('relay.hop-crowded', hop, reason);
+    } else if (this.#health.failed(index, performance.now(), reason))
+      this.#tell('relay.hop-down', hop, reason);
+    return { hop: hopName(hop), reason, untried: false, restsUntilMs: this.#restsUntilMs(index) };
+  }
+
+  /** No hop may be tried now: the one that may be first. */
+  #resting(): Unreached {
+    const index = this.#health.nextUp;
+    const hop = this.#options.hops[index];
+    return {
+      hop: hop === undefined ? '' : hopName(hop),
+      reason: this.#health.reason(index),
+      untried: true,
+      restsUntilMs: this.#restsUntilMs(index),
+    };
+  }
+
+  #restsUntilMs(index: number): number | undefined {
+    const restMs = this.#health.restMs(index, performance.now());
+    return restMs > 0 ? Date.now() + restMs : undefined;
   }
 
   /** It accepts and refuses, and serves us all the same: a limit on connections, not an outage. */

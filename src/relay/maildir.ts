@@ -42,6 +42,10 @@ export class Maildir implements Carrier {
     return 0;
   }
 
+  outage(): undefined {
+    return undefined;
+  }
+
   endRests(): void {
     // A Maildir is tried each time anyway.
   }

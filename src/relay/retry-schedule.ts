@@ -28,7 +28,20 @@ export function isExpired(
   message: { readonly arrivedAtMs: number; readonly attempts: number },
   nowMs: number,
 ): boolean {
-  return message.attempts >= minAttemptsToExpire && nowMs - message.arrivedAtMs >= retry.expireMs;
+  return message.attempts >= minAttemptsToExpire && isOld(retry, message.arrivedAtMs, nowMs);
+}
+
+/**
+ * Has the outage lasted so long that messages which only wait for its end may expire by their age? They make no
+ * attempts of their own; that much time has passed for us all the same.
+ * @param outageMs monotonic
+ */
+export function isLongOutage(retry: RetryConfig, outageMs: number): boolean {
+  return outageMs >= minAttemptsToExpire * retry.firstMs;
+}
+
+export function isOld(retry: RetryConfig, arrivedAtMs: number, nowMs: number): boolean {
+  return nowMs - arrivedAtMs >= retry.expireMs;
 }
 
 /**

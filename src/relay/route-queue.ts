@@ -9,9 +9,9 @@ import type { RouteConfig } from '../config/config.js';
 import type { Cell, Histogram, Meters } from '../metrics/meters.js';
 import type { Lease, QueuedMessage, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
 
-import type { Carrier, CarryOutcome } from './carrier.js';
+import { sameResult, type Carrier, type CarryOutcome, type Outage } from './carrier.js';
 import { printable } from './last-reply.js';
-import { dueClockMs, isExpired, retryDelayMs } from './retry-schedule.js';
+import { dueClockMs, isExpired, isLongOutage, isOld, retryDelayMs } from './retry-schedule.js';
 
 export type RelayMeters = Pick<Meters, 'relayDeliveriesTotal' | 'relayAmbiguousTotal' | 'relaySeconds'>;
 
@@ -47,6 +47,8 @@ export class RouteQueue {
   #stopped = false;
   #cut = false;
   #wakeTimer: NodeJS.Timeout | undefined;
+  /** Monotonic milliseconds: the rest in which the oldest mail was looked at. */
+  #sweptUntilMs = 0;
 
   constructor(options: RouteQueueOptions) {
     this.#options = options;
@@ -97,30 +99,83 @@ export class RouteQueue {
     if (this.#stopped || !this.#more || this.#leasing !== undefined || this.#ready.length > 0) return;
     const { carrier, route } = this.#options;
     const pauseMs = carrier.pauseMs();
-    if (pauseMs > 0) return this.#wakeIn(pauseMs);
+    if (pauseMs > 0) return this.#rest(pauseMs);
     const free = carrier.doubtful ? 1 - this.#lanes.size : route.connections - this.#lanes.size;
     if (free <= 0) return;
     this.#more = false;
-    this.#leasing = this.#lease(carrier.doubtful ? 1 : free + route.connections).finally(() => {
+    this.#whileLeasing(this.#fill(carrier.doubtful ? 1 : free + route.connections));
+  }
+
+  #whileLeasing(leasing: Promise<void>): void {
+    this.#leasing = leasing.finally(() => {
       this.#leasing = undefined;
       this.#refill();
     });
   }
 
-  async #lease(limit: number): Promise<void> {
+  async #fill(limit: number): Promise<void> {
+    const { route } = this.#options;
+    const leases = await this.#lease(limit);
+    if (leases.length === limit) this.#more = true;
+    this.#ready.push(...leases);
+    if (this.#stopped) return this.#giveBack();
+    while (this.#ready.length > 0 && this.#lanes.size < route.connections) this.#openLane();
+  }
+
+  /** None after a failure, which is logged, and asked again after a while. */
+  async #lease(limit: number): Promise<Lease[]> {
     const { spool, route, now, log } = this.#options;
     try {
       const earliestAtMs = spool.due().get(route.name)?.earliestAtMs ?? 0;
-      const leases = await spool.lease(route.name, dueClockMs(route.retry, earliestAtMs, now()), limit);
-      if (leases.length === limit) this.#more = true;
-      this.#ready.push(...leases);
+      return await spool.lease(route.name, dueClockMs(route.retry, earliestAtMs, now()), limit);
     } catch (error) {
       log.error({ event: 'relay.lease-failed', route: route.name, reason: describeError(error) });
       this.#wakeIn(leaseBackoffMs);
-      return;
+      return [];
     }
-    if (this.#stopped) return this.#giveBack();
-    while (this.#ready.length > 0 && this.#lanes.size < route.connections) this.#openLane();
+  }
+
+  // ---- outages ----------------------------------------------------------------------------------------------------
+
+  /** Mail that is due waits for the end of the rest, when one message probes. Once per rest the oldest are let go. */
+  #rest(pauseMs: number): void {
+    this.#wakeIn(pauseMs);
+    const { carrier, spool, route, now } = this.#options;
+    const outage = carrier.outage();
+    if (outage?.restsUntilMs === undefined || !isLongOutage(route.retry, outage.lastsMs)) return;
+    if (performance.now() < this.#sweptUntilMs) return;
+    this.#sweptUntilMs = performance.now() + pauseMs;
+    const arrivedAtMs = spool.stats().oldestArrivedAtMs;
+    if (arrivedAtMs !== undefined && isOld(route.retry, arrivedAtMs, now()))
+      this.#whileLeasing(this.#expireWaiting(outage));
+  }
+
+  /**
+   * One message probes per rest, so that in a long outage most never get their turn and would wait for ever. The queue
+   * gives what was due first. One that is too young ends the sweep, and what is older and was due later goes after it:
+   * when that one is old, at the latest.
+   */
+  async #expireWaiting(outage: Outage): Promise<void> {
+    const { carrier, route, now } = this.#options;
+    for (let limit = 1; !this.#stopped; limit = route.connections) {
+      let expired = 0;
+      for (const lease of await this.#lease(limit)) {
+        // The rest may have been ended while we leased.
+        if (isOld(route.retry, lease.message.arrivedAtMs, now()) && carrier.pauseMs() > 0) {
+          this.#giveUp(lease, outage);
+          expired++;
+        } else this.#unlease(lease);
+      }
+      if (expired < limit) return;
+      if (this.#settling.size >= maxSettling) await Promise.race(this.#settling);
+    }
+  }
+
+  #giveUp(lease: Lease, outage: Outage): void {
+    const addresses = pendingAddresses(lease, this.#options.route.name);
+    const results = sameResult(addresses, 'pending', outage.reason).map(expire);
+    this.#report(lease, { ...outage, results, ambiguous: false, corrupt: false }, 0);
+    this.#handOver(lease.message, results, this.#options.now());
   }
 
   #wakeIn(delayMs: number): void {
@@ -129,7 +184,12 @@ export class RouteQueue {
   }
 
   #giveBack(): void {
-    for (const lease of this.#ready.splice(0)) this.#options.spool.unlease(lease.message.id);
+    for (const lease of this.#ready.splice(0)) this.#unlease(lease);
+  }
+
+  #unlease({ message }: Lease): void {
+    this.#options.spool.unlease(message.id);
+    this.#options.onSettled(message, undefined);
   }
 
   // ---- lanes ------------------------------------------------------------------------------------------------------
@@ -175,6 +235,10 @@ export class RouteQueue {
       const lastReply = printable(`internal error: ${describeError(error)}`);
       const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
       outcome = { hop: '', results, ambiguous: false, corrupt: false };
+    }
+    if (outcome.untried === true) {
+      this.#more = true;
+      return this.#unlease(lease);
     }
     this.#conclude(lease, outcome, (performance.now() - beganMs) / 1000);
   }

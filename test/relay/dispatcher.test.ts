@@ -245,7 +245,7 @@ describe('stop', () => {
     const rig = new RelayRig(routeTo([smtp(25, '192.0.2.1')]));
     rig.spool.add(body);
     rig.start();
-    await until(() => rig.spool.leased === 1 || rig.spool.settlements.length === 1, 'it is under way');
+    await until(() => rig.dispatcher.busy === 1 || rig.spool.settlements.length === 1, 'it is under way');
     await rig.dispatcher.stop(50);
     expect(rig.spool.settlements[0]?.results[0]?.state).toBe('pending');
     expect(rig.spool.leased).toBe(0);

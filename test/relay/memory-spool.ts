@@ -20,7 +20,7 @@ interface Entry {
   leasedFor: string | undefined;
   /** By route, as in the queue. */
   dueAtMs: Map<string, number>;
-  /** Attempts of the first lease are counted in the append. */
+  /** The next attempt is counted: the first in the append, one that was not begun in its lease. */
   fresh: boolean;
 }
 
@@ -137,7 +137,10 @@ export class MemorySpool implements Spool {
 
   unlease(id: string): void {
     const entry = this.entries.get(id);
-    if (entry !== undefined) entry.leasedFor = undefined;
+    if (entry !== undefined) {
+      entry.leasedFor = undefined;
+      entry.fresh = true;
+    }
     this.unleased.push(id);
   }
 
@@ -172,8 +175,17 @@ export class MemorySpool implements Spool {
   release = unused;
   retry = unused;
   delete = unused;
+  /** Only what the relay asks for. */
   stats(): SpoolStats {
-    return unused();
+    const arrivals = [...this.entries.values()].map((entry) => entry.message.arrivedAtMs);
+    return {
+      messages: { active: 0, deferred: 0, held: 0, failed: 0 },
+      bytes: 0,
+      bytesInFlight: 0,
+      oldestArrivedAtMs: arrivals.length === 0 ? undefined : Math.min(...arrivals),
+      commits: 0,
+      files: 0,
+    };
   }
   adopt = unused;
   openFiles = unused;

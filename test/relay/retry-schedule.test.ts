@@ -1,7 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { dueClockMs, isExpired, minAttemptsToExpire, retryDelayMs } from '../../src/relay/retry-schedule.js';
+import {
+  dueClockMs,
+  isExpired,
+  isLongOutage,
+  minAttemptsToExpire,
+  retryDelayMs,
+} from '../../src/relay/retry-schedule.js';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -60,6 +66,13 @@ describe('expiry', () => {
     const nowMs = 1_700_000_000_000;
     expect(isExpired(retry, { arrivedAtMs: nowMs - ageMs, attempts }, nowMs)).toBe(expired);
   });
+});
+
+it.each([
+  [3 * retry.firstMs - 1, false],
+  [3 * retry.firstMs, true],
+])('an outage of %i ms lets what only waits for its end expire: %s', (outageMs, isLong) => {
+  expect(isLongOutage(retry, outageMs)).toBe(isLong);
 });
 
 describe('F-30: the clock that the queue is asked with', () => {

@@ -74,7 +74,7 @@ function checkUsersFile(file: string, list: FaultList): void {
     const expected =
       errorCodeOf(error) === 'EACCES'
         ? `one that this user may read, in a folder that it may enter: \`chown ${thisUser()} ${file}\``
-        : `one made by \`postern users add NAME --file ${file}\``;
+        : `one made by \`postern users add NAME --config ${list.file}\``;
     list.add(
       ['auth', 'users', 'file'],
       `found a file that cannot be read (${describeError(error)}), expected ${expected}`,

@@ -17,6 +17,11 @@ export class FaultList {
     this.#value = value;
   }
 
+  /** The config file, as it was named. */
+  get file(): string {
+    return this.#source.file;
+  }
+
   /** @param of 'key': the fault is in the key itself, not in its value */
   add(path: Path, text: string, of: 'key' | 'value' = 'value'): void {
     const name = formatPath(path);

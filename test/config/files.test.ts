@@ -67,7 +67,7 @@ describe('certificate and key', () => {
 test('a users file that is not there is told with the command that makes it', () => {
   const file = writeConfig(`${smallest}auth: { users: { file: users.yaml } }\n`);
   expect(() => loadConfig(file, {})).toThrow(
-    `auth.users.file: found a file that cannot be read (ENOENT: no such file or directory, access '${dirname(file)}/users.yaml'), expected one made by \`postern users add NAME --file ${dirname(file)}/users.yaml\``,
+    `auth.users.file: found a file that cannot be read (ENOENT: no such file or directory, access '${dirname(file)}/users.yaml'), expected one made by \`postern users add NAME --config ${file}\``,
   );
 });
 

@@ -28,6 +28,8 @@ export interface Outage {
 }
 
 export interface Carrier {
+  /** What it tries first, for the log: `host:port`, or the Maildir's path. */
+  readonly hop: string;
   /** One attempt for these recipients (distinct, not empty). Hops, disks and broken messages end in results, never throw. */
   carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome>;
   /** > 0: nothing can be reached, and the mail is better left in the queue for so long. */

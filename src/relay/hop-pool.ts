@@ -71,6 +71,10 @@ export class HopPool implements Carrier {
     this.#greetedOf = options.hops.map(() => new Set());
   }
 
+  get hop(): string {
+    return this.#nameOf(0);
+  }
+
   get doubtful(): boolean {
     return this.#health.allIll;
   }
@@ -250,13 +254,17 @@ export class HopPool implements Carrier {
   /** No hop may be tried now: the one that may be first. */
   #resting(): Unreached {
     const index = this.#health.nextUp;
-    const hop = this.#options.hops[index];
     return {
-      hop: hop === undefined ? '' : hopName(hop),
+      hop: this.#nameOf(index),
       reason: this.#health.reason(index),
       untried: true,
       restsUntilMs: this.#restsUntilMs(index),
     };
+  }
+
+  #nameOf(index: number): string {
+    const hop = this.#options.hops[index];
+    return hop === undefined ? '' : hopName(hop);
   }
 
   #restsUntilMs(index: number): number | undefined {

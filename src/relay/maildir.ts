@@ -38,6 +38,10 @@ export class Maildir implements Carrier {
     this.#newSync = new SharedCall(() => syncDirectory(join(path, 'new')));
   }
 
+  get hop(): string {
+    return this.#path;
+  }
+
   pauseMs(): number {
     return 0;
   }
@@ -59,7 +63,7 @@ export class Maildir implements Carrier {
   }
 
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
-    const hop = this.#path;
+    const { hop } = this;
     try {
       const name = await this.#deliver(lease);
       const results = sameResult(addresses, 'delivered', printable(`stored as ${name}`));

@@ -11,6 +11,7 @@ import type { Lease, QueuedMessage, RecipientResult, RecipientState, Spool } fro
 
 import { sameResult, type Carrier, type CarryOutcome, type Outage } from './carrier.js';
 import { printable } from './last-reply.js';
+import { resultLine } from './result-line.js';
 import { dueClockMs, isExpired, isLongOutage, isOld, retryDelayMs } from './retry-schedule.js';
 
 export type RelayMeters = Pick<Meters, 'relayDeliveriesTotal' | 'relayAmbiguousTotal' | 'relaySeconds'>;
@@ -234,7 +235,7 @@ export class RouteQueue {
       log.error({ event: 'relay.error', qid: lease.message.id, route: route.name, err: error });
       const lastReply = printable(`internal error: ${describeError(error)}`);
       const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
-      outcome = { hop: '', results, ambiguous: false, corrupt: false };
+      outcome = { hop: carrier.hop, results, ambiguous: false, corrupt: false };
     }
     if (outcome.untried === true) {
       this.#more = true;
@@ -285,20 +286,12 @@ export class RouteQueue {
     if (outcome.ambiguous) this.#ambiguous.value++;
     for (const state of ['delivered', 'pending', 'failed'] as const) {
       const some = outcome.results.filter((result) => result.state === state);
-      const [first] = some;
-      if (first === undefined) continue;
+      if (some.length === 0) continue;
       const ambiguous = outcome.ambiguous && state === 'pending';
       this.#counts[state].value += some.length;
       const line = {
         event: `relay.${resultNames[state]}`,
-        qid: lease.message.id,
-        sid: lease.message.sessionId,
-        route: this.#options.route.name,
-        hop: outcome.hop,
-        reply: first.lastReply,
-        recipients: some.length,
-        attempts: lease.message.attempts,
-        seconds: Math.round(seconds * 1e6) / 1e6,
+        ...resultLine(lease.message, this.#options.route.name, outcome, some, seconds),
         ...(ambiguous ? { ambiguous } : {}),
       };
       if (outcome.corrupt) this.#options.log.error({ ...line, corrupt: true });

@@ -151,9 +151,17 @@ describe('the log', () => {
     const { id } = await rig.deliver(body, 'a', 'b', 'no');
     const common = { qid: id, sid: 'S', route: 'out', hop: `127.0.0.1:${hop.port}`, attempts: 1 };
     expect(rig.events('relay.delivered')).toMatchObject([
-      { ...common, reply: '250 2.0.0 taken', recipients: 2, seconds: expect.any(Number) },
+      {
+        ...common,
+        to: ['a@example.test', 'b@example.test'],
+        reply: '250 2.0.0 taken',
+        recipients: 2,
+        seconds: expect.any(Number),
+      },
     ]);
-    expect(rig.events('relay.failed')).toMatchObject([{ ...common, reply: '550 5.1.1 no', recipients: 1 }]);
+    expect(rig.events('relay.failed')).toMatchObject([
+      { ...common, to: ['no@example.test'], reply: '550 5.1.1 no', recipients: 1 },
+    ]);
     expect(rig.deliveries).toEqual(
       new Map([
         ['out delivered', 2],
@@ -203,6 +211,7 @@ describe('leases', () => {
       }));
     const settlement = await rig.deliver(body);
     expect(settlement.results[0]?.state).toBe('pending');
+    expect(rig.events('relay.deferred')).toMatchObject([{ hop: '/nowhere' }]);
     expect(rig.spool.leased).toBe(0);
   });
 });
@@ -235,6 +244,7 @@ describe('stop', () => {
     await until(() => hop.open === 1, 'the connection is open');
     await rig.dispatcher.stop(50);
     expect(rig.spool.settlements.map(told)).toEqual([['pending cut: the relay was stopped']]);
+    expect(rig.events('relay.deferred')).toMatchObject([{ hop: `127.0.0.1:${hop.port}` }]);
     expect(rig.spool.settlements[0]?.nextAttemptAtMs).toBeLessThanOrEqual(Date.now());
     expect([rig.spool.leased, rig.dispatcher.busy]).toEqual([0, 0]);
     await until(() => hop.open === 0, 'the connection ends');

@@ -266,14 +266,23 @@ describe('failover', () => {
       rig.spool.add(body);
       return first.messages.length > 0;
     }, 'the first hop gets mail');
-    expect(rig.events('relay.hop-up')).toHaveLength(1);
+    const up = rig.events('relay.hop-up');
+    expect(up).toMatchObject([{ level: 30, route: 'out', hop: `127.0.0.1:${first.port}` }]);
+    expect(up[0]).not.toHaveProperty('reason');
   });
 
   it('F-22: with no hop reachable a message is deferred, the others stay until one is', async () => {
     const port = await closedPort();
     const rig = new RelayRig(routeTo([lmtp(port)], { connections: 2 }));
     const settlement = await rig.deliver(body);
-    expect(told(settlement)[0]).toMatch(/^pending .*ECONNREFUSED/);
+    expect(told(settlement)[0]).toMatch(/^pending .*ECONNREFUSED 127\.0\.0\.1:\d+$/);
+    expect(rig.events('relay.deferred')).toMatchObject([
+      {
+        hop: `127.0.0.1:${port}`,
+        to: ['someone@example.test'],
+        reply: expect.stringMatching(/ECONNREFUSED .*; hop rests until \d{4}-\d\d-\d\dT[\d:.]+Z$/),
+      },
+    ]);
     for (let i = 0; i < 10; i++) rig.spool.add(body);
     const { FakeHop } = await import('../support/fake-hop.js');
     const hop = await new FakeHop({ protocol: 'lmtp' }).listen(port);

@@ -1,0 +1,78 @@
+/**
+ * The log line of one kind of result of one attempt: relay.delivered, relay.deferred, relay.failed. It stays below
+ * 4 KiB, up to which a pipe keeps it in one piece; addresses and replies are others' words and may be long.
+ */
+import type { QueuedMessage, RecipientResult } from '../queue/spool.js';
+
+import type { CarryOutcome } from './carrier.js';
+
+const loggedRecipients = 5;
+const loggedCharacters = 256;
+/** Of all addresses together, as JSON: five of ASCII fit. Beyond ASCII, or escaped, a character takes up to six. */
+const loggedRecipientsBytes = 1_400;
+/** Of the hop, as JSON: host names and ordinary Maildir paths fit. */
+const loggedHopBytes = 512;
+
+export interface ResultLine {
+  readonly qid: string;
+  readonly sid: string;
+  readonly route: string;
+  readonly hop: string;
+  readonly to: readonly string[];
+  /** All of them, whether named in `to` or not. */
+  readonly recipients: number;
+  readonly reply: string;
+  readonly attempts: number;
+  readonly seconds: number;
+}
+
+/** @param results of one state, at least one; the reply logged is that of the first */
+export function resultLine(
+  message: QueuedMessage,
+  route: string,
+  outcome: Pick<CarryOutcome, 'hop' | 'restsUntilMs'>,
+  results: readonly RecipientResult[],
+  seconds: number,
+): ResultLine {
+  return {
+    qid: message.id,
+    sid: message.sessionId,
+    route,
+    hop: cutJson(outcome.hop, loggedHopBytes),
+    to: namedRecipients(results),
+    recipients: results.length,
+    reply: withRest(results[0], outcome.restsUntilMs),
+    attempts: message.attempts,
+    seconds: Math.round(seconds * 1e6) / 1e6,
+  };
+}
+
+/** In the log only: in the queue it would be read long after that time. */
+function withRest(result: RecipientResult | undefined, restsUntilMs: number | undefined): string {
+  const reply = result?.lastReply ?? '';
+  if (restsUntilMs === undefined || result?.state === 'delivered') return reply;
+  return `${reply}; hop rests until ${new Date(restsUntilMs).toISOString()}`;
+}
+
+function namedRecipients(results: readonly RecipientResult[]): string[] {
+  const named: string[] = [];
+  let bytes = 0;
+  for (const { address } of results.slice(0, loggedRecipients)) {
+    const name = address.slice(0, loggedCharacters);
+    bytes += jsonBytes(name);
+    // The first is named in any case: cut to 256 characters it takes 1.5 KiB at most.
+    if (named.length > 0 && bytes > loggedRecipientsBytes) break;
+    named.push(name);
+  }
+  return named;
+}
+
+function cutJson(text: string, maxBytes: number): string {
+  let cut = text.slice(0, maxBytes);
+  while (jsonBytes(cut) > maxBytes) cut = cut.slice(0, Math.floor(cut.length * 0.9));
+  return cut;
+}
+
+function jsonBytes(text: string): number {
+  return Buffer.byteLength(JSON.stringify(text));
+}

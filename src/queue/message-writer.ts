@@ -76,7 +76,6 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
     // Nothing can be committed any more: commit() will say so, the bytes need no memory until then.
     if (this.#host.refusal !== undefined) return;
     assert(this.#state === 'open', 'write after commit or abort');
-    this.#crc32 = crc32(slice, this.#crc32);
     this.#keep(slice);
     this.#host.budget.received(slice.length);
     if (this.#bytes > this.#host.smallMessageBytes) this.#submitHeld();
@@ -138,6 +137,8 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
 
   #sealPartial(): void {
     if (this.#partial === undefined || this.#partialLength === 0) return;
+    // Here and not per slice: a body whose every line has a stuffed dot comes in slices of a few bytes.
+    this.#crc32 = crc32(this.#partial.subarray(0, this.#partialLength), this.#crc32);
     this.#held.push({ buffer: this.#partial, length: this.#partialLength });
     this.#partial = undefined;
     this.#partialLength = 0;

@@ -1,4 +1,5 @@
 /** What is generated from the schema: config/reference.md for people, config/postern.schema.json for editors. */
+import { deviations } from './deviations.js';
 import { variableFor } from './environment.js';
 import { formatPath } from './faults.js';
 import { configKeys, rawJsonSchema, type ConfigKey } from './keys.js';
@@ -20,7 +21,7 @@ ${restartKeys.map((key) => `\`${key}\``).join(', ')},
 and of how many listeners there are: a reload that finds one is refused as a whole.
 `;
 
-/** Markdown: every key with its type, default, environment variable and help. */
+/** Markdown: every key with its type, default, environment variable and help; then the deviations from the RFCs. */
 export function configReference(): string {
   const keys = configKeys();
   const sections = keys.filter((key) => key.path.length === 1);
@@ -31,6 +32,7 @@ export function configReference(): string {
     const below = keys.filter((key) => key.path[0] === section.path[0] && key !== section);
     parts.push(`## ${formatPath(section.path)}\n`, `${summary(section)}\n`, table(below));
   }
+  parts.push(deviations);
   return parts.join('\n');
 }
 

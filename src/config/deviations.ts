@@ -1,0 +1,17 @@
+/** Where Postern does on purpose what an RFC does not say, for the reference that operators read. */
+export const deviations = `## Where Postern deviates from the RFCs
+
+- Mail that cannot be delivered is kept as \`failed\`; its sender gets no notification yet (RFC 5321 §6.1 wants one).
+- A message with a bare CR, a bare LF or a NUL is refused with 550 5.6.0 at its end (RFC 5321 §4.5.2 wants control
+  characters passed on; §2.3.8 forbids a CR or LF alone): servers that disagree about line ends let mail be smuggled.
+- CR CR LF . CR LF ends a message, which is refused like the others; the next MAIL of that session gets 421, since other
+  servers see no end there.
+- A message whose first line begins with a blank is refused with 550 5.6.0: it would continue our \`Received:\` field.
+- Message data sent before the 354, and commands sent behind a 334, end the session with 554 (RFC 2920 §3.1).
+- HTTP, TLS, SSH or a header line where a command belongs ends the session with 521.
+- Local parts with \`%\`, \`!\` or a quoted \`@\` at the domains of \`domains\` are refused with 550: a next hop might route by
+  them. So are address literals.
+- AUTH LOGIN takes an initial response, which RFC 4954 §4 refuses for a mechanism in which the server speaks first.
+- TLS renegotiation is refused.
+- A message declared 8BITMIME that has 8-bit bytes fails at a next hop without 8BITMIME; it is not converted.
+`;

@@ -17,7 +17,7 @@ export type MetricsSnapshot = Record<string, { labels: string[]; value: number |
 
 // ---- queue calls of the admin API, answered by the worker that holds the message ----------------------------------
 
-export type QueueState = 'active' | 'deferred' | 'held' | 'failed';
+export type QueueState = 'active' | 'deferred' | 'held' | 'parked' | 'failed';
 
 export interface QueueRow {
   id: string;
@@ -31,7 +31,7 @@ export interface QueueRow {
   recipients: {
     address: string;
     route: string;
-    state: 'pending' | 'delivered' | 'failed';
+    state: 'pending' | 'delivered' | 'failed' | 'bounced';
     lastReply: string;
   }[];
 }
@@ -42,6 +42,10 @@ export interface QueueDetail extends QueueRow {
   clientName: string;
   user: string;
   sessionId: string;
+  /** Why it was parked; '' otherwise. */
+  parked: string;
+  /** The last few attempts, oldest first. */
+  attemptLog: { route: string; at: string; hop: string; reply: string }[];
   /** The stored header section, at most 64 KiB. */
   header: string;
 }
@@ -53,22 +57,85 @@ export interface QueueStats {
   files: number;
 }
 
-export type QueueCall =
-  | { method: 'list'; state?: QueueState; offset: number; limit: number }
-  | { method: 'show' | 'hold' | 'release' | 'retry' | 'delete'; id: string }
-  | { method: 'stats' };
+/** As QueueFilter of queue/spool.ts: all that are given must hold. */
+export interface QueueSelection {
+  state?: QueueState;
+  route?: string;
+  domain?: string;
+  sender?: string;
+  recipient?: string;
+  olderThanMs?: number;
+  youngerThanMs?: number;
+  error?: string;
+}
 
-export type QueueAnswer =
-  | { ok: true; value: { total: number; messages: QueueRow[] } | QueueDetail | QueueStats | null }
-  | { ok: false; code: string; message: string };
+export interface QueueShape {
+  ageMinutes: number[];
+  rows: { domain: string; counts: number[] }[];
+}
+
+export interface SalvageReport {
+  /** Where the file lies now. */
+  file: string;
+  salvaged: number;
+  /** In the queue already. */
+  known: number;
+  unreadable: number;
+}
+
+export type QueueCall =
+  | { method: 'list'; filter: QueueSelection; offset: number; limit: number }
+  | { method: 'select'; filter: QueueSelection }
+  | { method: 'show' | 'hold' | 'release' | 'retry' | 'delete'; id: string }
+  /** Several at once; the answer says how many were here and done. */
+  | { method: 'change'; change: 'hold' | 'release' | 'retry' | 'delete'; ids: string[] }
+  | { method: 'stats' }
+  | { method: 'shape' }
+  /** The whole envelope of a message (StoredEnvelope as JSON), for an export. */
+  | { method: 'envelope'; id: string }
+  /** Stored bytes, base64, at most 512 KiB a call; empty at the end. */
+  | { method: 'read'; id: string; offset: number; limit: number }
+  /** One message of an export: begun at one worker, its bytes in order, then committed there or dropped. */
+  | { method: 'import-begin'; id: string }
+  | { method: 'import-write'; id: string; data: string }
+  | { method: 'import-commit'; id: string; envelope: unknown }
+  | { method: 'import-drop'; id: string }
+  /** Reads a quarantined file and stores what is whole in it again. */
+  | { method: 'salvage'; file: string };
+
+export type QueueValue =
+  | { total: number; messages: QueueRow[] }
+  | { ids: string[] }
+  | { done: number }
+  | QueueDetail
+  | QueueStats
+  | QueueShape
+  | { envelope: unknown }
+  | { data: string }
+  | SalvageReport
+  | null;
+
+export type QueueAnswer = { ok: true; value: QueueValue } | { ok: false; code: string; message: string };
 
 // ---- primary → worker --------------------------------------------------------------------------------------------
 
 export type ToWorker =
   /** The first message. `config` is the checked, frozen Config; `adopt` the queue files of processes that are gone. */
-  | { type: 'init'; config: unknown; slot: number; incarnation: string; adopt: string[] }
+  | {
+      type: 'init';
+      config: unknown;
+      slot: number;
+      incarnation: string;
+      adopt: string[];
+      /** See Spool.adopt. */
+      blame: boolean;
+      /** Names of routes that an operator has frozen: nothing is tried there. */
+      frozen: string[];
+    }
   /** More queue files whose process is gone. */
-  | { type: 'adopt'; files: string[] }
+  | { type: 'adopt'; files: string[]; blame: boolean }
+  /** The whole set each time. */
+  | { type: 'freeze'; routes: string[] }
   /** Stop accepting, finish as promise 8 says, exit 0; at the bound, cut. */
   | { type: 'drain'; reason: 'stop' | 'reload'; boundMs: number }
   /** Client networks that are over a limit across all workers: refuse their new connections. The whole set each time. */
@@ -120,6 +187,8 @@ export interface Status {
   workers: WorkerStatus[];
   queue: QueueStats;
   quarantined: string[];
+  /** Frozen routes. */
+  frozen: string[];
 }
 
 /** POST /api/v1/reload: 200 with this, or 409 when refused, with the keys that need a restart. */

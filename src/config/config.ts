@@ -4,7 +4,8 @@
  */
 
 export type ListenerTls = 'off' | 'starttls' | 'required' | 'implicit';
-export type RouteTls = 'off' | 'opportunistic' | 'required';
+/** 'verified': required, and the certificate must be the hop's: by CA and name, or by a pinned fingerprint. */
+export type RouteTls = 'off' | 'opportunistic' | 'required' | 'verified';
 
 export interface ListenerConfig {
   readonly name: string;
@@ -17,14 +18,46 @@ export interface ListenerConfig {
 }
 
 export type Hop =
-  | { readonly kind: 'smtp' | 'lmtp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'maildir'; readonly path: string };
+  | {
+      readonly kind: 'smtp' | 'lmtp';
+      readonly host: string;
+      readonly port: number;
+      /** Lower is tried first; those of one priority share the mail by weight. */
+      readonly priority: number;
+      readonly weight: number;
+    }
+  | { readonly kind: 'maildir'; readonly path: string }
+  /** The MX hosts of each recipient's domain (RFC 5321 §5.1), on `port`. Stands alone. */
+  | { readonly kind: 'mx'; readonly port: number };
+
+/** AUTH towards the hops of a route (RFC 4954), inside TLS only. */
+export interface HopCredentials {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** Milliseconds; what is left out is RFC 5321 §4.5.3.2's (relay/hop-timeouts.ts). */
+export interface RouteTimeouts {
+  readonly connect?: number | undefined;
+  readonly greeting?: number | undefined;
+  readonly command?: number | undefined;
+  readonly data?: number | undefined;
+  readonly end?: number | undefined;
+}
 
 export interface RouteConfig {
   readonly name: string;
-  /** In order of preference: the next is tried when the one before cannot be reached. A maildir stands alone. */
+  /** A maildir or mx stands alone. */
   readonly hops: readonly Hop[];
   readonly tls: RouteTls;
+  /** PEM file of the CAs for 'verified'; undefined: the system's. */
+  readonly tlsCa: string | undefined;
+  /** SHA-256 of the certificate (DER), lower-case hex without colons; any of them is enough. Empty: CA and name. */
+  readonly tlsFingerprints: readonly string[];
+  readonly auth: HopCredentials | undefined;
+  readonly timeouts: RouteTimeouts;
+  /** Messages per second of the whole service to this route; Infinity: no limit. Workers share it evenly. */
+  readonly messagesPerSecond: number;
   /** Connections a worker holds to this route at most (maildir: deliveries at once). */
   readonly connections: number;
   readonly messagesPerConnection: number;
@@ -36,6 +69,23 @@ export interface RetryConfig {
   readonly maxMs: number;
   /** Age at which what is still pending fails. */
   readonly expireMs: number;
+}
+
+export interface NotificationsConfig {
+  /** Off: nobody is told; what fails stays in the queue as 'failed'. */
+  readonly enabled: boolean;
+  /** Age at which a sender is told once that his message is late; 0: never. */
+  readonly delayAfterMs: number;
+  /** The route for notifications to senders that no `domains` entry covers. Undefined: the route of the first
+   *  submission listener; without one such senders cannot be told. */
+  readonly route: string | undefined;
+  /** Text file with the operator's words; undefined: ours. */
+  readonly templateFile: string | undefined;
+  /** Notifications to one sender address, and of one worker altogether, in an hour; beyond, none is sent. */
+  readonly perSenderPerHour: number;
+  readonly perHour: number;
+  /** How long a failed message whose sender could not be told is kept. */
+  readonly keepFailedMs: number;
 }
 
 export interface DomainConfig {
@@ -76,6 +126,9 @@ export interface LimitsConfig {
   /** Free space kept on the data directory's file system: below it MAIL gets 452. */
   readonly diskReserve: number;
   /** Free from the counts per client network. */
+  /** In the queue of the whole service; beyond either, MAIL gets 452. Workers share them evenly. */
+  readonly queueMessages: number;
+  readonly queueBytes: number;
   readonly exempt: readonly string[];
   readonly connectionsPerWorker: number;
   /** Across all workers, per /32 or /64, and per /24 or /48. */
@@ -88,6 +141,8 @@ export interface LimitsConfig {
   readonly dataLineBytes: number;
   readonly headerBytes: number;
   readonly receivedHops: number;
+  /** Received fields with our own hostname after `by` beyond which a message is looping. */
+  readonly ownReceivedHops: number;
   /** For one whole command, however its bytes drip. RFC 5321 §4.5.3.2.7: at least 5 min. */
   readonly commandTimeoutMs: number;
   /** Between two reads during DATA. RFC 5321 §4.5.3.2.5: at least 3 min. */
@@ -110,6 +165,7 @@ export interface Config {
   readonly dns: { readonly servers: readonly string[] };
   readonly domains: readonly DomainConfig[];
   readonly routes: Readonly<Record<string, RouteConfig>>;
+  readonly notifications: NotificationsConfig;
   readonly limits: LimitsConfig;
   readonly policy: { readonly dnsbl: DnsblConfig | undefined };
   readonly auth: {

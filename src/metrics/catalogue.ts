@@ -119,7 +119,7 @@ export const workerMetrics = {
   ),
   queueMessages: gauge(
     'postern_queue_messages',
-    { state: ['active', 'deferred', 'held', 'failed'] },
+    { state: ['active', 'deferred', 'held', 'parked', 'failed'] },
     'Messages in the queue by state.',
   ),
   queueBytes: gauge('postern_queue_bytes', none, 'Bytes of the messages in the queue.'),
@@ -166,6 +166,34 @@ export const workerMetrics = {
     { route: 'routes' },
     'Seconds of one delivery attempt of a message.',
     relaySeconds,
+  ),
+  relayHopsResting: gauge(
+    'postern_relay_hops_resting',
+    { route: 'routes' },
+    'Next hops that are left alone for a while because they could not be reached.',
+  ),
+  relayNotificationsTotal: counter(
+    'postern_relay_notifications_total',
+    {
+      kind: ['failure', 'delay', 'success', 'postmaster'],
+      result: ['sent', 'rate_limited', 'unwanted', 'impossible'],
+    },
+    'Delivery status notifications by kind and what became of them.',
+  ),
+  queueParkedTotal: counter(
+    'postern_queue_parked_total',
+    none,
+    'Messages parked because three workers ended while they were relaying them.',
+  ),
+  queueSalvagedTotal: counter(
+    'postern_queue_salvaged_total',
+    { result: ['stored', 'known', 'unreadable'] },
+    'Messages found in quarantined queue files.',
+  ),
+  queueDiskFull: gauge(
+    'postern_queue_disk_full',
+    none,
+    'Workers whose last commit found the disk full.',
   ),
   poolQueue: gauge('postern_pool_queue', none, 'Tasks that wait for a pool thread.'),
   poolSeconds: histogram(

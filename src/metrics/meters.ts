@@ -43,6 +43,11 @@ export interface Meters {
   readonly relayDeliveriesTotal: CellFamily; // route, result: delivered, deferred, failed
   readonly relayAmbiguousTotal: CellFamily; // route
   readonly relaySeconds: HistogramFamily; // route
+  readonly relayHopsResting: CellFamily; // route
+  readonly relayNotificationsTotal: CellFamily; // kind, result
+  readonly queueParkedTotal: CellFamily;
+  readonly queueSalvagedTotal: CellFamily; // result
+  readonly queueDiskFull: CellFamily;
   readonly poolQueue: CellFamily;
   readonly poolSeconds: HistogramFamily; // task, phase: wait, run
   readonly dnsblLookupsTotal: CellFamily; // list, result: listed, clear, timeout, error, cached

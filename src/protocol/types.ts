@@ -40,10 +40,23 @@ export interface MailParameters {
   readonly sizeBytes: number | undefined;
   readonly body: '7BIT' | '8BITMIME' | undefined;
   readonly smtpUtf8: boolean;
+  /** RFC 3461 §4.3. */
+  readonly ret?: 'FULL' | 'HDRS' | undefined;
+  /** ENVID as written: valid xtext, at most 100 characters. RFC 3461 §4.4. */
+  readonly envelopeId?: string | undefined;
+}
+
+/** RFC 3461 §4.1 and §4.2. */
+export interface RcptParameters {
+  /** Undefined: not given. An empty list is NEVER. */
+  readonly notify?: readonly ('SUCCESS' | 'FAILURE' | 'DELAY')[] | undefined;
+  /** ORCPT as written: `rfc822;` and valid xtext, at most 500 characters. */
+  readonly originalRecipient?: string | undefined;
 }
 
 export interface Recipient {
   readonly mailbox: Mailbox;
+  readonly parameters: RcptParameters;
   /** What the caller's verdict named: opaque here, the relay's route there. */
   readonly route: string;
 }
@@ -85,7 +98,12 @@ export type Question =
   | { readonly kind: 'verb'; readonly verb: Exclude<Verb, 'MAIL' | 'RCPT'>; readonly argument: string }
   | { readonly kind: 'mail'; readonly reversePath: Mailbox; readonly parameters: MailParameters }
   /** Accept with the route in the verdict. Postmaster without a domain comes with domain ''. */
-  | { readonly kind: 'recipient'; readonly mailbox: Mailbox; readonly transaction: Transaction }
+  | {
+      readonly kind: 'recipient';
+      readonly mailbox: Mailbox;
+      readonly parameters: RcptParameters;
+      readonly transaction: Transaction;
+    }
   | {
       readonly kind: 'credentials';
       readonly mechanism: Mechanism;

@@ -1,11 +1,25 @@
 /** What a route's queue needs of whatever takes its mail away: SMTP and LMTP hops (hop-pool) or a Maildir. */
 import type { Lease, RecipientResult } from '../queue/spool.js';
 
+/** What one attempt did to one recipient. */
+export interface CarryResult extends RecipientResult {
+  /** The reply is the hop's own; false or absent: we say so (no connection, an obstacle of ours, expiry). */
+  readonly fromHop?: boolean | undefined;
+}
+
+/**
+ * Who answers for notifications of success once a recipient is delivered: 'final': nobody further, this was the
+ * mailbox (Maildir, LMTP). 'relayed': a hop that does not speak DSN. 'dsn': a hop that took NOTIFY and will tell
+ * itself. RFC 3461 §5.2.
+ */
+export type Handover = 'final' | 'relayed' | 'dsn';
+
 export interface CarryOutcome {
   /** `host:port` or the Maildir's path, for the log: of what was tried last, or rests. */
   readonly hop: string;
   /** One per address. */
-  readonly results: readonly RecipientResult[];
+  readonly results: readonly CarryResult[];
+  readonly handover?: Handover | undefined;
   /** The hop may have the message although it counts as pending: the next attempt may make a second copy. */
   readonly ambiguous: boolean;
   /** The stored message is damaged; nothing of it was delivered by this attempt. */

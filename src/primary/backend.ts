@@ -8,6 +8,7 @@ import type {
   WorkerStatus,
 } from '../base/messages.js';
 import type { AdminBackend, Readiness } from './admin-backend.js';
+import type { FrozenRoutes } from './frozen-routes.js';
 import { callForWorker, mergeQueueAnswers } from './queue-answers.js';
 import type { QueueCustody } from './queue-custody.js';
 import type { Questions } from './questions.js';
@@ -23,6 +24,7 @@ export interface BackendParts {
   readonly questions: Questions;
   readonly scrape: Scrape;
   readonly reloader: Reloader;
+  readonly frozenRoutes: FrozenRoutes;
   /** Begins the drain. */
   readonly stop: () => void;
 }
@@ -36,7 +38,7 @@ export class Backend implements AdminBackend {
   }
 
   async status(): Promise<Status> {
-    const { version, supervisor, queue, reloader } = this.#parts;
+    const { version, supervisor, queue, reloader, frozenRoutes } = this.#parts;
     return {
       version,
       hostname: reloader.config.hostname,
@@ -46,6 +48,7 @@ export class Backend implements AdminBackend {
       workers: supervisor.slots.flatMap(statusesOf),
       queue: await this.#queueStats(),
       quarantined: [...queue.quarantined],
+      frozen: [...frozenRoutes.names],
     };
   }
 

@@ -14,6 +14,8 @@ export interface Death {
   readonly files: readonly string[];
   /** It said 'unable' before: it ended in an orderly way, and said why. */
   readonly unable: boolean;
+  /** The primary killed it because it said nothing: its event loop stood. */
+  readonly wasSilent: boolean;
 }
 
 /** 'reading': died while opening, verifying or scanning that file. 'crash': our code or LMDB's went down with it open. */
@@ -27,15 +29,28 @@ const commitFailedExitCode = 70;
 
 // A memory fault or a failed assertion in native code.
 const crashSignals: ReadonlySet<string> = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS']);
-// Sent by somebody: an operator, the kernel short of memory, or our own watch for silent workers.
+// Sent by somebody: an operator, the kernel short of memory, the primary at the end of a drain.
 const sentSignals: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
 
 export function attributeDeath(death: Death): Blame {
-  if (death.signal === null ? isOrderlyExit(death) : sentSignals.has(death.signal)) return { kind: 'none' };
+  if (isNobodysFault(death)) return { kind: 'none' };
   if (death.phase !== undefined) return { kind: 'reading', files: [death.phase.file] };
   // With a message leased, the message is the first suspect: its own attempt counter parks it.
   const isCrash = death.signal !== null && crashSignals.has(death.signal) && death.leased === 0;
   return isCrash && death.files.length > 0 ? { kind: 'crash', files: death.files } : { kind: 'none' };
+}
+
+/**
+ * Whether attempts that were under way count against their messages (F-41). Not after a failed commit: three of a disk
+ * would park whatever mail was on its way.
+ */
+export function mayBeAMessages(death: Death): boolean {
+  return !isNobodysFault(death);
+}
+
+function isNobodysFault(death: Death): boolean {
+  if (death.wasSilent) return false;
+  return death.signal === null ? isOrderlyExit(death) : sentSignals.has(death.signal);
 }
 
 function isOrderlyExit(death: Death): boolean {

@@ -10,6 +10,7 @@ import { AdmissionBroadcast } from './admission.js';
 import { Backend } from './backend.js';
 import { prepareDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
+import { FrozenRoutes } from './frozen-routes.js';
 import { Lifecycle, reportStartError } from './lifecycle.js';
 import { warnOfFewOpenFiles } from './open-files.js';
 import { QueueCustody } from './queue-custody.js';
@@ -64,8 +65,15 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     quarantine: async (file: string) => quarantineSpoolFile(queueDirectory, file),
   };
   const queue = new QueueCustody(directory, await listQuarantinedFiles(queueDirectory), log);
+  const frozenRoutes = await FrozenRoutes.open({
+    dataDir: config.dataDir,
+    log,
+    routes: Object.keys(config.routes),
+    changed: (names) => supervisor.freeze(names),
+  });
   const { silenceBoundMs } = options;
-  const supervisor = new Supervisor({ config, log, queue, listeners, silenceBoundMs });
+  const frozen = () => frozenRoutes.names;
+  const supervisor = new Supervisor({ config, log, queue, listeners, frozen, silenceBoundMs });
   const version = packageVersion();
   const questions = new Questions();
   const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
@@ -77,10 +85,22 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     load: options.load,
     supervisor,
     log,
-    onReloaded: async (next) => service.apply(next),
+    onReloaded: async (next) => {
+      frozenRoutes.setRoutes(Object.keys(next.routes));
+      await service.apply(next);
+    },
   });
   const stop = () => lifecycle.stop('asked by the admin API');
-  const backend = new Backend({ version, supervisor, queue, questions, scrape, reloader, stop });
+  const backend = new Backend({
+    version,
+    supervisor,
+    queue,
+    questions,
+    scrape,
+    reloader,
+    frozenRoutes,
+    stop,
+  });
   const service = new PrimaryService({ config, log, supervisor, admission, scrape, backend });
   const lifecycle = new Lifecycle(service, log);
   return lifecycle.run();

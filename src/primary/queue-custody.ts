@@ -5,9 +5,9 @@
  */
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { attributeDeath, type Blame } from './death-attribution.js';
+import { attributeDeath, mayBeAMessages, type Blame, type Death } from './death-attribution.js';
 import { DeathLedger } from './death-ledger.js';
-import { QueueFiles, type QueueFile } from './queue-files.js';
+import { QueueFiles, type Adoption, type QueueFile } from './queue-files.js';
 import type { WorkerProcess } from './worker-process.js';
 
 /** The queue directory; base/spool-files in the program. */
@@ -40,7 +40,7 @@ export class QueueCustody {
     worker: WorkerProcess,
     slots: number,
     claim: () => ReadonlySet<string> | undefined,
-  ): Promise<string[]> {
+  ): Promise<Adoption[]> {
     const files = await this.#list();
     const living = claim();
     if (living === undefined) return [];
@@ -52,15 +52,18 @@ export class QueueCustody {
   async holdInquest(worker: WorkerProcess): Promise<void> {
     const files = this.#files.ownedBy(await this.#list(), worker.incarnation);
     const { signal = null, code: exitCode = null } = worker.exit ?? {};
-    const { phase, leased } = worker;
+    const { phase, leased, wasSilent } = worker;
     const unable = worker.unable !== undefined;
-    const blame = attributeDeath({ signal, exitCode, phase, leased, files, unable });
+    const death: Death = { signal, exitCode, phase, leased, files, unable, wasSilent };
+    const blame = attributeDeath(death);
+    if (mayBeAMessages(death)) this.#files.blame(files);
     this.#report(worker, blame);
     for (const file of this.#ledger.record(blame)) await this.#quarantine(file);
   }
 
   wasRead(file: string): void {
     this.#ledger.wasRead(file);
+    this.#files.wasRead(file);
   }
 
   #report(worker: WorkerProcess, blame: Blame): void {

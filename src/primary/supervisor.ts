@@ -8,6 +8,7 @@ import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
 import { newIncarnation } from './incarnation.js';
 import type { QueueCustody } from './queue-custody.js';
+import type { Adoption } from './queue-files.js';
 import { SilenceWatch, silenceBoundMs, watchPeriodMs } from './silence-watch.js';
 import { Slot } from './slot.js';
 import { WorkerProcess, type StartOutcome, type WorkerEvents } from './worker-process.js';
@@ -23,6 +24,8 @@ export interface SupervisorOptions {
   readonly log: Log;
   readonly queue: QueueCustody;
   readonly listeners: readonly SupervisorListener[];
+  /** Names of the frozen routes, for a new worker. */
+  readonly frozen: () => readonly string[];
   /** Only tests shorten it. */
   readonly silenceBoundMs?: number | undefined;
 }
@@ -53,6 +56,7 @@ export class Supervisor {
   readonly #log: Log;
   readonly #queue: QueueCustody;
   readonly #listeners: readonly SupervisorListener[];
+  readonly #frozen: () => readonly string[];
   readonly #watch: SilenceWatch;
   readonly #events: WorkerEvents;
   /** Dead, but what its death means is not yet settled: its files have no new owner before that. */
@@ -70,6 +74,7 @@ export class Supervisor {
     this.#log = options.log;
     this.#queue = options.queue;
     this.#listeners = options.listeners;
+    this.#frozen = options.frozen;
     this.#watch = new SilenceWatch(options.silenceBoundMs ?? silenceBoundMs, performance.now());
     this.#events = {
       message: (worker, message) => this.#onMessage(worker, message),
@@ -134,6 +139,12 @@ export class Supervisor {
     return this.#stopped;
   }
 
+  /** The whole set of frozen routes, as it is now. A worker that is not yet initialised gets it with its init. */
+  freeze(routes: readonly string[]): void {
+    for (const worker of this.workers)
+      if (worker.initialised) worker.send({ type: 'freeze', routes: [...routes] });
+  }
+
   #launch(slot: Slot): void {
     slot.current = this.#tryFork(slot, slot.config);
     if (slot.current === undefined) this.#restart(slot, undefined);
@@ -181,8 +192,8 @@ export class Supervisor {
 
   async #initialise(worker: WorkerProcess): Promise<void> {
     const canStart = () => !worker.isGone && worker.state === 'starting';
-    const files = await this.#adopt(worker, canStart);
-    if (canStart()) worker.init(files);
+    const adoptions = await this.#adopt(worker, canStart);
+    if (canStart()) worker.init(adoptions, this.#frozen());
   }
 
   #onReady(worker: WorkerProcess): void {
@@ -231,11 +242,10 @@ export class Supervisor {
   async #handOver(slot: Slot): Promise<void> {
     const heir = slot.current;
     if (heir === undefined || !heir.initialised) return;
-    const files = await this.#adopt(heir, () => !heir.isGone && heir.state !== 'draining');
-    if (files.length > 0) heir.send({ type: 'adopt', files });
+    heir.adopt(await this.#adopt(heir, () => !heir.isGone && heir.state !== 'draining'));
   }
 
-  async #adopt(worker: WorkerProcess, canTake: () => boolean): Promise<string[]> {
+  async #adopt(worker: WorkerProcess, canTake: () => boolean): Promise<Adoption[]> {
     return this.#queue.adopt(worker, this.slots.length, () => {
       if (!canTake()) return undefined;
       return new Set([...this.workers, ...this.#unburied].map(({ incarnation }) => incarnation));
@@ -254,7 +264,7 @@ export class Supervisor {
         { event: 'worker.silent', slot: worker.slot, worker_pid: worker.pid },
         'a silent worker is killed',
       );
-      worker.kill();
+      worker.killSilent();
     }
   }
 

@@ -7,6 +7,7 @@ import cluster, { type Worker } from 'node:cluster';
 import type { FromWorker, ToWorker } from '../base/messages.js';
 import type { Config } from '../config/config.js';
 import type { Death } from './death-attribution.js';
+import type { Adoption } from './queue-files.js';
 
 export type WorkerState = 'starting' | 'ready' | 'draining';
 
@@ -34,6 +35,8 @@ const channelCloseBoundMs = 1_000;
 // libuv's threads carry LMDB's commits, file reads and password hashes of a worker; four would let them wait for each other.
 const threadPoolSize = process.env['UV_THREADPOOL_SIZE'] ?? '8';
 
+const nothing: Adoption = { files: [], blame: false };
+
 export class WorkerProcess {
   readonly slot: number;
   readonly incarnation: string;
@@ -51,6 +54,8 @@ export class WorkerProcess {
   refusing = '';
   exit: { signal: string | null; code: number | null } | undefined;
   unable: { code: string; message: string } | undefined;
+  /** It was killed because it said nothing. */
+  wasSilent = false;
   readonly started: Promise<StartOutcome>;
 
   readonly #events: WorkerEvents;
@@ -93,10 +98,17 @@ export class WorkerProcess {
     this.#worker.process.send(message, undefined, undefined, () => {});
   }
 
-  init(adopt: string[]): void {
+  /** @param frozen names of the routes that an operator has frozen */
+  init(adoptions: readonly Adoption[], frozen: readonly string[]): void {
     this.initialised = true;
     const { slot, incarnation, config } = this;
-    this.send({ type: 'init', config, slot, incarnation, adopt });
+    const [{ files: adopt, blame } = nothing, ...others] = adoptions;
+    this.send({ type: 'init', config, slot, incarnation, adopt, blame, frozen: [...frozen] });
+    this.adopt(others);
+  }
+
+  adopt(adoptions: readonly Adoption[]): void {
+    for (const { files, blame } of adoptions) this.send({ type: 'adopt', files, blame });
   }
 
   /**
@@ -113,6 +125,11 @@ export class WorkerProcess {
 
   kill(): void {
     this.#worker.process.kill('SIGKILL');
+  }
+
+  killSilent(): void {
+    this.wasSilent = true;
+    this.kill();
   }
 
   #receive(message: FromWorker): void {

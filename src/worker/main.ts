@@ -14,11 +14,14 @@ const networksMs = 250;
 /** After the first failed commit (sysexits' EX_SOFTWARE): the primary replaces the process. */
 const exitQueueFailed = 70;
 
+type Adoption = Pick<Extract<ToWorker, { type: 'adopt' }>, 'files' | 'blame'>;
+
 const channel = new Channel();
 let worker: Worker | undefined;
 let failed = false;
-/** Files that were handed over before the worker was open. */
-let adoptLater: readonly string[] = [];
+/** What was handed over before the worker was open. */
+let adoptLater: readonly Adoption[] = [];
+let frozen: readonly string[] = [];
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
@@ -33,7 +36,11 @@ async function receive(message: ToWorker): Promise<void> {
       await init(message);
       return;
     case 'adopt':
-      await adopt(message.files);
+      await adopt([message]);
+      return;
+    case 'freeze':
+      frozen = message.routes;
+      worker?.freeze(frozen);
       return;
     case 'drain':
       await drain(message.reason, message.boundMs);
@@ -60,6 +67,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   const opened = openLog(config.log.level, { slot: message.slot });
   closeLog = opened.close;
   const { log } = opened;
+  frozen = message.frozen;
   process.on('uncaughtException', (error) => crash(log.fatal.bind(log), error));
   process.on('unhandledRejection', (reason) => {
     // lmdb-js raises one of these for a failed commit although the commit's own rejection was handled. By the next
@@ -81,6 +89,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
       },
       onFailed: () => exit(exitQueueFailed),
     });
+    worker.freeze(frozen);
     await worker.serve();
   } catch (error) {
     const code = error instanceof PosternError ? error.code : 'INTERNAL';
@@ -90,13 +99,16 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   }
   channel.send({ type: 'ready' });
   report(worker);
-  await adopt([...message.adopt, ...adoptLater]);
+  await adopt([{ files: message.adopt, blame: message.blame }, ...adoptLater]);
 }
 
 /** The primary counts them as ours from the moment it sent them, so none may be forgotten. */
-async function adopt(files: readonly string[]): Promise<void> {
-  if (worker === undefined) adoptLater = [...adoptLater, ...files];
-  else await worker.adopt(files);
+async function adopt(adoptions: readonly Adoption[]): Promise<void> {
+  if (worker === undefined) {
+    adoptLater = [...adoptLater, ...adoptions];
+    return;
+  }
+  for (const { files, blame } of adoptions) await worker.adopt(files, blame);
 }
 
 function report(running: Worker): void {

@@ -168,14 +168,19 @@ export class Worker {
     this.#dispatcher.start();
   }
 
-  /** Runs beside the service: accepting mail does not wait for it. */
-  async adopt(files: readonly string[]): Promise<void> {
+  /** Runs beside the service: accepting mail does not wait for it. @param blame as Spool.adopt */
+  async adopt(files: readonly string[], blame: boolean): Promise<void> {
     if (files.length === 0) return;
     this.#options.log.info(
       { event: 'queue.adopt', files },
       'taking over queue files of a process that is gone',
     );
-    await this.#spool.adopt(files);
+    await this.#spool.adopt(files, blame);
+  }
+
+  /** Names of the routes on which nothing is to be tried: the whole set. */
+  freeze(routes: readonly string[]): void {
+    this.#dispatcher.freeze(routes);
   }
 
   get leased(): number {

@@ -2,10 +2,10 @@
  * Rules that look across keys: references, duplicates, what one setting needs of another. They run on whatever
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
-import { isIP } from 'node:net';
 import type { z } from 'zod';
 import type { ListenerTls } from './config.js';
-import { domainForms, isLoopback, isOpenWildcard } from './formats.js';
+import { domainForms, isLoopback, isOpenWildcard, isWildcardAddress } from './formats.js';
+import { checkRoute } from './route-checks.js';
 import {
   itemSchemas,
   sections,
@@ -15,7 +15,6 @@ import {
   type FileListener,
   type FileRoute,
 } from './schema.js';
-import { isOwnAddress } from './this-machine.js';
 import { valueAt, type FaultList } from './validate.js';
 
 /** The parts that pass the schema; a part that does not is undefined and checked no further. */
@@ -26,6 +25,7 @@ export interface Parts {
   readonly routes: ReadonlyMap<string, FileRoute | undefined>;
   readonly admin: FileConfig['admin'] | undefined;
   readonly auth: FileConfig['auth'] | undefined;
+  readonly notifications: FileConfig['notifications'] | undefined;
   readonly dnsbl: FileDnsbl | undefined;
   readonly tls: FileConfig['tls'];
   /** There is a `tls` section, be it right or wrong. */
@@ -45,6 +45,7 @@ export function partsOf(value: unknown): Parts {
     ),
     admin: parsed(sections.admin, valueAt(value, ['admin'])),
     auth: parsed(sections.auth, valueAt(value, ['auth'])),
+    notifications: parsed(sections.notifications, valueAt(value, ['notifications'])),
     dnsbl: parsed(itemSchemas.dnsbl, valueAt(value, ['policy', 'dnsbl'])),
     tls: parsed(sections.tls, valueAt(value, ['tls'])),
     hasTls: valueAt(value, ['tls']) !== undefined,
@@ -69,7 +70,10 @@ export function checkAcross(parts: Parts, list: FaultList): void {
     if (domain !== undefined) checkDomain(domain, index, parts, list);
   });
   checkDomainNames(parts, list);
-  for (const [name, route] of parts.routes) if (route !== undefined) checkRoute(name, route, parts, list);
+  for (const [name, route] of parts.routes)
+    if (route !== undefined) checkRoute(name, route, parts.hostname, parts.listeners, list);
+  const notified = parts.notifications?.route;
+  if (notified !== undefined) checkReference(['notifications', 'route'], notified, parts, list);
   checkAdmin(parts, list);
   if (parts.dnsbl !== undefined) checkDnsbl(parts.dnsbl, list);
 }
@@ -160,11 +164,9 @@ function checkSockets(parts: Parts, list: FaultList): void {
 function collide(a: Socket, b: Socket): boolean {
   if (a.port !== b.port || a.port === 0) return false;
   const sameFamily = a.address.includes(':') === b.address.includes(':');
-  return a.address === b.address || (sameFamily && (isWildcard(a.address) || isWildcard(b.address)));
-}
-
-function isWildcard(address: string): boolean {
-  return address === '0.0.0.0' || address === '::';
+  return (
+    a.address === b.address || (sameFamily && (isWildcardAddress(a.address) || isWildcardAddress(b.address)))
+  );
 }
 
 function checkDomain(domain: FileDomain, index: number, parts: Parts, list: FaultList): void {
@@ -204,41 +206,6 @@ function checkDomainNames(parts: Parts, list: FaultList): void {
       if (first === undefined) seen.set(key, `domains[${index}].names[${position}]`);
       else list.expected(path, `each domain once: ${first} has this one`);
     }),
-  );
-}
-
-function checkRoute(name: string, route: FileRoute, parts: Parts, list: FaultList): void {
-  const path = ['routes', name];
-  const hops = [route.to].flat();
-  const isMaildir = hops.some((hop) => hop.kind === 'maildir');
-  if (isMaildir && hops.length > 1)
-    list.add([...path, 'to'], 'found a maildir among other next hops, expected it alone');
-  if (isMaildir && route.tls !== undefined && route.tls !== 'off')
-    list.expected([...path, 'tls'], 'off: a maildir has no TLS');
-  if (route.retry.first > route.retry.max)
-    list.add([...path, 'retry', 'first'], 'found a first wait longer than `max`, expected at most as long');
-  if (route.retry.max > route.retry.expire)
-    list.add(
-      [...path, 'retry', 'max'],
-      'found a longest wait longer than `expire`, expected at most as long',
-    );
-  hops.forEach((hop, index) => {
-    if (hop.kind === 'maildir' || !isOwnListener(hop, parts)) return;
-    const at = Array.isArray(route.to) ? [...path, 'to', index] : [...path, 'to'];
-    list.expected(at, 'a next hop behind Postern: this is its own listener, mail would loop');
-  });
-}
-
-/** As far as it can be told without asking the DNS, which may answer otherwise tomorrow. */
-function isOwnListener({ host, port }: { host: string; port: number }, parts: Parts): boolean {
-  const listeners = parts.listeners.filter((listener) => listener?.port === port);
-  const bare = host.toLowerCase();
-  if (bare === parts.hostname?.toLowerCase()) return listeners.length > 0;
-  // Linux connects to 0.0.0.0 and :: as to loopback.
-  const address = bare === 'localhost' || isWildcard(bare) ? '127.0.0.1' : bare;
-  const isOwn = isIP(address) !== 0 && isOwnAddress(address);
-  return listeners.some(
-    (listener) => listener?.address === address || (isOwn && isWildcard(listener?.address ?? '')),
   );
 }
 

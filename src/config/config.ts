@@ -17,15 +17,17 @@ export interface ListenerConfig {
   readonly route: string | undefined;
 }
 
+export interface NetworkHop {
+  readonly kind: 'smtp' | 'lmtp';
+  readonly host: string;
+  readonly port: number;
+  /** Lower is tried first; those of one priority share the mail by weight. */
+  readonly priority: number;
+  readonly weight: number;
+}
+
 export type Hop =
-  | {
-      readonly kind: 'smtp' | 'lmtp';
-      readonly host: string;
-      readonly port: number;
-      /** Lower is tried first; those of one priority share the mail by weight. */
-      readonly priority: number;
-      readonly weight: number;
-    }
+  | NetworkHop
   | { readonly kind: 'maildir'; readonly path: string }
   /** The MX hosts of each recipient's domain (RFC 5321 §5.1), on `port`. Stands alone. */
   | { readonly kind: 'mx'; readonly port: number };
@@ -56,7 +58,7 @@ export interface RouteConfig {
   readonly tlsFingerprints: readonly string[];
   readonly auth: HopCredentials | undefined;
   readonly timeouts: RouteTimeouts;
-  /** Messages per second of the whole service to this route; Infinity: no limit. Workers share it evenly. */
+  /** Messages per second of the whole service to this route; 0: no limit. Workers share it evenly. */
   readonly messagesPerSecond: number;
   /** Connections a worker holds to this route at most (maildir: deliveries at once). */
   readonly connections: number;
@@ -125,10 +127,10 @@ export interface LimitsConfig {
   readonly bytesInFlight: number;
   /** Free space kept on the data directory's file system: below it MAIL gets 452. */
   readonly diskReserve: number;
-  /** Free from the counts per client network. */
   /** In the queue of the whole service; beyond either, MAIL gets 452. Workers share them evenly. */
   readonly queueMessages: number;
   readonly queueBytes: number;
+  /** Free from the counts per client network. */
   readonly exempt: readonly string[];
   readonly connectionsPerWorker: number;
   /** Across all workers, per /32 or /64, and per /24 or /48. */

@@ -62,6 +62,7 @@ function isForeign(variable: string, text: string): boolean {
 
 function toValue(text: string, types: readonly string[]): unknown {
   if (types.includes('null') && (text === '' || text === 'null')) return null;
+  if (types.includes('boolean') && (text === 'true' || text === 'false')) return text === 'true';
   const numeric = types.includes('integer') || types.includes('number');
   return numeric && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
 }

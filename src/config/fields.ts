@@ -5,7 +5,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { parseBytes, parseDurationMs } from '../base/units.js';
-import { parseHop } from './formats.js';
 
 /** A map with these keys and no others. An unknown key's message lists the known ones. */
 export function section<S extends z.core.$ZodLooseShape>(shape: S): z.ZodObject<S, z.core.$strict> {
@@ -29,6 +28,18 @@ export function choice<const V extends readonly string[]>(values: V) {
 export function integer(min: number, max: number, expected = `a whole number from ${min} to ${max}`) {
   const error = { error: expected };
   return z.int(error).min(min, error).max(max, error).meta({ kind: expected });
+}
+
+/** Any number, not only a whole one. */
+export function decimal(min: number, max: number) {
+  const expected = `a number from ${min} to ${max}`;
+  const error = { error: expected };
+  return z.number(error).min(min, error).max(max, error).meta({ kind: expected });
+}
+
+export function flag() {
+  const expected = 'true or false';
+  return z.boolean({ error: expected }).meta({ kind: expected });
 }
 
 /** A size in human units; bytes afterwards. */
@@ -80,7 +91,8 @@ export function path() {
   return text('a path', (value) => value !== '' && !value.includes('\0'));
 }
 
-/** Names that become labels of metrics, parts of file names and environment variables. */
+/** Names that become labels of metrics, parts of file names, of destinations and of environment variables. No slash:
+ *  base/destination.ts ends a route's name there. */
 export function name() {
   return text('a name of up to 32 letters, digits, - and _', isName);
 }
@@ -89,13 +101,12 @@ function isName(value: string): boolean {
   return /^[a-z0-9][a-z0-9_-]{0,31}$/i.test(value);
 }
 
-/** `smtp://host:port` and its kin; a Hop afterwards. */
-export function hop() {
-  const expected = 'smtp://host:port, lmtp://host:port or maildir:path';
+/** Text in a form of its own; what `parse` makes of it afterwards. */
+export function parsedText<T>(expected: string, parse: (text: string) => T | undefined) {
   return z
     .string({ error: expected })
     .transform((raw, context) => {
-      const value = parseHop(raw);
+      const value = parse(raw);
       if (value !== undefined) return value;
       context.addIssue({ code: 'custom', message: expected, input: raw });
       return z.NEVER;

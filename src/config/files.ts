@@ -14,11 +14,23 @@ import type { FaultList } from './validate.js';
 // 16 MiB of addresses are half a million; more want a look-up, not a list that each worker holds.
 const maxRecipientsBytes = 16 * 2 ** 20;
 
+// It goes into every notification; more than this is no text that anybody reads.
+const maxTemplateBytes = 64 * 2 ** 10;
+
 /** @param base the folder that relative paths start at */
 export function checkFiles(parts: Parts, base: string, list: FaultList): void {
   if (parts.tls !== undefined) checkTls(parts.tls, base, list);
   const users = parts.auth?.users.file;
   if (users !== undefined) checkUsersFile(resolve(base, users), list);
+  const template = parts.notifications?.template;
+  if (template !== undefined)
+    readText(
+      ['notifications', 'template'],
+      resolve(base, template),
+      maxTemplateBytes,
+      'the words of notifications',
+      list,
+    );
 }
 
 function checkTls(tls: { certificate: string; key: string }, base: string, list: FaultList): void {
@@ -55,7 +67,7 @@ function secureContextError(options: { cert?: Buffer; key?: Buffer }): string | 
   }
 }
 
-function readPem(path: Path, file: string, list: FaultList): Buffer | undefined {
+export function readPem(path: Path, file: string, list: FaultList): Buffer | undefined {
   try {
     return readFileSync(file);
   } catch (error) {
@@ -87,7 +99,7 @@ export function readRecipients(domain: FileDomain, index: number, base: string, 
   if (typeof domain.recipients === 'string' || Array.isArray(domain.recipients)) return [];
   const path = ['domains', index, 'recipients', 'file'];
   const file = resolve(base, domain.recipients.file);
-  const text = readText(path, file, list);
+  const text = readText(path, file, maxRecipientsBytes, 'one address a line', list);
   const covers = domainMatcher(domain.names);
   const addresses: string[] = [];
   text.split('\n').forEach((raw, line) => {
@@ -112,15 +124,22 @@ export function readRecipients(domain: FileDomain, index: number, base: string, 
   return addresses;
 }
 
-function readText(path: Path, file: string, list: FaultList): string {
+/** @param holding what the text is. @returns '' where there is a fault */
+export function readText(
+  path: Path,
+  file: string,
+  maxBytes: number,
+  holding: string,
+  list: FaultList,
+): string {
   try {
     const { size } = statSync(file);
-    if (size <= maxRecipientsBytes) return readFileSync(file, 'utf8');
-    list.add(path, `found a file of ${size} bytes, expected at most ${maxRecipientsBytes}`);
+    if (size <= maxBytes) return readFileSync(file, 'utf8');
+    list.add(path, `found a file of ${size} bytes, expected at most ${maxBytes}`);
   } catch (error) {
     list.add(
       path,
-      `found a file that cannot be read (${describeError(error)}), expected a text file with one address a line`,
+      `found a file that cannot be read (${describeError(error)}), expected a text file with ${holding}`,
     );
   }
   return '';

@@ -5,7 +5,7 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII, domainToUnicode } from 'node:url';
 import { parseCidr } from '../base/networks.js';
-import type { Hop } from './config.js';
+import type { Hop, NetworkHop } from './config.js';
 
 const defaultHopPorts = { smtp: 25, lmtp: 24 } as const;
 
@@ -62,8 +62,13 @@ function parseHostPort(text: string, defaultPort: number): { host: string; port:
   const [, bracketed, plain = '', portText] = match;
   const host = bracketed ?? plain;
   if (bracketed !== undefined ? !isIPv6(bracketed) : !isHost(plain)) return undefined;
-  const port = portText === undefined ? defaultPort : Number(portText);
-  return port >= 1 && port <= 65_535 ? { host, port } : undefined;
+  const port = portText === undefined ? defaultPort : parsePort(portText);
+  return port === undefined ? undefined : { host, port };
+}
+
+function parsePort(text: string): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return port >= 1 && port <= 65_535 ? port : undefined;
 }
 
 // Underscores are no part of host names (RFC 952), but container networks make such names.
@@ -71,19 +76,28 @@ function isHost(text: string): boolean {
   return isIPv4(text) || isDomain(text.replaceAll('_', 'a'));
 }
 
-/** `smtp://host:port`, `lmtp://host:port`, `maildir:path` (path as written). */
+/** `smtp://host:port`, `lmtp://host:port`, `maildir:path` (path as written), `mx`, `mx:port`. */
 export function parseHop(text: string): Hop | undefined {
+  if (text === 'mx' || text.startsWith('mx:')) {
+    const port = text === 'mx' ? defaultHopPorts.smtp : parsePort(text.slice('mx:'.length));
+    return port === undefined ? undefined : { kind: 'mx', port };
+  }
   if (text.startsWith('maildir:')) {
     const path = text.slice('maildir:'.length);
     return path === '' || path.startsWith('//') || path.includes('\0')
       ? undefined
       : { kind: 'maildir', path };
   }
+  return parseNetworkHop(text);
+}
+
+/** `smtp://host:port`, `lmtp://host:port`: alone, all of the mail is its. */
+export function parseNetworkHop(text: string): NetworkHop | undefined {
   const match = /^(smtp|lmtp):\/\/([^/]+)\/?$/.exec(text);
   if (match === null) return undefined;
   const kind = match[1] === 'lmtp' ? 'lmtp' : 'smtp';
   const target = parseHostPort(match[2] ?? '', defaultHopPorts[kind]);
-  return target === undefined ? undefined : { kind, ...target };
+  return target === undefined ? undefined : { kind, ...target, priority: 0, weight: 1 };
 }
 
 /** An IP address, with a port if wanted: what c-ares' setServers takes. */
@@ -134,7 +148,27 @@ export function isToken(text: string): boolean {
   return /^[\x21-\x7e]{16,256}$/.test(text);
 }
 
+/** What `config show` prints in a secret's place: neither a token nor a password, so that no copy becomes one. */
+export const hiddenSecret = '(set, not shown)';
+
+/** RFC 4616 §2 for both parts of a login: 1 to 255 octets of UTF-8, no NUL; of one line, as no client types another. */
+export function isLoginText(text: string): boolean {
+  if (text === '' || text === hiddenSecret || Buffer.byteLength(text) > 255) return false;
+  return !/[\0\r\n]/.test(text);
+}
+
+/** SHA-256 in hex, as `openssl x509 -fingerprint -sha256` prints it or without its colons; lower case, without colons. */
+export function parseFingerprint(text: string): string | undefined {
+  const hex = /^[0-9a-f]{2}(?::[0-9a-f]{2}){31}$/i.test(text) ? text.replaceAll(':', '') : text;
+  return /^[0-9a-f]{64}$/i.test(hex) ? hex.toLowerCase() : undefined;
+}
+
 /** This machine alone can reach it. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || (isIPv4(address) && address.startsWith('127.'));
+}
+
+/** As a listener's: all addresses of the machine. */
+export function isWildcardAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }

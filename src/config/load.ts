@@ -4,7 +4,8 @@ import type { Config } from './config.js';
 import { overlayEnvironment, variablePrefix } from './environment.js';
 import { ConfigError, type Fault } from './faults.js';
 import { checkFiles, readRecipients } from './files.js';
-import { foldersOf, resolveConfig } from './resolve.js';
+import { foldersOf, resolveConfig, type FileContents } from './resolve.js';
+import { checkRouteFiles, readPasswords } from './route-files.js';
 import { ConfigSource } from './source.js';
 import { FaultList, validate } from './validate.js';
 
@@ -24,18 +25,19 @@ export function loadWithPlaces(file: string, env: NodeJS.ProcessEnv): { config: 
   const parts = partsOf(overlay.value);
   checkAcross(parts, list);
   const folders = foldersOf(file);
-  const recipients = lookAtFiles(parts, folders.config, list);
+  const contents = lookAtFiles(parts, folders.config, list);
   if (checked === undefined || list.faults.length > 0) throw configError(list.faults);
-  return { config: resolveConfig(checked, recipients, folders), list };
+  return { config: resolveConfig(checked, contents, folders), list };
 }
 
-function lookAtFiles(parts: Parts, base: string, list: FaultList): Map<number, string[]> {
+function lookAtFiles(parts: Parts, base: string, list: FaultList): FileContents {
   checkFiles(parts, base, list);
+  checkRouteFiles(parts, base, list);
   const recipients = new Map<number, string[]>();
   parts.domains.forEach((domain, index) => {
     if (domain !== undefined) recipients.set(index, readRecipients(domain, index, base, list));
   });
-  return recipients;
+  return { recipients, passwords: readPasswords(parts, base, list) };
 }
 
 /** In the order of the lines, whichever check found them; variables last. */

@@ -7,12 +7,22 @@ import type {
   DnsblConfig,
   DomainConfig,
   Hop,
+  HopCredentials,
   LimitsConfig,
   ListenerConfig,
+  NotificationsConfig,
   RouteConfig,
 } from './config.js';
 import { domainForms } from './formats.js';
-import type { FileConfig, FileDnsbl, FileDomain, FileListener, FileRoute } from './schema.js';
+import { hopsOf, routeTls } from './route-checks.js';
+import type {
+  FileConfig,
+  FileDnsbl,
+  FileDomain,
+  FileListener,
+  FileNotifications,
+  FileRoute,
+} from './schema.js';
 
 // As many as one client may hold at a Postfix next hop by default, less than half of that (50): several workers share it.
 const defaultConnections = 20;
@@ -34,12 +44,15 @@ export function dataDirOf(written: string | undefined, folders: Folders): string
   return written === undefined ? resolve(folders.working, 'data') : resolve(folders.config, written);
 }
 
-/** @param recipients of `recipients: { file }`, by index of the domain */
-export function resolveConfig(
-  file: FileConfig,
-  recipients: ReadonlyMap<number, readonly string[]>,
-  folders: Folders,
-): Config {
+/** What stands in the files that a config names. */
+export interface FileContents {
+  /** Of `recipients: { file }`, by index of the domain. */
+  readonly recipients: ReadonlyMap<number, readonly string[]>;
+  /** Of `auth: { passwordFile }`, by name of the route. */
+  readonly passwords: ReadonlyMap<string, string>;
+}
+
+export function resolveConfig(file: FileConfig, contents: FileContents, folders: Folders): Config {
   const dataDir = dataDirOf(file.dataDir, folders);
   const listeners = file.listeners.map((listener) => resolveListener(listener, file.tls !== undefined));
   const wantsTls = listeners.some((listener) => listener.tls !== 'off');
@@ -53,10 +66,14 @@ export function resolveConfig(
     tls: file.tls && wantsTls ? resolveTls(file.tls, folders.config) : undefined,
     admin: { ...file.admin, token: file.admin.token ?? undefined },
     dns: file.dns,
-    domains: file.domains.map((domain, index) => resolveDomain(domain, recipients.get(index) ?? [])),
+    domains: file.domains.map((domain, index) => resolveDomain(domain, contents.recipients.get(index) ?? [])),
     routes: Object.fromEntries(
-      Object.entries(file.routes).map(([name, route]) => [name, resolveRoute(name, route, dataDir)]),
+      Object.entries(file.routes).map(([name, route]) => [
+        name,
+        resolveRoute(name, route, contents.passwords.get(name), { dataDir, config: folders.config }),
+      ]),
     ),
+    notifications: resolveNotifications(file.notifications, folders.config),
     limits: resolveLimits(file.limits),
     policy: { dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl) },
     auth: {
@@ -85,17 +102,49 @@ function resolveDomain(domain: FileDomain, fromFile: readonly string[]): DomainC
   };
 }
 
-function resolveRoute(name: string, route: FileRoute, dataDir: string): RouteConfig {
-  const hops = [route.to].flat().map((hop) => resolveHop(hop, dataDir));
+function resolveRoute(
+  name: string,
+  route: FileRoute,
+  passwordFromFile: string | undefined,
+  folders: { readonly dataDir: string; readonly config: string },
+): RouteConfig {
+  const hops = hopsOf(route.to).map((hop) => resolveHop(hop, folders.dataDir));
   const isMaildir = hops[0]?.kind === 'maildir';
   const { first, max, expire } = route.retry;
   return {
     name,
     hops,
-    tls: route.tls ?? (isMaildir ? 'off' : 'opportunistic'),
+    tls: routeTls(route),
+    tlsCa: route.tlsCa === undefined ? undefined : resolve(folders.config, route.tlsCa),
+    tlsFingerprints: [...new Set(route.tlsFingerprints)],
+    auth: route.auth && resolveAuth(route.auth, passwordFromFile),
+    timeouts: route.timeouts,
+    messagesPerSecond: route.messagesPerSecond,
     connections: route.connections ?? (isMaildir ? defaultMaildirDeliveries : defaultConnections),
     messagesPerConnection: route.messagesPerConnection,
     retry: { firstMs: first, maxMs: max, expireMs: expire },
+  };
+}
+
+function resolveAuth(
+  auth: NonNullable<FileRoute['auth']>,
+  passwordFromFile: string | undefined,
+): HopCredentials {
+  const password = auth.password ?? passwordFromFile;
+  if (password === undefined) throw new TypeError('the checks let a login without a password through');
+  return { user: auth.user, password };
+}
+
+function resolveNotifications(file: FileNotifications, base: string): NotificationsConfig {
+  const { enabled, perSenderPerHour, perHour } = file;
+  return {
+    enabled,
+    delayAfterMs: file.delayAfter,
+    route: file.route,
+    templateFile: file.template === undefined ? undefined : resolve(base, file.template),
+    perSenderPerHour,
+    perHour,
+    keepFailedMs: file.keepFailed,
   };
 }
 

@@ -19,6 +19,12 @@ export const limits = section({
   diskReserve: size('0', '1TiB')
     .prefault('1GiB')
     .describe('Space kept free on the file system of `dataDir`; below it new mail gets 452.'),
+  queueMessages: integer(1, 1_000_000_000)
+    .prefault(1_000_000)
+    .describe('Messages in the queue; beyond it new mail gets 452. Each worker has an even share.'),
+  queueBytes: size('1MiB', '1000TiB')
+    .prefault('64GiB')
+    .describe('Size of the queue; beyond it new mail gets 452. Each worker has an even share.'),
   exempt: listOf(text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork), 'networks', 0, 10_000)
     .prefault(['127.0.0.0/8', '::1'])
     .describe('Networks that the limits per client network do not count.'),
@@ -48,6 +54,9 @@ export const limits = section({
   receivedHops: integer(100, 1_000)
     .prefault(100)
     .describe('Received fields beyond which a message is looping (RFC 5321 §6.3: at least 100).'),
+  ownReceivedHops: integer(2, 100)
+    .prefault(5)
+    .describe('Received fields with `hostname` after `by` beyond which a message is looping.'),
   commandTimeout: duration('1s', '1d')
     .prefault('5m')
     .describe('For one whole command (RFC 5321 §4.5.3.2.7: at least 5m).'),

@@ -4,7 +4,19 @@
  * reference, the editor schema and the environment variables are read from this table.
  */
 import { literal, number, record, union, type z } from 'zod';
-import { choice, duration, hop, integer, ipAddress, listOf, name, path, section, text } from './fields.js';
+import {
+  choice,
+  decimal,
+  duration,
+  flag,
+  integer,
+  ipAddress,
+  listOf,
+  name,
+  path,
+  section,
+  text,
+} from './fields.js';
 import {
   domainForms,
   isDnsServer,
@@ -15,6 +27,7 @@ import {
   isToken,
 } from './formats.js';
 import { limits } from './schema-limits.js';
+import { route } from './schema-routes.js';
 
 const listener = section({
   name: name().describe('Names the listener in logs and metrics.'),
@@ -62,36 +75,6 @@ const domain = section({
   route: name().describe('The key under `routes` that this mail is handed to.'),
 });
 
-const route = section({
-  to: union([hop(), listOf(hop(), 'next hops', 1, 16)], {
-    error: 'smtp://host:port, lmtp://host:port or maildir:path, or a list of them',
-  })
-    .meta({ kind: 'smtp://host:port, lmtp://host:port or maildir:path, or a list of them' })
-    .describe('The next hop, or several in order of preference; IPv6 in brackets; a maildir stands alone.'),
-  tls: choice(['off', 'opportunistic', 'required'])
-    .optional()
-    .describe('TLS to the next hop. Left out: opportunistic; off for a maildir.'),
-  connections: integer(1, 1_000)
-    .optional()
-    .describe(
-      'Connections that one worker holds at most (maildir: deliveries at once). Left out: 20; 4 for a maildir.',
-    ),
-  messagesPerConnection: integer(1, 100_000)
-    .prefault(100)
-    .describe('Messages after which a connection is closed and made anew.'),
-  retry: section({
-    first: duration('1s', '1d')
-      .prefault('1m')
-      .describe('Wait after the first attempt that failed for now; doubles each time.'),
-    max: duration('1s', '7d').prefault('1h').describe('Longest wait between two attempts.'),
-    expire: duration('1m', '30d')
-      .prefault('5d')
-      .describe('Age at which a message that is still not delivered fails (RFC 5321 §4.5.4.1).'),
-  })
-    .prefault({})
-    .describe('When deliveries that failed for now are tried again.'),
-});
-
 const dnsbl = section({
   lists: listOf(
     section({
@@ -116,10 +99,10 @@ const dnsbl = section({
     1,
     64,
   ).describe('The lists, asked together once for each client.'),
-  reject: weightSum()
+  reject: decimal(0, 100_000)
     .prefault(1)
     .describe('Sum of weights from which recipients are refused (550); 0: never.'),
-  defer: weightSum()
+  defer: decimal(0, 100_000)
     .prefault(0)
     .describe('Sum of weights from which recipients are deferred (451); 0: never.'),
   timeout: duration('100ms', '30s')
@@ -135,10 +118,29 @@ const dnsbl = section({
   negativeTtl: duration('0', '1d').prefault('5m').describe('Time that "not listed" is remembered.'),
 });
 
-function weightSum() {
-  const error = { error: 'a number from 0 to 100000' };
-  return number(error).min(0, error).max(100_000, error).meta({ kind: 'a number from 0 to 100000' });
-}
+const notifications = section({
+  enabled: flag()
+    .prefault(true)
+    .describe('false: no sender is told anything; what fails stays in the queue as `failed`.'),
+  delayAfter: duration('0', '30d')
+    .prefault('4h')
+    .describe('Age at which a sender is told, once, that his message is late; 0: never.'),
+  route: name()
+    .optional()
+    .describe(
+      'The route to senders that `domains` does not cover. Left out: that of the first submission listener; without one they are not told.',
+    ),
+  template: path().optional().describe("Text file with your own words. Left out: Postern's."),
+  perSenderPerHour: integer(1, 1_000_000)
+    .prefault(20)
+    .describe('Notifications to one address in an hour, of one worker; beyond it none is sent.'),
+  perHour: integer(1, 10_000_000)
+    .prefault(1_000)
+    .describe('Notifications in an hour, of one worker; beyond it none is sent.'),
+  keepFailed: duration('0', '365d')
+    .prefault('7d')
+    .describe('How long a failed message is kept whose sender could not be told.'),
+});
 
 export const sections = {
   hostname: text('a domain name such as mx1.example.org', isDomain).describe(
@@ -202,6 +204,9 @@ export const sections = {
   routes: record(name(), route, { error: 'a map of routes, each under a name of your own' })
     .prefault({})
     .describe('Next hops, each under a name of your own.'),
+  notifications: notifications
+    .prefault({})
+    .describe('What senders are told about mail that fails, is late or was delivered (RFC 3464).'),
   limits: limits.prefault({}).describe('Bounds on what one message, one client and one worker can take.'),
   policy: section({
     dnsbl: dnsbl
@@ -240,4 +245,5 @@ export type FileConfig = z.output<typeof configSchema>;
 export type FileListener = z.output<typeof listener>;
 export type FileDomain = z.output<typeof domain>;
 export type FileRoute = z.output<typeof route>;
+export type FileNotifications = z.output<typeof notifications>;
 export type FileDnsbl = z.output<typeof dnsbl>;

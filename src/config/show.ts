@@ -1,13 +1,18 @@
 /**
- * The config in force, every default filled in, as a file that loads to the same config again. The one thing it
- * leaves out is the admin token.
+ * The config in force, every default filled in, as a file that loads to the same config again. What it leaves out are
+ * the admin token and the passwords of routes.
  */
 import { stringify } from 'yaml';
-import type { Config, DnsblConfig, DomainConfig, Hop, LimitsConfig, RouteConfig } from './config.js';
-import { domainForms } from './formats.js';
-
-/** Not a valid token: a copy of this output must not become one. */
-const hiddenToken = '(set, not shown)';
+import type {
+  Config,
+  DnsblConfig,
+  DomainConfig,
+  Hop,
+  LimitsConfig,
+  NotificationsConfig,
+  RouteConfig,
+} from './config.js';
+import { domainForms, hiddenSecret } from './formats.js';
 
 /** YAML in human units. */
 export function configShow(config: Config): string {
@@ -24,10 +29,11 @@ export function configPlain(config: Config): object {
     workers: config.workers,
     listeners: config.listeners.map(({ route, ...listener }) => ({ ...listener, ...given('route', route) })),
     ...given('tls', config.tls),
-    admin: { address, port, token: token === undefined ? null : hiddenToken },
+    admin: { address, port, token: token === undefined ? null : hiddenSecret },
     dns: config.dns,
     domains: config.domains.map(showDomain),
     routes: Object.fromEntries(Object.values(config.routes).map((route) => [route.name, showRoute(route)])),
+    notifications: showNotifications(config.notifications),
     limits: showLimits(config.limits),
     policy: config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) },
     auth: { mechanisms: config.auth.mechanisms, users: { ...given('file', config.auth.usersFile) } },
@@ -45,28 +51,63 @@ function showDomain({ names, recipients, route }: DomainConfig): object {
   return { names: written, recipients: recipients.kind === 'any' ? 'any' : recipients.addresses, route };
 }
 
-function showRoute({ hops, tls, connections, messagesPerConnection, retry }: RouteConfig): object {
-  const { firstMs, maxMs, expireMs } = retry;
+function showRoute(route: RouteConfig): object {
+  const { firstMs, maxMs, expireMs } = route.retry;
+  const { auth, timeouts } = route;
+  const waits = Object.entries(timeouts).map(([phase, ms]: [string, number]) => [phase, exactDuration(ms)]);
   return {
-    to: hops.map(showHop),
-    tls,
-    connections,
-    messagesPerConnection,
+    to: showHops(route.hops),
+    tls: route.tls,
+    ...given('tlsCa', route.tlsCa),
+    ...(route.tlsFingerprints.length === 0 ? {} : { tlsFingerprints: route.tlsFingerprints }),
+    ...(auth === undefined ? {} : { auth: { user: auth.user, password: hiddenSecret } }),
+    ...(waits.length === 0 ? {} : { timeouts: Object.fromEntries(waits) }),
+    messagesPerSecond: route.messagesPerSecond,
+    connections: route.connections,
+    messagesPerConnection: route.messagesPerConnection,
     retry: { first: exactDuration(firstMs), max: exactDuration(maxMs), expire: exactDuration(expireMs) },
   };
 }
 
+function showNotifications(notifications: NotificationsConfig): object {
+  const { enabled, delayAfterMs, route, templateFile, perSenderPerHour, perHour, keepFailedMs } =
+    notifications;
+  return {
+    enabled,
+    delayAfter: exactDuration(delayAfterMs),
+    ...given('route', route),
+    ...given('template', templateFile),
+    perSenderPerHour,
+    perHour,
+    keepFailed: exactDuration(keepFailedMs),
+  };
+}
+
+/** As texts where their order says all. */
+function showHops(hops: readonly Hop[]): unknown[] {
+  const inOrder = hops.every(
+    (hop, place) => !('host' in hop) || (hop.priority === place && hop.weight === 1),
+  );
+  if (inOrder) return hops.map(showHop);
+  return hops.map((hop) =>
+    'host' in hop ? { hop: showHop(hop), weight: hop.weight, priority: hop.priority } : showHop(hop),
+  );
+}
+
 function showHop(hop: Hop): string {
+  if (hop.kind === 'mx') return `mx:${hop.port}`;
   if (hop.kind === 'maildir') return `maildir:${hop.path}`;
   return `${hop.kind}://${hop.host.includes(':') ? `[${hop.host}]` : hop.host}:${hop.port}`;
 }
+
+const sizeKeys: ReadonlySet<string> = new Set(['bytesInFlight', 'diskReserve']);
 
 /** Sizes and times in units; `…TimeoutMs` under the name that it has in a file. */
 function showLimits(limits: LimitsConfig): object {
   const shown = Object.entries(limits).map(([key, value]: [string, unknown]) => {
     if (typeof value !== 'number') return [key, value];
     if (key.endsWith('Ms')) return [key.slice(0, -2), exactDuration(value)];
-    const isSize = key.endsWith('Bytes') || key === 'bytesInFlight' || key === 'diskReserve';
+    const isSize = key.endsWith('Bytes') || sizeKeys.has(key);
     return [key, isSize ? exactSize(value) : value];
   });
   return Object.fromEntries(shown);

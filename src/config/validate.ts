@@ -49,9 +49,10 @@ export class FaultList {
   }
 }
 
-/** A token that is wrong is a secret all the same. */
+/** A token or password that is wrong is a secret all the same; so is `auth: user:password`. */
 function isSecret(path: Path): boolean {
-  return formatPath(path) === 'admin.token';
+  if (formatPath(path) === 'admin.token') return true;
+  return path[0] === 'routes' && path[2] === 'auth' && (path.length === 3 || path[3] === 'password');
 }
 
 /** The typed file, or undefined when `list` has got its faults. */

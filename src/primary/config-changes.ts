@@ -16,8 +16,9 @@ function differing(before: unknown, after: unknown, prefix: string): string[] {
 /** config/resolve.ts renames these few on the way from the file. */
 function nameInFile(key: string): string {
   return key
-    .replace(/^((?:limits|policy\.dnsbl|routes\.[^.]+\.retry)\.\w+)Ms$/, '$1')
+    .replace(/^((?:limits|notifications|policy\.dnsbl|routes\.[^.]+\.retry)\.\w+)Ms$/, '$1')
     .replace(/^(routes\.[^.]+)\.hops$/, '$1.to')
+    .replace(/^notifications\.templateFile$/, 'notifications.template')
     .replace(/^auth\.usersFile$/, 'auth.users.file');
 }
 

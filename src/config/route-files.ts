@@ -1,0 +1,61 @@
+/** The files that routes name: certificate authorities and passwords. Looked at when the config is loaded. */
+import { X509Certificate } from 'node:crypto';
+import { resolve } from 'node:path';
+import { describeError } from '../base/errors.js';
+import type { Parts } from './checks.js';
+import type { Path } from './faults.js';
+import { readPem, readText } from './files.js';
+import { isLoginText } from './formats.js';
+import type { FaultList } from './validate.js';
+
+// A password is at most 255 octets; with its line end.
+const maxPasswordFileBytes = 257;
+
+/** @param base the folder that relative paths start at */
+export function checkRouteFiles(parts: Parts, base: string, list: FaultList): void {
+  for (const [name, route] of parts.routes)
+    if (route?.tlsCa !== undefined) checkCa(['routes', name, 'tlsCa'], resolve(base, route.tlsCa), list);
+}
+
+function checkCa(path: Path, file: string, list: FaultList): void {
+  const pem = readPem(path, file, list);
+  if (pem === undefined) return;
+  const error = caError(pem.toString('latin1'));
+  if (error !== undefined)
+    list.add(
+      path,
+      `found a file that holds no usable certificate (${error}), expected PEM: BEGIN CERTIFICATE`,
+    );
+}
+
+/** TLS skips what it cannot read in a list of authorities, and would then trust fewer than the operator means. */
+function caError(pem: string): string | undefined {
+  const blocks = pem.match(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----[^-]*-----END [A-Z0-9 ]*CERTIFICATE-----/g);
+  if (blocks === null) return 'there is none';
+  try {
+    for (const block of blocks) new X509Certificate(block);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}
+
+/** By route. The line end that editors add is no part of a password. */
+export function readPasswords(parts: Parts, base: string, list: FaultList): Map<string, string> {
+  const passwords = new Map<string, string>();
+  for (const [name, route] of parts.routes) {
+    const file = route?.auth?.passwordFile;
+    if (file === undefined) continue;
+    const path = ['routes', name, 'auth', 'passwordFile'];
+    const before = list.faults.length;
+    const text = readText(path, resolve(base, file), maxPasswordFileBytes, 'a password on one line', list);
+    const password = text.replace(/\r?\n$/, '');
+    if (isLoginText(password)) passwords.set(name, password);
+    else if (list.faults.length === before)
+      list.add(
+        path,
+        'found a file without a usable password, expected one line of 1 to 255 octets without NUL',
+      );
+  }
+  return passwords;
+}

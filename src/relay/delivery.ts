@@ -10,8 +10,9 @@
 import { isAscii } from 'node:buffer';
 
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
-import type { Lease, RecipientResult, RecipientState } from '../queue/spool.js';
+import type { Lease, RecipientState } from '../queue/spool.js';
 
+import type { CarryResult, Handover } from './carrier.js';
 import { DotStuffer } from './dot-stuffer.js';
 import type { HopConnection } from './hop-connection.js';
 import { describeReply, enhancedCodeOf, printable, type HopReply } from './last-reply.js';
@@ -21,7 +22,8 @@ export const maxRecipientsPerTransaction = 100;
 
 export interface TransactionOutcome {
   /** One per address, in their order. */
-  readonly results: RecipientResult[];
+  readonly results: CarryResult[];
+  readonly handover: Handover;
   /** The hop answered MAIL with something other than good-bye: a repetition elsewhere would be a second attempt. */
   readonly answered: boolean;
   /** The final dot was sent and its reply is missing: the hop may have the message. */
@@ -55,7 +57,7 @@ class HopTransaction {
   readonly #connection: HopConnection;
   readonly #lease: Lease;
   readonly #addresses: readonly string[];
-  readonly #results = new Map<string, RecipientResult>();
+  readonly #results = new Map<string, CarryResult>();
   #answered = false;
   #dotSent = false;
   #ambiguous = false;
@@ -68,11 +70,12 @@ class HopTransaction {
   }
 
   outcome(): TransactionOutcome {
-    const results: RecipientResult[] = [];
+    const results: CarryResult[] = [];
     for (const address of this.#addresses)
       results.push(this.#results.get(address) ?? { address, state: 'pending', lastReply: 'not tried' });
     return {
       results,
+      handover: handoverOf(this.#connection),
       answered: this.#answered,
       ambiguous: this.#ambiguous,
       corrupt: this.#corrupt,
@@ -267,6 +270,12 @@ class HopTransaction {
 }
 
 const empty = Buffer.alloc(0);
+
+/** RFC 3461 §5.2: LMTP's reply is the mailbox's own, unless the hop wants to tell itself. */
+function handoverOf({ extensions, protocol }: HopConnection): Handover {
+  if (extensions.dsn) return 'dsn';
+  return protocol === 'lmtp' ? 'final' : 'relayed';
+}
 
 /**
  * 'delivered' of any 2xx. 3xx belongs to DATA alone, and 503 speaks of the order of commands, not of the message.

@@ -1,39 +1,46 @@
 /**
- * A greeted connection to one SMTP or LMTP hop: banner, EHLO (HELO where a hop is that old) or LHLO, STARTTLS as the
- * route wants it, then any number of transactions (delivery.ts), QUIT. Owns what the hop announced and whether it
- * may be used again; which hop and when is hop-pool's.
+ * A greeted connection to one SMTP or LMTP hop: banner, EHLO (HELO where a hop is that old) or LHLO, STARTTLS and AUTH
+ * as the route wants them, then any number of transactions (delivery.ts), QUIT. Owns what the hop announced and
+ * whether it may be used again; which hop and when is hop-pool's.
  */
 import { PosternError } from '../base/errors.js';
-import type { RouteTls } from '../config/config.js';
+import type { HopCredentials, RouteTls } from '../config/config.js';
 
+import { authenticate } from './hop-auth.js';
+import { extensionsOf, type HopExtensions } from './hop-extensions.js';
 import type { HopSocket } from './hop-socket.js';
 import type { HopTimeouts } from './hop-timeouts.js';
+import type { HopTrust } from './hop-trust.js';
 import { describeReply, type HopReply } from './last-reply.js';
-
-/** What of a hop's EHLO reply we make use of; everything else in it is ignored. */
-export interface HopExtensions {
-  readonly pipelining: boolean;
-  readonly size: boolean;
-  readonly eightBitMime: boolean;
-  readonly smtpUtf8: boolean;
-  readonly startTls: boolean;
-}
 
 export interface HopOptions {
   readonly protocol: 'smtp' | 'lmtp';
-  /** As configured: for SNI and the log. */
+  /** As configured, or from MX: for SNI, the certificate and the log. */
   readonly host: string;
   readonly port: number;
   readonly tls: RouteTls;
+  /** Of the route; asked under `verified` only. */
+  readonly trust: HopTrust;
+  /** What the hops of the route have taught us; shared by the connections to one hop. */
+  readonly habits: HopHabits;
+  /** With credentials, `opportunistic` means `required`. */
+  readonly auth: HopCredentials | undefined;
   /** What we call ourselves in EHLO. */
   readonly hostname: string;
   readonly timeouts: HopTimeouts;
+}
+
+/** What one hop has shown that its EHLO reply does not say. Lives as long as its pool. */
+export interface HopHabits {
+  /** BDAT went wrong once, whatever the hop or something before it announces: DATA from then on. */
+  avoidsChunking: boolean;
 }
 
 export class HopConnection {
   readonly socket: HopSocket;
   readonly protocol: 'smtp' | 'lmtp';
   readonly timeouts: HopTimeouts;
+  readonly habits: HopHabits;
   /** `host:port`, for the log. */
   readonly name: string;
   extensions: HopExtensions = extensionsOf([]);
@@ -49,6 +56,7 @@ export class HopConnection {
     this.socket = socket;
     this.protocol = options.protocol;
     this.timeouts = options.timeouts;
+    this.habits = options.habits;
     this.name = hopName(options);
   }
 
@@ -60,10 +68,10 @@ export class HopConnection {
   async greet(options: HopOptions): Promise<void> {
     wanted(await this.reply('the connection', this.timeouts.greeting), 220, 'greeting');
     await this.#hello(options);
-    if (options.tls === 'off') return;
-    if (this.extensions.startTls) await this.#startTls(options);
-    if (options.tls === 'required' && !this.secure)
-      throw new PosternError('RELAY_TLS', 'the hop does not offer STARTTLS, which the route requires');
+    if (options.tls !== 'off' && this.extensions.startTls) await this.#startTls(options);
+    if (mustEncrypt(options) && !this.secure)
+      throw new PosternError('RELAY_TLS', '4.7.4 the hop does not offer STARTTLS, which the route requires');
+    if (options.auth !== undefined) await authenticate(this, options.auth);
   }
 
   /** Writes one command and waits for its reply. @throws PosternError */
@@ -111,10 +119,10 @@ export class HopConnection {
     const { startTls } = this.timeouts;
     const reply = await this.command('STARTTLS', 'STARTTLS', startTls);
     if (reply.code !== 220) {
-      if (options.tls === 'required' || this.goodbye !== undefined) throw refused(reply, 'STARTTLS');
+      if (mustEncrypt(options) || this.goodbye !== undefined) throw refused(reply, 'STARTTLS');
       return;
     }
-    await this.socket.upgrade(options.host, startTls);
+    await this.socket.upgrade(options.host, startTls, options.tls === 'verified' ? options.trust : undefined);
     this.secure = true;
     // RFC 3207 §4.2: what was said before TLS counts no more.
     await this.#hello(options);
@@ -126,16 +134,8 @@ export function hopName(hop: { readonly host: string; readonly port: number }): 
   return hop.host.includes(':') ? `[${hop.host}]:${hop.port}` : `${hop.host}:${hop.port}`;
 }
 
-function extensionsOf(lines: readonly string[]): HopExtensions {
-  // The first line is the hop's name. Keywords are compared, never used as keys (attack A-141).
-  const keywords = new Set(lines.slice(1).map((line) => (line.split(' ', 1)[0] ?? '').toUpperCase()));
-  return {
-    pipelining: keywords.has('PIPELINING'),
-    size: keywords.has('SIZE'),
-    eightBitMime: keywords.has('8BITMIME'),
-    smtpUtf8: keywords.has('SMTPUTF8'),
-    startTls: keywords.has('STARTTLS'),
-  };
+function mustEncrypt({ tls, auth }: HopOptions): boolean {
+  return tls === 'required' || tls === 'verified' || (tls === 'opportunistic' && auth !== undefined);
 }
 
 function wanted(reply: HopReply, code: number, phase: string): void {

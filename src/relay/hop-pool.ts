@@ -7,15 +7,23 @@
 import { describeError, PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Hop, RouteConfig, RouteTls } from '../config/config.js';
-import type { Lease, RecipientResult } from '../queue/spool.js';
+import type { Lease } from '../queue/spool.js';
 
-import { sameResult, type Carrier, type CarryOutcome, type Outage } from './carrier.js';
+import {
+  sameResult,
+  type Carrier,
+  type CarryOutcome,
+  type CarryResult,
+  type Handover,
+  type Outage,
+} from './carrier.js';
 import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
 import type { HopAddresses } from './hop-address.js';
-import { HopConnection, hopName } from './hop-connection.js';
+import { HopConnection, hopName, type HopHabits, type HopOptions } from './hop-connection.js';
 import { HopHealth } from './hop-health.js';
 import { HopSocket } from './hop-socket.js';
 import type { HopTimeouts } from './hop-timeouts.js';
+import { HopTrust } from './hop-trust.js';
 import { printable } from './last-reply.js';
 
 export type NetworkHop = Extract<Hop, { host: string }>;
@@ -47,6 +55,9 @@ const turnMs = 10_000;
 export class HopPool implements Carrier {
   readonly #options: HopPoolOptions;
   readonly #health: HopHealth;
+  readonly #trust: HopTrust;
+  /** By hop. */
+  readonly #habits: readonly HopHabits[];
   /** Most recently used last, so that the surplus of a burst times out. */
   readonly #idle: HopConnection[] = [];
   readonly #idleTimers = new Map<HopConnection, NodeJS.Timeout>();
@@ -68,6 +79,8 @@ export class HopPool implements Carrier {
       connect + greeting + hello + startTls,
       options.route.retry.maxMs,
     );
+    this.#trust = new HopTrust(options.route.tlsCa, options.route.tlsFingerprints);
+    this.#habits = options.hops.map(() => ({ avoidsChunking: false }));
     this.#greetedOf = options.hops.map(() => new Set());
   }
 
@@ -93,8 +106,9 @@ export class HopPool implements Carrier {
   }
 
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
-    const results: RecipientResult[] = [];
+    const results: CarryResult[] = [];
     let hop = '';
+    let handover: Handover | undefined;
     let ambiguous = false;
     let corrupt = false;
     for (let from = 0; from < addresses.length; from += maxRecipientsPerTransaction) {
@@ -104,15 +118,24 @@ export class HopPool implements Carrier {
         results.push(...sameResult(addresses.slice(from), 'pending', done.reason));
         const { restsUntilMs } = done;
         const untried = done.untried && from === 0;
-        return { hop: hop === '' ? done.hop : hop, results, ambiguous, corrupt, untried, restsUntilMs };
+        return {
+          hop: hop === '' ? done.hop : hop,
+          results,
+          handover,
+          ambiguous,
+          corrupt,
+          untried,
+          restsUntilMs,
+        };
       }
       hop = done.connection.name;
+      handover = done.outcome.handover;
       results.push(...done.outcome.results);
       ambiguous ||= done.outcome.ambiguous;
       corrupt ||= done.outcome.corrupt;
       await this.#release(done.connection);
     }
-    return { hop, results, ambiguous, corrupt };
+    return { hop, results, handover, ambiguous, corrupt };
   }
 
   async close(): Promise<void> {
@@ -278,21 +301,21 @@ export class HopPool implements Carrier {
   }
 
   async #connectTo(hop: NetworkHop, index: number): Promise<HopConnection> {
-    const { tls } = this.#options.route;
+    const { tls, auth } = this.#options.route;
     try {
       return await this.#greeted(hop, index, tls);
     } catch (error) {
-      // Opportunistic (RFC 7435): a hop whose TLS is broken gets the mail in clear, as one without TLS does.
-      if (tls !== 'opportunistic' || !(error instanceof PosternError) || error.code !== 'RELAY_TLS')
-        throw error;
+      // Opportunistic (RFC 7435): a hop whose TLS is broken gets the mail in clear, as one without TLS does. Never the
+      // credentials.
+      const isLenient = tls === 'opportunistic' && auth === undefined;
+      if (!isLenient || !(error instanceof PosternError) || error.code !== 'RELAY_TLS') throw error;
       this.#tell('relay.tls-failed', hop, printable(error.message));
       return this.#greeted(hop, index, 'off');
     }
   }
 
   async #greeted(hop: NetworkHop, index: number, tls: RouteTls): Promise<HopConnection> {
-    const { hostname, timeouts } = this.#options;
-    const options = { protocol: hop.kind, host: hop.host, port: hop.port, tls, hostname, timeouts };
+    const options = this.#hopOptions(hop, index, tls);
     const socket = await this.#dial(hop);
     const connection = new HopConnection(socket, options);
     socket.onBroken = () => {
@@ -308,6 +331,13 @@ export class HopPool implements Carrier {
       connection.cut(describeError(error));
       throw error;
     }
+  }
+
+  #hopOptions(hop: NetworkHop, index: number, tls: RouteTls): HopOptions {
+    const { hostname, timeouts, route } = this.#options;
+    const { kind: protocol, host, port } = hop;
+    const habits = this.#habits[index] ?? { avoidsChunking: false };
+    return { protocol, host, port, tls, trust: this.#trust, auth: route.auth, habits, hostname, timeouts };
   }
 
   #ended(connection: HopConnection, index: number): void {

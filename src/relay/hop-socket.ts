@@ -4,11 +4,12 @@
  * before the final dot must never be taken for the answer to it (attack A-142).
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
 
 import { describeError, PosternError, type ErrorCode } from '../base/errors.js';
 
-import { describeReply, type HopReply } from './last-reply.js';
+import type { HopTrust } from './hop-trust.js';
+import { describeReply, printable, type HopReply } from './last-reply.js';
 import { ReplyReader } from './reply-reader.js';
 
 interface Waiter<T> {
@@ -93,22 +94,24 @@ export class HopSocket {
   }
 
   /**
-   * TLS on this connection. The certificate is not checked: `required` means encrypted, as next hops inside a site
-   * seldom have names that a public authority signs.
+   * TLS on this connection. Without `trust` any certificate will do: `required` means encrypted, as next hops inside a
+   * site seldom have names that a public authority signs.
    * @throws PosternError RELAY_TLS; RELAY_PROTOCOL when plaintext came behind the 220 (attack A-028).
    */
-  async upgrade(host: string, timeoutMs: number): Promise<void> {
+  async upgrade(host: string, timeoutMs: number, trust?: HopTrust): Promise<void> {
+    const context = await trust?.context();
     if (!this.#reader.idle || this.#replies.length > 0)
       this.fail(new PosternError('RELAY_PROTOCOL', 'plaintext behind the reply to STARTTLS'));
     if (this.#error !== undefined) throw this.#error;
     this.#lossCode = 'RELAY_TLS';
     this.#socket.removeAllListeners('data');
-    const servername = isIP(host) === 0 ? { servername: host } : {};
-    const secure = connectTls({ socket: this.#socket, rejectUnauthorized: false, ...servername });
+    const secure = tlsOver(this.#socket, host, context);
     this.#socket = secure;
     secure.once('secureConnect', () => {
+      const fault = trust?.fault(secure, host);
       this.#certificate = secure.authorized ? 'verified' : String(secure.authorizationError);
-      this.#opening?.resolve();
+      if (fault === undefined) this.#opening?.resolve();
+      else this.fail(notTrusted(host, fault));
     });
     this.#listen(secure);
     await this.#wait<void>('no TLS', timeoutMs, (waiter) => {
@@ -177,4 +180,20 @@ export class HopSocket {
       });
     });
   }
+}
+
+/** The certificate is judged afterwards, by us: `authorized` then speaks of the chain alone. */
+function tlsOver(socket: Socket, host: string, secureContext: SecureContext | undefined): TLSSocket {
+  return connectTls({
+    socket,
+    rejectUnauthorized: false,
+    checkServerIdentity: () => undefined,
+    ...(secureContext === undefined ? {} : { secureContext }),
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+  });
+}
+
+/** RFC 3463 §3.8 X.7.5, as for DANE in RFC 7672: waits, as the operator of either side can mend it. */
+function notTrusted(host: string, fault: string): PosternError {
+  return new PosternError('RELAY_TLS', printable(`4.7.5 the certificate of ${host} is refused: ${fault}`));
 }

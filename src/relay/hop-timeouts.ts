@@ -1,4 +1,5 @@
 /** How long a next hop may take, per phase. Each runs on a whole reply or a whole block, so that dripping does not help. */
+import type { RouteTimeouts } from '../config/config.js';
 
 /** RFC 5321 §4.5.3.2, its minimum in brackets; where it names none, the reason. Milliseconds. */
 export const hopTimeoutsMs = {
@@ -27,3 +28,21 @@ export const hopTimeoutsMs = {
 } as const;
 
 export type HopTimeouts = { readonly [Phase in keyof typeof hopTimeoutsMs]: number };
+
+/** A route's own over the defaults: `command` is for every command but DATA and QUIT, `data` for the 354 and each block. */
+export function hopTimeoutsOf(route: RouteTimeouts): HopTimeouts {
+  const { connect, greeting, command, data, end } = route;
+  const ours = hopTimeoutsMs;
+  return {
+    ...ours,
+    connect: connect ?? ours.connect,
+    greeting: greeting ?? ours.greeting,
+    hello: command ?? ours.hello,
+    startTls: command ?? ours.startTls,
+    mail: command ?? ours.mail,
+    recipient: command ?? ours.recipient,
+    data: data ?? ours.data,
+    block: data ?? ours.block,
+    end: end ?? ours.end,
+  };
+}

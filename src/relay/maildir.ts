@@ -67,7 +67,7 @@ export class Maildir implements Carrier {
     try {
       const name = await this.#deliver(lease);
       const results = sameResult(addresses, 'delivered', printable(`stored as ${name}`));
-      return { hop, results, ambiguous: false, corrupt: false };
+      return { hop, results, handover: 'final', ambiguous: false, corrupt: false };
     } catch (error) {
       const corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
       const results = sameResult(addresses, corrupt ? 'failed' : 'pending', printable(describeError(error)));

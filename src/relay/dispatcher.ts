@@ -4,14 +4,18 @@
  */
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
-import type { QueuedMessage, Spool } from '../queue/spool.js';
+import type { Spool } from '../queue/spool.js';
 
 import type { Carrier } from './carrier.js';
 import { HopAddresses } from './hop-address.js';
 import { HopPool, type NetworkHop } from './hop-pool.js';
-import { hopTimeoutsMs, type HopTimeouts } from './hop-timeouts.js';
+import { hopTimeoutsOf, type HopTimeouts } from './hop-timeouts.js';
 import { Maildir } from './maildir.js';
-import { RouteQueue, type RelayMeters } from './route-queue.js';
+import type { Notifier } from './notifier.js';
+import { Outcomes, type OutcomeMeters } from './outcomes.js';
+import { RouteQueue } from './route-queue.js';
+
+export type RelayMeters = OutcomeMeters;
 
 export interface DispatcherOptions {
   readonly spool: Spool;
@@ -19,6 +23,8 @@ export interface DispatcherOptions {
   readonly hostname: string;
   readonly log: Log;
   readonly meters: RelayMeters;
+  /** Absent: nobody is told, and what fails stays 'failed'. */
+  readonly notifier?: Notifier | undefined;
   /** Wall clock, milliseconds. */
   readonly now?: () => number;
   /** DNS servers for the names of hops; empty: the system's. */
@@ -53,13 +59,21 @@ export class Dispatcher {
       this.#queues.set(
         route.name,
         new RouteQueue({
+          destination: route.name,
           route,
           carrier: carrierOf(route, options, this.#addresses),
           spool: options.spool,
           log: options.log,
-          meters: options.meters,
           now: this.#now,
-          onSettled: (message, deferredToMs) => this.#settled(route.name, message, deferredToMs),
+          outcomes: new Outcomes({
+            route,
+            spool: options.spool,
+            log: options.log,
+            meters: options.meters,
+            now: this.#now,
+            notifier: options.notifier,
+            onDeferred: (toMs) => this.#ringAt(toMs),
+          }),
         }),
       );
     }
@@ -103,14 +117,6 @@ export class Dispatcher {
     }
   }
 
-  /** A message is leased for one route at a time: the others could not have it until now. */
-  #settled(route: string, message: QueuedMessage, deferredToMs: number | undefined): void {
-    if (!this.#running) return;
-    if (deferredToMs !== undefined) this.#ringAt(deferredToMs);
-    for (const recipient of message.recipients)
-      if (recipient.route !== route && recipient.state === 'pending') this.#wake(recipient.route);
-  }
-
   /** Wakes what is due and sets the alarm for what will be. */
   #ring(): void {
     this.#alarmAtMs = Infinity;
@@ -140,10 +146,10 @@ function carrierOf(route: RouteConfig, options: DispatcherOptions, addresses: Ho
   if (first?.kind === 'maildir') return new Maildir(first.path, options.hostname);
   return new HopPool({
     route,
-    hops: route.hops.filter((hop): hop is NetworkHop => hop.kind !== 'maildir'),
+    hops: route.hops.filter((hop): hop is NetworkHop => hop.kind === 'smtp' || hop.kind === 'lmtp'),
     hostname: options.hostname,
     addresses,
-    timeouts: { ...hopTimeoutsMs, ...options.timeouts },
+    timeouts: { ...hopTimeoutsOf(route.timeouts), ...options.timeouts },
     idleMs: options.idleConnectionMs ?? defaultIdleMs,
     log: options.log,
   });

@@ -2,9 +2,11 @@
  * The log line of one kind of result of one attempt: relay.delivered, relay.deferred, relay.failed. It stays below
  * 4 KiB, up to which a pipe keeps it in one piece; addresses and replies are others' words and may be long.
  */
-import type { QueuedMessage, RecipientResult } from '../queue/spool.js';
+import { routeOf } from '../base/destination.js';
+import type { Lease, RecipientResult } from '../queue/spool.js';
 
 import type { CarryOutcome } from './carrier.js';
+import { attemptsOf } from './retry-schedule.js';
 
 const loggedRecipients = 5;
 const loggedCharacters = 256;
@@ -17,6 +19,8 @@ export interface ResultLine {
   readonly qid: string;
   readonly sid: string;
   readonly route: string;
+  /** Where the route looks MX up: `<route>/<domain>`. */
+  readonly destination?: string;
   readonly hop: string;
   readonly to: readonly string[];
   /** All of them, whether named in `to` or not. */
@@ -28,21 +32,23 @@ export interface ResultLine {
 
 /** @param results of one state, at least one; the reply logged is that of the first */
 export function resultLine(
-  message: QueuedMessage,
-  route: string,
+  lease: Lease,
   outcome: Pick<CarryOutcome, 'hop' | 'restsUntilMs'>,
   results: readonly RecipientResult[],
   seconds: number,
 ): ResultLine {
+  const { message } = lease;
+  const route = routeOf(lease.route);
   return {
     qid: message.id,
     sid: message.sessionId,
     route,
+    ...(lease.route === route ? {} : { destination: cutJson(lease.route, loggedHopBytes) }),
     hop: cutJson(outcome.hop, loggedHopBytes),
     to: namedRecipients(results),
     recipients: results.length,
     reply: withRest(results[0], outcome.restsUntilMs),
-    attempts: message.attempts,
+    attempts: attemptsOf(lease),
     seconds: Math.round(seconds * 1e6) / 1e6,
   };
 }

@@ -1,5 +1,6 @@
 /** When a deferred message is tried again, and when it has had its chances. Pure: the caller has clock and dice. */
 import type { RetryConfig } from '../config/config.js';
+import type { Lease } from '../queue/spool.js';
 
 /** Messages deferred together by one outage must not come back together. */
 const jitter = 0.2;
@@ -20,6 +21,11 @@ export function retryDelayMs(retry: RetryConfig, attempts: number, random: numbe
   const doublings = Math.min(Math.max(attempts - 1, 0), 40);
   const delayMs = Math.min(retry.firstMs * 2 ** doublings, retry.maxMs);
   return Math.round(delayMs * (1 - jitter * random));
+}
+
+/** Of this destination, the one under way too: another destination of the message has a schedule of its own. */
+export function attemptsOf({ message, route }: Lease): number {
+  return message.routes.find((progress) => progress.route === route)?.attempts ?? message.attempts;
 }
 
 /** RFC 5321 §4.5.4.1: give up after days, and only after real attempts. */

@@ -6,43 +6,33 @@
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
-import type { Cell, Histogram, Meters } from '../metrics/meters.js';
-import type { Lease, QueuedMessage, RecipientResult, RecipientState, Spool } from '../queue/spool.js';
+import type { Lease, Spool } from '../queue/spool.js';
 
-import { sameResult, type Carrier, type CarryOutcome, type Outage } from './carrier.js';
+import type { Carrier, CarryOutcome, Outage } from './carrier.js';
 import { printable } from './last-reply.js';
-import { resultLine } from './result-line.js';
-import { dueClockMs, isExpired, isLongOutage, isOld, retryDelayMs } from './retry-schedule.js';
-
-export type RelayMeters = Pick<Meters, 'relayDeliveriesTotal' | 'relayAmbiguousTotal' | 'relaySeconds'>;
+import type { Outcomes } from './outcomes.js';
+import { dueClockMs, isLongOutage, isOld } from './retry-schedule.js';
 
 export interface RouteQueueOptions {
+  /** What the queue is asked for. */
+  readonly destination: string;
   readonly route: RouteConfig;
   readonly carrier: Carrier;
+  readonly outcomes: Outcomes;
   readonly spool: Spool;
   readonly log: Log;
-  readonly meters: RelayMeters;
   /** Wall clock, as the queue's times are. */
   readonly now: () => number;
-  /** The outcome is in the queue: what is still pending of this route is due at that time, and the message's other
-   *  routes may lease it now. */
-  readonly onSettled: (message: QueuedMessage, deferredToMs: number | undefined) => void;
 }
 
 /** After a lease() that failed: the spool is closing or broken, and asking it again at once helps nobody. */
 const leaseBackoffMs = 1_000;
-/** Outcomes handed to the queue and not yet on its disk; the lanes wait beyond. */
-const maxSettling = 1_000;
 
 export class RouteQueue {
   readonly #options: RouteQueueOptions;
-  readonly #counts: Readonly<Record<RecipientState, Cell>>;
-  readonly #ambiguous: Cell;
-  readonly #seconds: Histogram;
   /** Leased, waiting for a lane. At most one per lane, so that a crash leaves few messages with a counted attempt. */
   readonly #ready: Lease[] = [];
   readonly #lanes = new Set<Promise<void>>();
-  readonly #settling = new Set<Promise<void>>();
   #leasing: Promise<void> | undefined;
   #more = false;
   #stopped = false;
@@ -53,12 +43,6 @@ export class RouteQueue {
 
   constructor(options: RouteQueueOptions) {
     this.#options = options;
-    const { meters, route } = options;
-    const count = (state: RecipientState): Cell =>
-      meters.relayDeliveriesTotal.of(route.name, resultNames[state]);
-    this.#counts = { delivered: count('delivered'), pending: count('pending'), failed: count('failed') };
-    this.#ambiguous = meters.relayAmbiguousTotal.of(route.name);
-    this.#seconds = meters.relaySeconds.of(route.name);
   }
 
   /** Deliveries under way. */
@@ -85,7 +69,7 @@ export class RouteQueue {
     this.#giveBack();
     await Promise.all(this.#lanes);
     await this.#options.carrier.close();
-    await Promise.all(this.#settling);
+    await this.#options.outcomes.settled();
   }
 
   /** What is under way ends now; its recipients stay pending and are due at once. */
@@ -125,12 +109,12 @@ export class RouteQueue {
 
   /** None after a failure, which is logged, and asked again after a while. */
   async #lease(limit: number): Promise<Lease[]> {
-    const { spool, route, now, log } = this.#options;
+    const { spool, route, destination, now, log } = this.#options;
     try {
-      const earliestAtMs = spool.due().get(route.name)?.earliestAtMs ?? 0;
-      return await spool.lease(route.name, dueClockMs(route.retry, earliestAtMs, now()), limit);
+      const earliestAtMs = spool.due().get(destination)?.earliestAtMs ?? 0;
+      return await spool.lease(destination, dueClockMs(route.retry, earliestAtMs, now()), limit);
     } catch (error) {
-      log.error({ event: 'relay.lease-failed', route: route.name, reason: describeError(error) });
+      log.error({ event: 'relay.lease-failed', route: destination, reason: describeError(error) });
       this.#wakeIn(leaseBackoffMs);
       return [];
     }
@@ -168,15 +152,13 @@ export class RouteQueue {
         } else this.#unlease(lease);
       }
       if (expired < limit) return;
-      if (this.#settling.size >= maxSettling) await Promise.race(this.#settling);
+      const room = this.#options.outcomes.room();
+      if (room !== undefined) await room;
     }
   }
 
   #giveUp(lease: Lease, outage: Outage): void {
-    const addresses = pendingAddresses(lease, this.#options.route.name);
-    const results = sameResult(addresses, 'pending', outage.reason).map(expire);
-    this.#report(lease, { ...outage, results, ambiguous: false, corrupt: false }, 0);
-    this.#handOver(lease.message, results, this.#options.now());
+    this.#options.outcomes.givenUp(lease, outage, pendingAddresses(lease));
   }
 
   #wakeIn(delayMs: number): void {
@@ -188,9 +170,8 @@ export class RouteQueue {
     for (const lease of this.#ready.splice(0)) this.#unlease(lease);
   }
 
-  #unlease({ message }: Lease): void {
-    this.#options.spool.unlease(message.id);
-    this.#options.onSettled(message, undefined);
+  #unlease(lease: Lease): void {
+    this.#options.spool.unlease(lease);
   }
 
   // ---- lanes ------------------------------------------------------------------------------------------------------
@@ -206,7 +187,8 @@ export class RouteQueue {
   async #lane(): Promise<void> {
     for (let lease = this.#ready.shift(); lease !== undefined; lease = this.#next()) {
       await this.#attempt(lease);
-      if (this.#settling.size >= maxSettling) await Promise.race(this.#settling);
+      const room = this.#options.outcomes.room();
+      if (room !== undefined) await room;
     }
   }
 
@@ -220,11 +202,11 @@ export class RouteQueue {
   }
 
   async #attempt(lease: Lease): Promise<void> {
-    const { carrier, log, route, spool } = this.#options;
-    const addresses = pendingAddresses(lease, route.name);
+    const { carrier, log, destination: route } = this.#options;
+    const addresses = pendingAddresses(lease);
     if (addresses.length === 0) {
-      log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route: route.name });
-      return spool.unlease(lease.message.id);
+      log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route });
+      return this.#unlease(lease);
     }
     const beganMs = performance.now();
     let outcome: CarryOutcome;
@@ -232,7 +214,7 @@ export class RouteQueue {
       outcome = await carrier.carry(lease, addresses);
     } catch (error) {
       // Our bug, not the world's: the message waits for its next attempt, the log has the stack.
-      log.error({ event: 'relay.error', qid: lease.message.id, route: route.name, err: error });
+      log.error({ event: 'relay.error', qid: lease.message.id, route, err: error });
       const lastReply = printable(`internal error: ${describeError(error)}`);
       const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
       outcome = { hop: carrier.hop, results, ambiguous: false, corrupt: false };
@@ -241,81 +223,15 @@ export class RouteQueue {
       this.#more = true;
       return this.#unlease(lease);
     }
-    this.#conclude(lease, outcome, (performance.now() - beganMs) / 1000);
+    const seconds = (performance.now() - beganMs) / 1000;
+    this.#options.outcomes.attempted(lease, outcome, seconds, this.#cut);
   }
-
-  // ---- results ----------------------------------------------------------------------------------------------------
-
-  #conclude(lease: Lease, outcome: CarryOutcome, seconds: number): void {
-    const { route, now } = this.#options;
-    const { message } = lease;
-    const nowMs = now();
-    const expired = !this.#cut && isExpired(route.retry, message, nowMs);
-    const results = expired ? outcome.results.map(expire) : outcome.results;
-    const delayMs = this.#cut ? 0 : retryDelayMs(route.retry, message.attempts, Math.random());
-    this.#seconds.observe(seconds);
-    this.#report(lease, { ...outcome, results }, seconds);
-    this.#handOver(message, results, nowMs + delayMs);
-  }
-
-  #handOver(message: QueuedMessage, results: readonly RecipientResult[], nextAttemptAtMs: number): void {
-    const settled = this.#settle(message, results, nextAttemptAtMs).finally(() =>
-      this.#settling.delete(settled),
-    );
-    this.#settling.add(settled);
-  }
-
-  async #settle(
-    message: QueuedMessage,
-    results: readonly RecipientResult[],
-    nextAttemptAtMs: number,
-  ): Promise<void> {
-    const { spool, log, onSettled } = this.#options;
-    try {
-      await spool.settle(message.id, results, nextAttemptAtMs);
-      const deferred = results.some((result) => result.state === 'pending');
-      onSettled(message, deferred ? nextAttemptAtMs : undefined);
-    } catch (error) {
-      // It stays leased: given back, it would go out again at once, and again. The next process finds it as it was.
-      log.error({ event: 'relay.settle-failed', qid: message.id, reason: describeError(error) });
-    }
-  }
-
-  /** One line and one count per kind of result. */
-  #report(lease: Lease, outcome: CarryOutcome, seconds: number): void {
-    if (outcome.ambiguous) this.#ambiguous.value++;
-    for (const state of ['delivered', 'pending', 'failed'] as const) {
-      const some = outcome.results.filter((result) => result.state === state);
-      if (some.length === 0) continue;
-      const ambiguous = outcome.ambiguous && state === 'pending';
-      this.#counts[state].value += some.length;
-      const line = {
-        event: `relay.${resultNames[state]}`,
-        ...resultLine(lease.message, this.#options.route.name, outcome, some, seconds),
-        ...(ambiguous ? { ambiguous } : {}),
-      };
-      if (outcome.corrupt) this.#options.log.error({ ...line, corrupt: true });
-      else this.#options.log.info(line);
-    }
-  }
-}
-
-/** The `result` label of relay_deliveries_total and the tail of the event. */
-const resultNames = {
-  delivered: 'delivered',
-  pending: 'deferred',
-  failed: 'failed',
-} as const satisfies Record<RecipientState, string>;
-
-function expire(result: RecipientResult): RecipientResult {
-  if (result.state !== 'pending') return result;
-  return { ...result, state: 'failed', lastReply: printable(`expired: ${result.lastReply}`) };
 }
 
 /** Each address once: two recipients that are spelt alike get one copy and one result. */
-function pendingAddresses(lease: Lease, route: string): string[] {
+function pendingAddresses({ message, route }: Lease): string[] {
   const addresses = new Set<string>();
-  for (const recipient of lease.message.recipients)
+  for (const recipient of message.recipients)
     if (recipient.route === route && recipient.state === 'pending') addresses.add(recipient.address);
   return [...addresses];
 }

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { startFakeDns } from '../support/fake-dns.js';
 import type { Answer, HopContext } from '../support/fake-hop.js';
-import { RelayRig, closedPort, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
+import { RelayRig, backup, closedPort, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Subject: x\r\n\r\ntext\r\n';
 
@@ -216,7 +216,7 @@ describe('a hop that takes fewer connections than the route has', () => {
 describe('failover', () => {
   it('the next hop is used when the first cannot be reached', async () => {
     const second = await fakeHop();
-    const rig = new RelayRig(routeTo([smtp(await closedPort()), smtp(second.port)]));
+    const rig = new RelayRig(routeTo([smtp(await closedPort()), backup(second.port)]));
     expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(rig.events('relay.hop-down')[0]).toMatchObject({
       reason: expect.stringContaining('ECONNREFUSED'),
@@ -232,14 +232,16 @@ describe('failover', () => {
     ['never greets', { greeting: () => undefined }],
   ])('and when it %s', async (_name, answers) => {
     const [first, second] = [await fakeHop({ answers }), await fakeHop()];
-    const rig = new RelayRig(routeTo([smtp(first.port), smtp(second.port)]), { timeouts: { greeting: 100 } });
+    const rig = new RelayRig(routeTo([smtp(first.port), backup(second.port)]), {
+      timeouts: { greeting: 100 },
+    });
     expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(second.messages).toHaveLength(1);
   });
 
   it('but not once a hop has had its say on the message', async () => {
     const [first, second] = [await fakeHop({ answers: { MAIL: '451 4.3.0 later' } }), await fakeHop()];
-    const settlement = await new RelayRig(routeTo([smtp(first.port), smtp(second.port)])).deliver(body);
+    const settlement = await new RelayRig(routeTo([smtp(first.port), backup(second.port)])).deliver(body);
     expect(told(settlement)).toEqual(['pending 451 4.3.0 later']);
     expect(second.connections).toBe(0);
   });
@@ -247,7 +249,10 @@ describe('failover', () => {
   it('one dead hop does not slow the rest: it is tried once, not for each message', async () => {
     // Accepts and says nothing: each try costs the time-out.
     const [dead, second] = [await fakeHop({ answers: { greeting: () => undefined } }), await fakeHop()];
-    const route = routeTo([smtp(dead.port), smtp(second.port)], { connections: 1, messagesPerConnection: 1 });
+    const route = routeTo([smtp(dead.port), backup(second.port)], {
+      connections: 1,
+      messagesPerConnection: 1,
+    });
     const rig = new RelayRig(route, { timeouts: { greeting: 300 } });
     for (let i = 0; i < 10; i++) rig.spool.add(body);
     rig.start();
@@ -258,7 +263,7 @@ describe('failover', () => {
 
   it('the first hop is used again when it is back', async () => {
     const [first, second] = [await fakeHop({ answers: { greeting: '421 4.3.2 later' } }), await fakeHop()];
-    const route = routeTo([smtp(first.port), smtp(second.port)], { messagesPerConnection: 1 });
+    const route = routeTo([smtp(first.port), backup(second.port)], { messagesPerConnection: 1 });
     const rig = new RelayRig(route);
     await rig.deliver(body);
     first.answers = {};
@@ -294,7 +299,7 @@ describe('failover', () => {
 
   it('a host name with several addresses: the next address is tried', async () => {
     const hop = await fakeHop();
-    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'localhost', port: hop.port }]));
+    const rig = new RelayRig(routeTo([smtp(hop.port, 'localhost')]));
     expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
   });
 
@@ -303,7 +308,7 @@ describe('failover', () => {
     await silentListener('127.0.0.2', hop.port);
     const dns = await startFakeDns(() => ({ addresses: ['127.0.0.2', '127.0.0.1'] }));
     onTestFinished(() => dns.close());
-    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'hop.example', port: hop.port }]), {
+    const rig = new RelayRig(routeTo([smtp(hop.port, 'hop.example')]), {
       dnsServers: [dns.server],
       timeouts: { connect: 2_000 },
     });
@@ -311,7 +316,7 @@ describe('failover', () => {
   });
 
   it('a name without an address is a hop that cannot be reached', async () => {
-    const rig = new RelayRig(routeTo([{ kind: 'smtp', host: 'no.such.host.invalid', port: 25 }]), {
+    const rig = new RelayRig(routeTo([smtp(25, 'no.such.host.invalid')]), {
       dnsServers: [`127.0.0.1:${await closedPort()}`],
     });
     expect(told(await rig.deliver(body))).toEqual(['pending no address for no.such.host.invalid']);

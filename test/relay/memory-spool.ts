@@ -2,12 +2,14 @@
 import { PosternError } from '../../src/base/errors.js';
 import { newQueueId } from '../../src/base/ids.js';
 import type {
+  AttemptNote,
   Lease,
   MessageState,
   MessageWriter,
   NewEnvelope,
   QueuedMessage,
   QueuedRecipient,
+  QueueFilter,
   RecipientResult,
   Spool,
   SpoolStats,
@@ -16,10 +18,14 @@ import type {
 interface Entry {
   message: QueuedMessage;
   body: Buffer;
-  /** The route it is leased for. */
-  leasedFor: string | undefined;
-  /** By route, as in the queue. */
-  dueAtMs: Map<string, number>;
+  /** By destination. */
+  readonly progress: Map<string, Progress>;
+}
+
+interface Progress {
+  dueAtMs: number;
+  attempts: number;
+  leased: boolean;
   /** The next attempt is counted: the first in the append, one that was not begun in its lease. */
   fresh: boolean;
 }
@@ -28,6 +34,7 @@ export interface Settlement {
   readonly id: string;
   readonly results: readonly RecipientResult[];
   readonly nextAttemptAtMs: number;
+  readonly note: AttemptNote | undefined;
 }
 
 const unused = (): never => {
@@ -39,6 +46,7 @@ export class MemorySpool implements Spool {
   readonly settlements: Settlement[] = [];
   readonly unleased: string[] = [];
   onDue: ((route: string) => void) | undefined;
+  onRetry: ((route: string) => void) | undefined;
   chunkBytes = 65_520;
   /** Checksums of these do not match: body() throws at its end. */
   readonly corrupt = new Set<string>();
@@ -68,17 +76,26 @@ export class MemorySpool implements Spool {
       state: 'pending',
       lastReply: '',
     }));
-    const message = {
+    const progress = new Map<string, Progress>();
+    for (const { route } of recipients)
+      progress.set(route, { dueAtMs: 0, attempts, leased: false, fresh: true });
+    const message: QueuedMessage = {
       ...full,
       id,
       recipients,
-      state: 'active' as const,
+      state: 'active',
       bytes: bytes.length,
+      held: false,
+      parked: '',
+      attemptLog: [],
       attempts,
       nextAttemptAtMs: 0,
+      routes: [],
     };
-    this.entries.set(id, { message, body: bytes, leasedFor: undefined, dueAtMs: new Map(), fresh: true });
-    for (const route of new Set(recipients.map((recipient) => recipient.route))) this.onDue?.(route);
+    const entry = { message, body: bytes, progress };
+    entry.message = { ...message, ...progressOf(entry) };
+    this.entries.set(id, entry);
+    for (const route of progress.keys()) this.onDue?.(route);
     return id;
   }
 
@@ -92,11 +109,13 @@ export class MemorySpool implements Spool {
     const leases: Lease[] = [];
     for (const entry of this.entries.values()) {
       if (leases.length === limit) break;
-      if (!this.#isOpen(entry, route) || (entry.dueAtMs.get(route) ?? 0) > nowMs) continue;
-      entry.leasedFor = route;
-      if (!entry.fresh) entry.message = { ...entry.message, attempts: entry.message.attempts + 1 };
-      entry.fresh = false;
-      leases.push({ message: entry.message, body: () => this.#body(entry) });
+      const progress = this.#open(entry, route);
+      if (progress === undefined || progress.dueAtMs > nowMs) continue;
+      if (!progress.fresh) progress.attempts++;
+      progress.leased = true;
+      progress.fresh = false;
+      entry.message = { ...entry.message, ...progressOf(entry) };
+      leases.push({ message: entry.message, route, body: () => this.#body(entry) });
     }
     this.mostLeased = Math.max(this.mostLeased, this.leased);
     return Promise.resolve(leases);
@@ -105,55 +124,67 @@ export class MemorySpool implements Spool {
   due(): ReadonlyMap<string, { earliestAtMs: number; count: number }> {
     const due = new Map<string, { earliestAtMs: number; count: number }>();
     for (const entry of this.entries.values())
-      for (const route of new Set(entry.message.recipients.map((recipient) => recipient.route))) {
-        if (!this.#isOpen(entry, route)) continue;
+      for (const route of entry.progress.keys()) {
+        const progress = this.#open(entry, route);
+        if (progress === undefined) continue;
         const { earliestAtMs, count } = due.get(route) ?? { earliestAtMs: Infinity, count: 0 };
-        due.set(route, {
-          earliestAtMs: Math.min(earliestAtMs, entry.dueAtMs.get(route) ?? 0),
-          count: count + 1,
-        });
+        due.set(route, { earliestAtMs: Math.min(earliestAtMs, progress.dueAtMs), count: count + 1 });
       }
     return due;
   }
 
-  async settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
+  async settle(
+    lease: Lease,
+    results: readonly RecipientResult[],
+    nextAttemptAtMs: number,
+    note?: AttemptNote,
+  ): Promise<void> {
     await Promise.resolve();
     if (this.settleError !== undefined) throw this.settleError;
+    const { id } = lease.message;
     const entry = this.entries.get(id);
-    if (entry?.leasedFor === undefined) throw new Error(`settled without a lease: ${id}`);
-    this.settlements.push({ id, results, nextAttemptAtMs });
+    const progress = entry?.progress.get(lease.route);
+    if (entry === undefined || progress?.leased !== true) throw new Error(`settled without a lease: ${id}`);
+    this.settlements.push({ id, results, nextAttemptAtMs, note });
     const recipients = entry.message.recipients.map((recipient) => ({
       ...recipient,
-      ...results.find((result) => result.address === recipient.address),
+      ...(recipient.route === lease.route
+        ? results.find((result) => result.address === recipient.address)
+        : {}),
     }));
     const pending = recipients.some((recipient) => recipient.state === 'pending');
     const failed = recipients.some((recipient) => recipient.state === 'failed');
     const state: MessageState = pending ? 'deferred' : 'failed';
-    entry.dueAtMs.set(entry.leasedFor, nextAttemptAtMs);
-    entry.leasedFor = undefined;
-    entry.message = { ...entry.message, recipients, state, nextAttemptAtMs };
+    progress.dueAtMs = nextAttemptAtMs;
+    progress.leased = false;
+    entry.message = { ...entry.message, recipients, state, ...progressOf(entry) };
     if (!pending && !failed) this.entries.delete(id);
   }
 
-  unlease(id: string): void {
-    const entry = this.entries.get(id);
-    if (entry !== undefined) {
-      entry.leasedFor = undefined;
-      entry.fresh = true;
+  unlease(lease: Lease): void {
+    const progress = this.entries.get(lease.message.id)?.progress.get(lease.route);
+    if (progress !== undefined) {
+      progress.leased = false;
+      progress.fresh = true;
     }
-    this.unleased.push(id);
+    this.unleased.push(lease.message.id);
   }
 
+  /** Destinations of messages, as the spool counts. */
   get leased(): number {
-    return [...this.entries.values()].filter((entry) => entry.leasedFor !== undefined).length;
+    let leased = 0;
+    for (const { progress } of this.entries.values())
+      for (const each of progress.values()) if (each.leased) leased++;
+    return leased;
   }
 
-  #isOpen(entry: Entry, route: string): boolean {
-    return (
-      entry.leasedFor === undefined &&
-      entry.message.state !== 'held' &&
-      entry.message.recipients.some((recipient) => recipient.route === route && recipient.state === 'pending')
+  #open(entry: Entry, route: string): Progress | undefined {
+    const progress = entry.progress.get(route);
+    if (progress === undefined || progress.leased || entry.message.state === 'held') return undefined;
+    const pending = entry.message.recipients.some(
+      (recipient) => recipient.route === route && recipient.state === 'pending',
     );
+    return pending ? progress : undefined;
   }
 
   async *#body(entry: Entry): AsyncGenerator<Buffer> {
@@ -170,16 +201,32 @@ export class MemorySpool implements Spool {
     return unused();
   }
   list = unused;
-  head = unused;
+  shape = unused;
+  read = unused;
+  restore = unused;
   hold = unused;
   release = unused;
   retry = unused;
-  delete = unused;
+
+  /** By state and age: what the relay asks for. */
+  select({ state, olderThanMs = 0 }: QueueFilter): Promise<readonly string[]> {
+    const ids: string[] = [];
+    for (const { message } of this.entries.values())
+      if (message.state === state && Date.now() - message.arrivedAtMs > olderThanMs) ids.push(message.id);
+    return Promise.resolve(ids);
+  }
+
+  delete(id: string): Promise<void> {
+    this.show(id);
+    this.entries.delete(id);
+    return Promise.resolve();
+  }
+
   /** Only what the relay asks for. */
   stats(): SpoolStats {
     const arrivals = [...this.entries.values()].map((entry) => entry.message.arrivedAtMs);
     return {
-      messages: { active: 0, deferred: 0, held: 0, failed: 0 },
+      messages: { active: 0, deferred: 0, held: 0, parked: 0, failed: 0 },
       bytes: 0,
       bytesInFlight: 0,
       oldestArrivedAtMs: arrivals.length === 0 ? undefined : Math.min(...arrivals),
@@ -191,4 +238,20 @@ export class MemorySpool implements Spool {
   openFiles = unused;
   giveBackSpace = unused;
   close = unused;
+}
+
+function progressOf(entry: Entry): Pick<QueuedMessage, 'attempts' | 'nextAttemptAtMs' | 'routes'> {
+  const each = [...entry.progress];
+  return {
+    attempts: Math.max(...each.map(([, { attempts }]) => attempts)),
+    nextAttemptAtMs: Math.min(...each.map(([, { dueAtMs }]) => dueAtMs)),
+    routes: each.map(([route, { attempts, dueAtMs, leased }]) => ({
+      route,
+      nextAttemptAtMs: dueAtMs,
+      attempts,
+      ended: leased ? attempts - 1 : attempts,
+      tried: attempts > 1 || !leased,
+      delayNotified: false,
+    })),
+  };
 }

@@ -11,15 +11,33 @@ import { MemorySpool, type Settlement } from './memory-spool.js';
 export const retry: RetryConfig = { firstMs: 60_000, maxMs: 3_600_000, expireMs: 86_400_000 };
 
 export function routeTo(hops: readonly Hop[], changes: Partial<RouteConfig> = {}): RouteConfig {
-  return { name: 'out', hops, tls: 'off', connections: 4, messagesPerConnection: 100, retry, ...changes };
+  return {
+    name: 'out',
+    hops,
+    tls: 'off',
+    tlsCa: undefined,
+    tlsFingerprints: [],
+    auth: undefined,
+    timeouts: {},
+    messagesPerSecond: Infinity,
+    connections: 4,
+    messagesPerConnection: 100,
+    retry,
+    ...changes,
+  };
 }
 
-export function smtp(port: number, host = '127.0.0.1'): Hop {
-  return { kind: 'smtp', host, port };
+export function smtp(port: number, host = '127.0.0.1', priority = 0, weight = 1): Hop {
+  return { kind: 'smtp', host, port, priority, weight };
 }
 
 export function lmtp(port: number): Hop {
-  return { kind: 'lmtp', host: '127.0.0.1', port };
+  return { kind: 'lmtp', host: '127.0.0.1', port, priority: 0, weight: 1 };
+}
+
+/** A hop that is tried when those before it cannot be reached. */
+export function backup(port: number): Hop {
+  return smtp(port, '127.0.0.1', 1);
 }
 
 /** A hop that is closed after the test. */

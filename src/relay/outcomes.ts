@@ -1,0 +1,165 @@
+/**
+ * What comes of a route's attempts: counted, logged, told to the sender where he is owed it, settled in the queue.
+ * Owns the bound on what is handed over and not yet on disk; when to attempt is route-queue's.
+ */
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import type { RouteConfig } from '../config/config.js';
+import type { Cell, Histogram, Meters } from '../metrics/meters.js';
+import type {
+  AttemptNote,
+  Lease,
+  QueuedMessage,
+  RecipientResult,
+  RecipientState,
+  Spool,
+} from '../queue/spool.js';
+
+import type { CarryOutcome, CarryResult, Outage } from './carrier.js';
+import { printable } from './last-reply.js';
+import type { Notifier } from './notifier.js';
+import { resultLine } from './result-line.js';
+import { attemptsOf, isExpired, retryDelayMs } from './retry-schedule.js';
+
+export type OutcomeMeters = Pick<Meters, 'relayDeliveriesTotal' | 'relayAmbiguousTotal' | 'relaySeconds'>;
+
+export interface OutcomesOptions {
+  readonly route: RouteConfig;
+  readonly spool: Spool;
+  readonly log: Log;
+  readonly meters: OutcomeMeters;
+  /** Wall clock, as the queue's times are. */
+  readonly now: () => number;
+  readonly notifier?: Notifier | undefined;
+  /** The outcome is in the queue: what is still pending is due at that time. */
+  readonly onDeferred: (toMs: number) => void;
+}
+
+/** Handed to the queue and not yet on its disk; the lanes wait beyond. */
+const maxSettling = 1_000;
+/** RFC 1123 has no bound for a reply; AttemptNote has. */
+const maxNoteChars = 256;
+
+export class Outcomes {
+  readonly #options: OutcomesOptions;
+  readonly #counts: Readonly<Record<TriedState, Cell>>;
+  readonly #ambiguous: Cell;
+  readonly #seconds: Histogram;
+  readonly #settling = new Set<Promise<void>>();
+
+  constructor(options: OutcomesOptions) {
+    this.#options = options;
+    const { meters, route } = options;
+    const count = (state: TriedState): Cell => meters.relayDeliveriesTotal.of(route.name, resultNames[state]);
+    this.#counts = { delivered: count('delivered'), pending: count('pending'), failed: count('failed') };
+    this.#ambiguous = meters.relayAmbiguousTotal.of(route.name);
+    this.#seconds = meters.relaySeconds.of(route.name);
+  }
+
+  /** An attempt has ended. @param cut by us: its recipients are due at once and do not expire */
+  attempted(lease: Lease, outcome: CarryOutcome, seconds: number, cut: boolean): void {
+    const { route, now } = this.#options;
+    const nowMs = now();
+    const attempts = attemptsOf(lease);
+    const { arrivedAtMs } = lease.message;
+    const expired = !cut && isExpired(route.retry, { arrivedAtMs, attempts }, nowMs);
+    const results = expired ? outcome.results.map(expire) : outcome.results;
+    const delayMs = cut ? 0 : retryDelayMs(route.retry, attempts, Math.random());
+    this.#seconds.observe(seconds);
+    this.#handOver(lease, { ...outcome, results }, seconds, nowMs + delayMs);
+  }
+
+  /** It is too old and only waits for the end of an outage. */
+  givenUp(lease: Lease, outage: Outage, addresses: readonly string[]): void {
+    const results = addresses.map((address): CarryResult =>
+      expire({ address, state: 'pending', lastReply: outage.reason }),
+    );
+    this.#handOver(lease, { ...outage, results, ambiguous: false, corrupt: false }, 0, this.#options.now());
+  }
+
+  /** Resolves when there is room for more. Undefined: there is. */
+  room(): Promise<void> | undefined {
+    return this.#settling.size >= maxSettling ? Promise.race(this.#settling) : undefined;
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#settling);
+  }
+
+  #handOver(lease: Lease, outcome: CarryOutcome, seconds: number, nextAttemptAtMs: number): void {
+    this.#report(lease, outcome, seconds);
+    const settled = this.#settle(lease, outcome, nextAttemptAtMs).finally(() =>
+      this.#settling.delete(settled),
+    );
+    this.#settling.add(settled);
+  }
+
+  async #settle(lease: Lease, outcome: CarryOutcome, nextAttemptAtMs: number): Promise<void> {
+    const { spool, log, notifier, now, onDeferred } = this.#options;
+    const { message } = lease;
+    try {
+      let { results }: { results: readonly RecipientResult[] } = outcome;
+      let delayNotified = false;
+      // Nearly every message owes nobody anything: no promise for it.
+      if (notifier?.owes(lease, outcome, now()) === true)
+        ({ results, delayNotified } = await notifier.conclude(lease, outcome, now()));
+      await spool.settle(lease, results, nextAttemptAtMs, this.#note(lease, outcome, results, delayNotified));
+      if (results.some((result) => result.state === 'pending')) onDeferred(nextAttemptAtMs);
+    } catch (error) {
+      // It stays leased: given back, it would go out again at once, and again. The next process finds it as it was.
+      log.error({ event: 'relay.settle-failed', qid: message.id, reason: describeError(error) });
+    }
+  }
+
+  /** What `queue show` tells later; nothing for the plain delivery of all, which leaves the queue. */
+  #note(
+    lease: Lease,
+    outcome: CarryOutcome,
+    results: readonly RecipientResult[],
+    delayNotified: boolean,
+  ): AttemptNote | undefined {
+    const unsent = results.find((result) => result.state !== 'delivered');
+    if (unsent === undefined && isOnlyDestination(lease.message)) return undefined;
+    const reply = (unsent ?? results[0])?.lastReply.slice(0, maxNoteChars) ?? '';
+    const attempt = { route: lease.route, atMs: this.#options.now(), hop: printable(outcome.hop), reply };
+    return delayNotified ? { attempt, delayNotified } : { attempt };
+  }
+
+  /** One line and one count per kind of result. */
+  #report(lease: Lease, outcome: CarryOutcome, seconds: number): void {
+    if (outcome.ambiguous) this.#ambiguous.value++;
+    for (const state of triedStates) {
+      const some = outcome.results.filter((result) => result.state === state);
+      if (some.length === 0) continue;
+      const ambiguous = outcome.ambiguous && state === 'pending';
+      this.#counts[state].value += some.length;
+      const line = {
+        event: `relay.${resultNames[state]}`,
+        ...resultLine(lease, outcome, some, seconds),
+        ...(ambiguous ? { ambiguous } : {}),
+      };
+      if (outcome.corrupt) this.#options.log.error({ ...line, corrupt: true });
+      else this.#options.log.info(line);
+    }
+  }
+}
+
+/** What an attempt can come to; 'bounced' is the notifier's word for 'failed'. */
+type TriedState = Exclude<RecipientState, 'bounced'>;
+const triedStates = ['delivered', 'pending', 'failed'] as const satisfies readonly TriedState[];
+
+/** The `result` label of relay_deliveries_total and the tail of the event. */
+const resultNames = {
+  delivered: 'delivered',
+  pending: 'deferred',
+  failed: 'failed',
+} as const satisfies Record<TriedState, string>;
+
+function expire(result: CarryResult): CarryResult {
+  if (result.state !== 'pending') return result;
+  return { ...result, state: 'failed', lastReply: printable(`expired: ${result.lastReply}`) };
+}
+
+function isOnlyDestination(message: QueuedMessage): boolean {
+  return message.routes.length <= 1;
+}

@@ -5,6 +5,7 @@
  */
 import { domainToASCII } from 'node:url';
 
+import { mxDestination } from '../base/destination.js';
 import type { Mailbox } from '../protocol/types.js';
 
 /** The parts of the config that decide; the checked Config fits. */
@@ -12,6 +13,12 @@ export interface RelayConfig {
   readonly hostname: string;
   readonly postmaster: string | undefined;
   readonly domains: readonly RelayDomain[];
+  readonly routes: Readonly<Record<string, RelayRoute>>;
+}
+
+export interface RelayRoute {
+  /** 'mx' stands alone. */
+  readonly hops: readonly { readonly kind: string }[];
 }
 
 export interface RelayDomain {
@@ -33,7 +40,8 @@ export interface RelayFacts {
 type RelayRefusal = 'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required';
 
 export type RelayAnswer =
-  /** `address` replaces what the client wrote: `<Postmaster>` has no domain, and the next hop needs one. */
+  /** `route` is a destination (base/destination.ts): of an mx route each domain waits for itself. `address` replaces
+   *  what the client wrote: `<Postmaster>` has no domain, and the next hop needs one. */
   | { readonly ok: true; readonly route: string; readonly address?: string }
   | { readonly ok: false; readonly refusal: RelayRefusal };
 
@@ -48,10 +56,12 @@ export class RelayDecision {
   readonly #exact = new Map<string, LocalDomain>();
   /** Keyed without the `*.`. */
   readonly #wildcard = new Map<string, LocalDomain>();
-  /** Where `<Postmaster>` goes; undefined when there is not a single domain. RFC 5321 §4.5.1. */
+  readonly #mxRoutes: ReadonlySet<string>;
+  /** Where `<Postmaster>` goes, its route a destination; undefined when there is not a single domain. RFC 5321 §4.5.1. */
   readonly postmaster: { readonly route: string; readonly address: string } | undefined;
 
   constructor(config: RelayConfig) {
+    this.#mxRoutes = new Set(Object.keys(config.routes).filter((name) => isMx(config.routes[name])));
     for (const domain of config.domains) this.#add(domain);
     this.postmaster = this.#findPostmaster(config);
   }
@@ -63,17 +73,29 @@ export class RelayDecision {
     const name = canonicalDomain(mailbox.domain);
     if (name === undefined) return refuse('relay-denied');
     const local = this.#find(name);
-    if (local !== undefined) return decideLocal(mailbox.localPart, name, local);
+    if (local !== undefined) return this.#local(mailbox.localPart, name, local);
     if (facts.role !== 'submission' || facts.listenerRoute === undefined) return refuse('relay-denied');
     // A literal of somebody else's, even from a user of ours: it would make the next hop connect where a client says.
     if (name.startsWith('[')) return refuse('relay-denied');
-    return { ok: true, route: facts.listenerRoute };
+    return { ok: true, route: this.#destination(facts.listenerRoute, name) };
   }
 
   /** True for a domain that mail is accepted for. @param domain as in Mailbox.domain */
   isLocal(domain: string): boolean {
     const name = canonicalDomain(domain);
     return name !== undefined && this.#find(name) !== undefined;
+  }
+
+  #local(localPart: string, name: string, domain: LocalDomain): RelayAnswer {
+    const refusal = localRefusal(localPart, name, domain);
+    return refusal === undefined
+      ? { ok: true, route: this.#destination(domain.route, name) }
+      : refuse(refusal);
+  }
+
+  /** @param name canonical: all spellings of a domain share one destination */
+  #destination(route: string, name: string): string {
+    return this.#mxRoutes.has(route) ? mxDestination(route, name) : route;
   }
 
   /** A path without a domain can only be Postmaster, in any case (RFC 5321 §4.1.1.3). */
@@ -109,21 +131,27 @@ export class RelayDecision {
     const at = config.postmaster?.lastIndexOf('@') ?? -1;
     const named = canonicalDomain(config.postmaster?.slice(at + 1) ?? '');
     const own = named === undefined ? undefined : this.#find(named);
-    if (config.postmaster !== undefined && own !== undefined)
-      return { route: own.route, address: config.postmaster };
+    if (config.postmaster !== undefined && named !== undefined && own !== undefined)
+      return { route: this.#destination(own.route, named), address: config.postmaster };
     // A postmaster elsewhere is for our notifications; the next hop of our domains need not relay to it.
     const first = this.#exact.entries().next().value;
-    if (first !== undefined) return { route: first[1].route, address: `postmaster@${first[0]}` };
+    if (first !== undefined)
+      return { route: this.#destination(first[1].route, first[0]), address: `postmaster@${first[0]}` };
     const fallback = config.domains[0];
-    return fallback && { route: fallback.route, address: `postmaster@${config.hostname}` };
+    if (fallback === undefined) return undefined;
+    const route = this.#destination(fallback.route, config.hostname);
+    return { route, address: `postmaster@${config.hostname}` };
   }
 }
 
-function decideLocal(localPart: string, name: string, domain: LocalDomain): RelayAnswer {
-  if (hasRouting(localPart)) return refuse('bad-local-part');
+function localRefusal(localPart: string, name: string, domain: LocalDomain): RelayRefusal | undefined {
+  if (hasRouting(localPart)) return 'bad-local-part';
   // RFC 5321 §4.5.1: postmaster is there at every domain, whatever the list says.
-  if (!isPostmaster(localPart) && !isListed(localPart, name, domain)) return refuse('unknown-recipient');
-  return { ok: true, route: domain.route };
+  return isPostmaster(localPart) || isListed(localPart, name, domain) ? undefined : 'unknown-recipient';
+}
+
+function isMx(route: RelayRoute | undefined): boolean {
+  return route?.hops.some((hop) => hop.kind === 'mx') === true;
 }
 
 function isListed(localPart: string, name: string, domain: LocalDomain): boolean {

@@ -21,6 +21,7 @@ const config: RelayConfig = {
     },
     { names: ['[192.0.2.1]'], recipients: { kind: 'any' }, route: 'literal' },
   ],
+  routes: {},
 };
 
 const decision = new RelayDecision(config);
@@ -244,6 +245,32 @@ describe('<Postmaster> without a domain (C-046)', () => {
 function onlyWildcards(domain: RelayConfig['domains'][number]): RelayConfig['domains'][number] {
   return { ...domain, names: domain.names.filter((name) => name.startsWith('*.')) };
 }
+
+describe('a route to mx', () => {
+  const mx = new RelayDecision({
+    ...config,
+    routes: { office: { hops: [{ kind: 'mx' }] }, out: { hops: [{ kind: 'mx' }] }, listed: { hops: [] } },
+  });
+
+  it.each([
+    ['v', 'ext.test', 'out/ext.test', 'the domain behind the route'],
+    ['v', 'EXT.Test.', 'out/ext.test', 'in one spelling, whatever the client wrote'],
+    ['v', 'BÜCHER.ext.test', 'out/xn--bcher-kva.ext.test', 'as A-labels, which DNS asks for'],
+    ['v', 'ok.test', 'office/ok.test', 'our own domains too: a second MX'],
+    ['joe', 'list.test', 'listed', 'other routes stand alone'],
+  ])('%s@%s → %s: %s', (localPart, domain, route) => {
+    expect(mx.decide(mailbox(localPart, domain), submission)).toEqual({ ok: true, route });
+  });
+
+  it('takes <Postmaster> to his domain', () => {
+    const bare: Mailbox = { address: 'postmaster', localPart: 'postmaster', domain: '' };
+    expect(mx.decide(bare, inbound)).toEqual({
+      ok: true,
+      route: 'office/ok.test',
+      address: 'postmaster@ok.test',
+    });
+  });
+});
 
 describe('canonicalDomain', () => {
   it('takes linear time for a name of 100 000 labels (A-063)', () => {

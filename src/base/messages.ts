@@ -34,6 +34,8 @@ export interface QueueRow {
     state: 'pending' | 'delivered' | 'failed' | 'bounced';
     lastReply: string;
   }[];
+  /** In a list only the first few are named; how many more it has. Absent: none. */
+  moreRecipients?: number;
 }
 
 export interface QueueDetail extends QueueRow {
@@ -42,6 +44,12 @@ export interface QueueDetail extends QueueRow {
   clientName: string;
   user: string;
   sessionId: string;
+  /** RET of RFC 3461 §4.3; '' where it was not given. */
+  ret: string;
+  /** ENVID of RFC 3461 §4.4, still xtext; '' where it was not given. */
+  envelopeId: string;
+  /** NOTIFY and ORCPT of the recipients that had one of them; an empty list is NOTIFY=NEVER. RFC 3461 §4.1, §4.2. */
+  dsn: { address: string; notify?: string[]; originalRecipient?: string }[];
   /** Why it was parked; '' otherwise. */
   parked: string;
   /** The last few attempts, oldest first. */
@@ -74,6 +82,14 @@ export interface QueueShape {
   rows: { domain: string; counts: number[] }[];
 }
 
+/** What a change of many messages would reach. */
+export interface QueueSurvey {
+  found: number;
+  bytes: number;
+  /** Of the recipients, sorted; a bounded number of them. */
+  domains: string[];
+}
+
 export interface SalvageReport {
   /** Where the file lies now. */
   file: string;
@@ -85,7 +101,12 @@ export interface SalvageReport {
 
 export type QueueCall =
   | { method: 'list'; filter: QueueSelection; offset: number; limit: number }
-  | { method: 'select'; filter: QueueSelection }
+  /** Ids in ascending order, which is that of arrival. `after`: only greater ones; `limit`: at most so many. */
+  | { method: 'select'; filter: QueueSelection; after?: string; limit?: number }
+  /** Rows of those that are there; others are left out. */
+  | { method: 'rows'; ids: string[] }
+  /** How many of these are there, their bytes and the domains of their recipients. */
+  | { method: 'survey'; ids: string[] }
   | { method: 'show' | 'hold' | 'release' | 'retry' | 'delete'; id: string }
   /** Several at once; the answer says how many were here and done. */
   | { method: 'change'; change: 'hold' | 'release' | 'retry' | 'delete'; ids: string[] }
@@ -97,20 +118,24 @@ export type QueueCall =
   | { method: 'read'; id: string; offset: number; limit: number }
   /** One message of an export: begun at one worker, its bytes in order, then committed there or dropped. */
   | { method: 'import-begin'; id: string }
-  | { method: 'import-write'; id: string; data: string }
-  | { method: 'import-commit'; id: string; envelope: unknown }
+  /** `offset`: bytes written before; another number is a call lost or made twice. */
+  | { method: 'import-write'; id: string; offset: number; data: string }
+  | { method: 'import-commit'; id: string; bytes: number; envelope: unknown }
   | { method: 'import-drop'; id: string }
   /** Reads a quarantined file and stores what is whole in it again. */
   | { method: 'salvage'; file: string };
 
 export type QueueValue =
-  | { total: number; messages: QueueRow[] }
-  | { ids: string[] }
+  /** `complete`, which the primary adds: no worker was missing, and every queue file has been read. */
+  | { total: number; messages: QueueRow[]; complete?: boolean }
+  /** `total`: all that fit, also those that `after` and `limit` leave out. */
+  | { ids: string[]; total: number; complete?: boolean }
+  | QueueSurvey
   | { done: number }
   | QueueDetail
   | QueueStats
   | QueueShape
-  | { envelope: unknown }
+  | { envelope: unknown; bytes: number }
   | { data: string }
   | SalvageReport
   | null;
@@ -189,6 +214,12 @@ export interface Status {
   quarantined: string[];
   /** Frozen routes. */
   frozen: string[];
+}
+
+/** GET /api/v1/routes */
+export interface RouteStatus {
+  name: string;
+  frozen: boolean;
 }
 
 /** POST /api/v1/reload: 200 with this, or 409 when refused, with the keys that need a restart. */

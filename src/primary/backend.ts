@@ -4,13 +4,15 @@ import type {
   QueueCall,
   QueueStats,
   ReloadAnswer,
+  RouteStatus,
   Status,
   WorkerStatus,
 } from '../base/messages.js';
 import type { AdminBackend, Readiness } from './admin-backend.js';
 import type { FrozenRoutes } from './frozen-routes.js';
-import { callForWorker, mergeQueueAnswers } from './queue-answers.js';
+import { emptyStats } from './queue-answers.js';
 import type { QueueCustody } from './queue-custody.js';
+import { QueueDesk } from './queue-desk.js';
 import type { Questions } from './questions.js';
 import type { Reloader } from './reload.js';
 import type { Scrape } from './scrape.js';
@@ -31,10 +33,12 @@ export interface BackendParts {
 
 export class Backend implements AdminBackend {
   readonly #parts: BackendParts;
+  readonly #desk: QueueDesk;
   readonly #startedAtMs = performance.now();
 
   constructor(parts: BackendParts) {
     this.#parts = parts;
+    this.#desk = new QueueDesk(parts);
   }
 
   async status(): Promise<Status> {
@@ -72,23 +76,26 @@ export class Backend implements AdminBackend {
     this.#parts.stop();
   }
 
-  /** Draining workers still hold files of their own, so they are asked too. */
   async queue(call: QueueCall): Promise<QueueAnswer> {
-    const { supervisor, questions } = this.#parts;
-    const asked = callForWorker(call);
-    const { replies, missing } = await questions.ask(supervisor.serving, (id) => ({
-      type: 'call',
-      id,
-      call: asked,
-    }));
-    const answers = [...replies.values()].flatMap((reply) => (reply.type === 'answer' ? [reply.answer] : []));
-    return mergeQueueAnswers(call, answers, missing);
+    return this.#desk.ask(call);
+  }
+
+  routes(): RouteStatus[] {
+    const { reloader, frozenRoutes } = this.#parts;
+    const frozen = new Set(frozenRoutes.names);
+    const names = new Set([...Object.keys(reloader.config.routes), ...frozen]);
+    return [...names].sort().map((name) => ({ name, frozen: frozen.has(name) }));
+  }
+
+  async setFrozen(route: string, frozen: boolean): Promise<void> {
+    const { frozenRoutes } = this.#parts;
+    await (frozen ? frozenRoutes.freeze(route) : frozenRoutes.thaw(route));
   }
 
   async #queueStats(): Promise<QueueStats> {
     const answer = await this.queue({ method: 'stats' });
     if (answer.ok && answer.value !== null && 'oldestSeconds' in answer.value) return answer.value;
-    return { messages: { active: 0, deferred: 0, held: 0, failed: 0 }, bytes: 0, oldestSeconds: 0, files: 0 };
+    return emptyStats();
   }
 }
 

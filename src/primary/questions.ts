@@ -6,7 +6,7 @@ import type { FromWorker, ToWorker } from '../base/messages.js';
 import type { WorkerProcess } from './worker-process.js';
 
 /** The last part of a scrape's patience; a healthy worker answers within a turn of its event loop. */
-const answerBoundMs = 1_000;
+const defaultBoundMs = 1_000;
 
 type Reply = Extract<FromWorker, { id: number }>;
 
@@ -22,16 +22,20 @@ interface Round {
 }
 
 export class Questions {
-  // Bounded: a round ends after answerBoundMs.
+  // Bounded: a round ends after its bound.
   readonly #rounds = new Map<number, Round>();
   #lastId = 0;
 
-  async ask(workers: readonly WorkerProcess[], question: (id: number) => ToWorker): Promise<Answers> {
+  async ask(
+    workers: readonly WorkerProcess[],
+    question: (id: number) => ToWorker,
+    boundMs = defaultBoundMs,
+  ): Promise<Answers> {
     const id = ++this.#lastId;
     const replies = new Map<WorkerProcess, Reply>();
     if (workers.length === 0) return { replies, missing: 0 };
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, answerBoundMs);
+      const timer = setTimeout(resolve, boundMs);
       const finish = () => {
         clearTimeout(timer);
         resolve();

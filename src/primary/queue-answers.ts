@@ -1,63 +1,29 @@
 /** Merges what the workers answer about their shards into one answer for the whole service. Pure. */
-import type { QueueAnswer, QueueCall, QueueRow, QueueStats } from '../base/messages.js';
+import type {
+  QueueAnswer,
+  QueueCall,
+  QueueRow,
+  QueueShape,
+  QueueStats,
+  QueueSurvey,
+  QueueValue,
+} from '../base/messages.js';
 
-type ListValue = { total: number; messages: QueueRow[] };
+export type ListValue = { total: number; messages: QueueRow[] };
+export type IdsValue = { ids: string[]; total: number };
+export type Refusal = Extract<QueueAnswer, { ok: false }>;
 
-/** What each worker is asked: the page is cut after the merge, so that each gives all that could be on it. */
-export function callForWorker(call: QueueCall): QueueCall {
-  return call.method === 'list' ? { ...call, offset: 0, limit: call.offset + call.limit } : call;
-}
+// Rows of a shape: what one screenful of a postmaster's attention cannot take is one row more.
+const maxShapeRows = 500;
+// As one worker's survey.
+const maxSurveyDomains = 1_000;
+
+/** A call that is about one message, which one worker has. */
+export type CallForOne = Extract<QueueCall, { id: string }>;
 
 /** @param missing workers that did not answer */
-export function mergeQueueAnswers(
-  call: QueueCall,
-  answers: readonly QueueAnswer[],
-  missing: number,
-): QueueAnswer {
-  if (call.method !== 'list' && call.method !== 'stats')
-    return answers.find(({ ok }) => ok) ?? refusalOf(call.id, answers, missing);
-  const refusal = firstRefusal(answers);
-  if (refusal !== undefined) return refusal;
-  const value =
-    call.method === 'list' ? mergeLists(call, answers.map(listOf)) : mergeStats(answers.map(statsOf));
-  return { ok: true, value };
-}
-
-function mergeStats(stats: readonly QueueStats[]): QueueStats {
-  const merged: QueueStats = emptyStats();
-  for (const { messages, bytes, oldestSeconds, files } of stats) {
-    merged.messages.active += messages.active;
-    merged.messages.deferred += messages.deferred;
-    merged.messages.held += messages.held;
-    merged.messages.failed += messages.failed;
-    merged.bytes += bytes;
-    merged.oldestSeconds = Math.max(merged.oldestSeconds, oldestSeconds);
-    merged.files += files;
-  }
-  return merged;
-}
-
-function emptyStats(): QueueStats {
-  const messages = { active: 0, deferred: 0, held: 0, failed: 0 };
-  return { messages, bytes: 0, oldestSeconds: 0, files: 0 };
-}
-
-/** Sorted by arrival; ISO times of one form sort as text, ids decide within a millisecond. */
-function mergeLists(call: { offset: number; limit: number }, lists: readonly ListValue[]): ListValue {
-  const total = lists.reduce((sum, list) => sum + list.total, 0);
-  const messages = lists.flatMap((list) => list.messages);
-  messages.sort((a, b) => compare(a.arrivedAt, b.arrivedAt) || compare(a.id, b.id));
-  return { total, messages: messages.slice(call.offset, call.offset + call.limit) };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-type Refusal = Extract<QueueAnswer, { ok: false }>;
-
-function firstRefusal(answers: readonly QueueAnswer[]): Refusal | undefined {
-  return answers.find((answer) => !answer.ok);
+export function mergeForOne(call: CallForOne, answers: readonly QueueAnswer[], missing: number): QueueAnswer {
+  return answers.find(({ ok }) => ok) ?? refusalOf(call.id, answers, missing);
 }
 
 /** NOT_FOUND is said only when every worker said it. */
@@ -69,12 +35,118 @@ function refusalOf(id: string, answers: readonly QueueAnswer[], missing: number)
   return { ok: false, code: 'POOL_TIMEOUT', message };
 }
 
-function listOf(answer: QueueAnswer): ListValue {
-  if (answer.ok && answer.value !== null && 'total' in answer.value) return answer.value;
-  throw new TypeError('a worker answered list with something else');
+/** The first refusal, or one that says who is silent. */
+export function wholeRefusal(answers: readonly QueueAnswer[], missing: number): Refusal | undefined {
+  const refusal = firstRefusal(answers);
+  if (refusal !== undefined || missing === 0) return refusal;
+  const message = `${missing} of the workers did not answer in time; try again`;
+  return { ok: false, code: 'POOL_TIMEOUT', message };
 }
 
-function statsOf(answer: QueueAnswer): QueueStats {
-  if (answer.ok && answer.value !== null && 'oldestSeconds' in answer.value) return answer.value;
-  throw new TypeError('a worker answered stats with something else');
+export function firstRefusal(answers: readonly QueueAnswer[]): Refusal | undefined {
+  return answers.find((answer) => !answer.ok);
+}
+
+export function mergeStats(answers: readonly QueueAnswer[]): QueueStats {
+  const merged = emptyStats();
+  for (const { messages, bytes, oldestSeconds, files } of valuesWith(answers, 'oldestSeconds')) {
+    merged.messages.active += messages.active;
+    merged.messages.deferred += messages.deferred;
+    merged.messages.held += messages.held;
+    merged.messages.parked += messages.parked;
+    merged.messages.failed += messages.failed;
+    merged.bytes += bytes;
+    merged.oldestSeconds = Math.max(merged.oldestSeconds, oldestSeconds);
+    merged.files += files;
+  }
+  return merged;
+}
+
+export function emptyStats(): QueueStats {
+  const messages = { active: 0, deferred: 0, held: 0, parked: 0, failed: 0 };
+  return { messages, bytes: 0, oldestSeconds: 0, files: 0 };
+}
+
+/** Ascending, and no more than `limit`: each worker gave its first. */
+export function mergeIds(answers: readonly QueueAnswer[], limit: number): IdsValue {
+  const shards = valuesWith(answers, 'ids');
+  const total = shards.reduce((sum, shard) => sum + shard.total, 0);
+  // A message that is being moved between two workers' files can be in both.
+  const ids = [...new Set(shards.flatMap((shard) => shard.ids))].sort();
+  return { ids: ids.slice(0, limit), total };
+}
+
+/** In the order of `ids`; what has gone meanwhile is left out. */
+export function mergeRows(answers: readonly QueueAnswer[], ids: readonly string[]): QueueRow[] {
+  const rows = new Map<string, QueueRow>();
+  for (const { messages } of valuesWith(answers, 'messages'))
+    if (Array.isArray(messages)) for (const row of messages) rows.set(row.id, row);
+  return ids.flatMap((id) => rows.get(id) ?? []);
+}
+
+export function mergeSurveys(answers: readonly QueueAnswer[]): QueueSurvey {
+  const surveys = valuesWith(answers, 'domains');
+  return {
+    found: surveys.reduce((sum, { found }) => sum + found, 0),
+    bytes: surveys.reduce((sum, { bytes }) => sum + bytes, 0),
+    domains: [...new Set(surveys.flatMap(({ domains }) => domains))].sort().slice(0, maxSurveyDomains),
+  };
+}
+
+export function sumDone(answers: readonly QueueAnswer[]): { done: number } {
+  return { done: valuesWith(answers, 'done').reduce((sum, { done }) => sum + done, 0) };
+}
+
+/** Most messages first; what is beyond the bound, and what the workers left out themselves, in the row named ''. */
+export function mergeShapes(answers: readonly QueueAnswer[]): QueueShape {
+  const shapes = valuesWith(answers, 'ageMinutes');
+  const ageMinutes = shapes[0]?.ageMinutes ?? [];
+  const byDomain = new Map<string, number[]>();
+  for (const { domain, counts } of shapes.flatMap(({ rows }) => rows)) addCounts(byDomain, domain, counts);
+  const rest = byDomain.get('');
+  byDomain.delete('');
+  const rows = [...byDomain].map(([domain, counts]) => ({ domain, counts }));
+  rows.sort((a, b) => sumOf(b.counts) - sumOf(a.counts) || compare(a.domain, b.domain));
+  const others = rows.slice(maxShapeRows).map(({ counts }) => counts);
+  if (rest !== undefined) others.push(rest);
+  const shown = rows.slice(0, maxShapeRows);
+  if (others.length > 0) shown.push({ domain: '', counts: sumColumns(others) });
+  return { ageMinutes: [...ageMinutes], rows: shown };
+}
+
+function addCounts(byDomain: Map<string, number[]>, domain: string, counts: readonly number[]): void {
+  const known = byDomain.get(domain);
+  byDomain.set(domain, known === undefined ? [...counts] : sumColumns([known, counts]));
+}
+
+function sumColumns(rows: readonly (readonly number[])[]): number[] {
+  const [first = []] = rows;
+  return first.map((_, column) => rows.reduce((sum, counts) => sum + (counts[column] ?? 0), 0));
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+type NonNullValue = Exclude<QueueValue, null>;
+type ValueWith<K extends PropertyKey> = Extract<NonNullValue, { [key in K]: unknown }>;
+
+/** The values of the answers that are no refusals. A worker that answers with something else is a bug of ours. */
+function valuesWith<K extends 'oldestSeconds' | 'ids' | 'messages' | 'domains' | 'done' | 'ageMinutes'>(
+  answers: readonly QueueAnswer[],
+  key: K,
+): ValueWith<K>[] {
+  return answers.flatMap((answer) => {
+    if (!answer.ok) return [];
+    if (answer.value !== null && hasKey(answer.value, key)) return [answer.value];
+    throw new TypeError(`a worker's answer has no ${key}`);
+  });
+}
+
+function hasKey<K extends PropertyKey>(value: NonNullValue, key: K): value is ValueWith<K> {
+  return key in value;
 }

@@ -23,7 +23,7 @@ import { Admission } from './admission.js';
 import type { Connection } from './connection.js';
 import { Intake } from './intake.js';
 import { Listener } from './listener.js';
-import { answerQueueCall } from './queue-calls.js';
+import { QueueCalls } from './queue-calls.js';
 import { ReplyCounter } from './reply-counter.js';
 import { RoomMonitor } from './room-monitor.js';
 import { openSecureContext } from './secure-context.js';
@@ -58,6 +58,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #meters: Meters;
   readonly #spool: Spool;
+  readonly #calls: QueueCalls;
   readonly #pool: Pool;
   readonly #dispatcher: Dispatcher;
   readonly #service: Service;
@@ -75,6 +76,11 @@ export class Worker {
     this.#options = options;
     this.#meters = parts.meters;
     this.#spool = parts.spool;
+    this.#calls = new QueueCalls({
+      spool: parts.spool,
+      slot: options.slot,
+      salvage: (file) => Promise.reject(new Error(`salvage of ${file} is not wired`)),
+    });
     this.#pool = parts.pool;
     this.#service = parts.service;
     this.#listeners = listeners;
@@ -206,7 +212,7 @@ export class Worker {
   }
 
   call(call: QueueCall): Promise<QueueAnswer> {
-    return answerQueueCall(this.#spool, this.#options.slot, call);
+    return this.#calls.answer(call);
   }
 
   snapshot(): MetricsSnapshot {
@@ -277,6 +283,7 @@ export class Worker {
   async #close(boundMs: number): Promise<void> {
     clearInterval(this.#ticker);
     await this.#dispatcher.stop(boundMs);
+    this.#calls.close();
     await this.#spool.close();
     await this.#pool.close();
   }

@@ -90,7 +90,7 @@ async function listQueue({ backend, query }: Call): Promise<Answer> {
   const limit = wholeNumber(query.get('limit'), defaultListLimit, maxListLimit);
   if (limit === undefined)
     return failure(400, 'BAD_REQUEST', `limit must be a whole number, at most ${maxListLimit}`);
-  return askQueue(backend, { method: 'list', ...(state === undefined ? {} : { state }), offset, limit });
+  return askQueue(backend, { method: 'list', filter: state === undefined ? {} : { state }, offset, limit });
 }
 
 function change(method: 'hold' | 'release' | 'retry' | 'delete'): Route['handle'] {

@@ -1,0 +1,92 @@
+/** What the spool holds as the admin API tells it: rows, details, figures. Pure; queue-calls.ts asks for it. */
+import type { QueueDetail, QueueRow, QueueStats } from '../base/messages.js';
+import type { QueuedMessage, SpoolStats } from '../queue/spool.js';
+
+// A page has up to 1000 rows and a message up to thousands of recipients: together they must not fill the primary.
+const recipientsOfRow = 20;
+
+export function toStats(stats: SpoolStats, nowMs: number): QueueStats {
+  const oldest = stats.oldestArrivedAtMs;
+  return {
+    messages: { ...stats.messages },
+    bytes: stats.bytes,
+    oldestSeconds: oldest === undefined ? 0 : Math.max(0, (nowMs - oldest) / 1000),
+    files: stats.files,
+  };
+}
+
+/** A line of a list: of many recipients only the first. */
+export function toRow(message: QueuedMessage, slot: number): QueueRow {
+  const left = message.recipients.length - recipientsOfRow;
+  const row = rowOf(message, slot, message.recipients.slice(0, recipientsOfRow));
+  return left > 0 ? { ...row, moreRecipients: left } : row;
+}
+
+function rowOf(message: QueuedMessage, slot: number, recipients: QueuedMessage['recipients']): QueueRow {
+  const waits = message.state === 'active' || message.state === 'deferred';
+  return {
+    id: message.id,
+    slot,
+    state: message.state,
+    bytes: message.bytes,
+    arrivedAt: isoTime(message.arrivedAtMs),
+    nextAttemptAt: waits ? isoTime(message.nextAttemptAtMs) : null,
+    attempts: message.attempts,
+    from: message.reversePath,
+    recipients: recipients.map(({ address, route, state, lastReply }) => ({
+      address,
+      route,
+      state,
+      lastReply,
+    })),
+  };
+}
+
+/** @param head the stored bytes from the top, as many as are to be shown of a header section */
+export function toDetail(message: QueuedMessage, slot: number, head: Buffer): QueueDetail {
+  return {
+    ...rowOf(message, slot, message.recipients),
+    listener: message.listener,
+    clientAddress: message.clientAddress,
+    clientName: message.clientName,
+    user: message.user,
+    sessionId: message.sessionId,
+    ret: message.ret ?? '',
+    envelopeId: message.envelopeId ?? '',
+    dsn: message.recipients.flatMap(dsnOf),
+    parked: message.parked,
+    attemptLog: message.attemptLog.map(({ route, atMs, hop, reply }) => ({
+      route,
+      at: isoTime(atMs),
+      hop,
+      reply,
+    })),
+    header: headerOf(head),
+  };
+}
+
+function dsnOf({
+  address,
+  notify,
+  originalRecipient,
+}: QueuedMessage['recipients'][number]): QueueDetail['dsn'] {
+  if (notify === undefined && originalRecipient === undefined) return [];
+  return [
+    {
+      address,
+      ...(notify === undefined ? {} : { notify: [...notify] }),
+      ...(originalRecipient === undefined ? {} : { originalRecipient }),
+    },
+  ];
+}
+
+function headerOf(head: Buffer): string {
+  const end = head.indexOf('\r\n\r\n');
+  return (end < 0 ? head : head.subarray(0, end + 2)).toString('utf8');
+}
+
+/** A time that no clock could have made (a damaged or foreign record) must not fail the whole page. */
+function isoTime(ms: number): string {
+  const date = new Date(ms);
+  return Number.isNaN(date.getTime()) ? new Date(0).toISOString() : date.toISOString();
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { attributeDeath, type Death } from '../../src/primary/death-attribution.js';
+import { attributeDeath, mayBeAMessages, type Death } from '../../src/primary/death-attribution.js';
 
 const own = '/q/slot-0/A-0.mdb';
 const adopted = '/q/slot-0/B-0.mdb';
@@ -11,6 +11,7 @@ const quiet: Death = {
   leased: 0,
   files: [own, adopted],
   unable: false,
+  wasSilent: false,
 };
 const opening = { kind: 'opening', file: adopted } as const;
 const scanning = { kind: 'scanning', file: adopted } as const;
@@ -70,6 +71,16 @@ describe('F-05 whose fault a death was', () => {
       blame: none,
       why: 'F-39 a file of a newer format is refused, not quarantined',
     },
+    {
+      death: { signal: 'SIGKILL', phase: scanning, wasSilent: true },
+      blame: reading,
+      why: 'a hang while scanning counts like a crash: the kill was ours',
+    },
+    {
+      death: { signal: 'SIGKILL', wasSilent: true },
+      blame: none,
+      why: 'a hang with nothing being read blames no file',
+    },
     { death: { signal: 'SIGABRT' }, blame: crash, why: 'abort with nothing leased blames the open files' },
     { death: { signal: 'SIGSEGV' }, blame: crash, why: 'so does a memory fault' },
     { death: { signal: 'SIGBUS' }, blame: crash, why: 'and a page that cannot be read' },
@@ -82,5 +93,24 @@ describe('F-05 whose fault a death was', () => {
     { death: { signal: 'SIGABRT', files: [] }, blame: none, why: 'no open file, nobody to blame' },
   ])('$why', ({ death, blame }) => {
     expect(attributeDeath({ ...quiet, ...death })).toEqual(blame);
+  });
+});
+
+describe('F-41 whether attempts that were under way count against their messages', () => {
+  test.each([
+    { death: { signal: 'SIGSEGV', leased: 1 }, counts: true, why: 'a memory fault does' },
+    { death: { exitCode: 1 }, counts: true, why: 'so does an exception of ours' },
+    { death: { signal: 'SIGKILL', wasSilent: true }, counts: true, why: 'and a hang that we ended' },
+    {
+      death: { signal: 'SIGKILL' },
+      counts: false,
+      why: 'a kill from outside, or at the end of a drain, does not',
+    },
+    { death: { signal: 'SIGTERM' }, counts: false, why: 'nor does any signal that somebody sent' },
+    { death: { exitCode: 0 }, counts: false, why: 'nor a stop or a drain' },
+    { death: { exitCode: 70 }, counts: false, why: 'nor a disk that refused a commit' },
+    { death: { exitCode: 1, unable: true }, counts: false, why: 'nor a worker that never came to its mail' },
+  ])('$why', ({ death, counts }) => {
+    expect(mayBeAMessages({ ...quiet, ...death })).toBe(counts);
   });
 });

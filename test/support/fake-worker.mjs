@@ -22,7 +22,8 @@ let own = { incarnation: '', slot: 0, dataDir: '', config: {} };
 process.on('message', (message) => {
   const act = {
     init,
-    adopt: ({ files }) => adopt(files),
+    adopt: ({ files, blame }) => adopt(files, blame),
+    freeze: ({ routes }) => note('freeze', routes.join(' ')),
     drain,
     'over-limit': ({ networks }) => note('over-limit', networks.join(' ')),
     snapshot: ({ id }) => fake.mute || send({ type: 'snapshot', id, metrics: metrics() }),
@@ -32,10 +33,10 @@ process.on('message', (message) => {
 });
 if (cluster.isWorker) send({ type: 'online' });
 
-function init({ config, slot, incarnation, adopt: files }) {
+function init({ config, slot, incarnation, adopt: files, blame, frozen }) {
   own = { incarnation, slot, dataDir: config.dataDir, config };
   fake = { ...config.fake?.all, ...config.fake?.[slot] };
-  note('init', files.join(' '));
+  note('init', files.join(' '), { blame, frozen: frozen.join(' ') });
   if (fake.dieBeforeReady) process.exit(3);
   if (fake.unable) {
     send({ type: 'unable', ...fake.unable }, () => process.exit(1));
@@ -52,7 +53,7 @@ function init({ config, slot, incarnation, adopt: files }) {
   });
   server.listen({ host: listener.address, port: listener.port }, () => {
     send({ type: 'ready' });
-    adopt(files);
+    adopt(files, blame);
     if (fake.networks) send({ type: 'networks', counts: fake.networks });
   });
   if (!fake.silent) setInterval(heartbeat, 200);
@@ -63,8 +64,8 @@ function heartbeat() {
   send({ type: 'heartbeat', leased: fake.leased ?? 0, connections: sockets.size, files: [] });
 }
 
-function adopt(files) {
-  note('adopt', files.join(' '));
+function adopt(files, blame) {
+  note('adopt', files.join(' '), { blame });
   for (const file of files) {
     send({ type: 'phase', kind: 'scanning', file });
     if (fake.dieScanning && file.includes(fake.dieScanning)) {
@@ -119,7 +120,7 @@ function row() {
 function stats() {
   const files = readdirSync(join(own.dataDir, 'queue', `slot-${own.slot}`)).length;
   return {
-    messages: { active: 1, deferred: 0, held: 0, failed: 0 },
+    messages: { active: 1, deferred: 0, held: 0, parked: 0, failed: 0 },
     bytes: 5,
     oldestSeconds: own.slot,
     files,
@@ -127,7 +128,7 @@ function stats() {
 }
 
 /** One line in the log of the run, as the primary's are. */
-function note(what, text) {
+function note(what, text, facts = {}) {
   const line = {
     time: new Date().toISOString(),
     event: `fake.${what}`,
@@ -136,6 +137,7 @@ function note(what, text) {
     incarnation: own.incarnation,
     text,
     config: own.config.hostname,
+    ...facts,
   };
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }

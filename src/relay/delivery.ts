@@ -1,5 +1,5 @@
 /**
- * One transaction with an SMTP or LMTP hop: MAIL, the recipients, DATA, the body, and what became of each recipient.
+ * One transaction with an SMTP or LMTP hop: MAIL, the recipients, the content, and what became of each recipient.
  * Whatever the hop or the queue does, every recipient gets a result. 2xx is delivered, 5xx failed, all else pending:
  * a broken connection after the final dot too, as a copy too many is better than none (RFC 1047, fault F-27).
  *
@@ -9,13 +9,17 @@
  */
 import { isAscii } from 'node:buffer';
 
-import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import { describeError, errorCodeOf, type PosternError } from '../base/errors.js';
 import type { Lease, RecipientState } from '../queue/spool.js';
 
 import type { CarryResult, Handover } from './carrier.js';
-import { DotStuffer } from './dot-stuffer.js';
+import { BdatFraming } from './content-bdat.js';
+import { DataFraming } from './content-data.js';
+import { StoredChunks, writeUntilLast } from './content.js';
+import { mailLine, obstacle, recipientLines, recipientObstacle } from './envelope-lines.js';
 import type { HopConnection } from './hop-connection.js';
-import { describeReply, enhancedCodeOf, printable, type HopReply } from './last-reply.js';
+import { describeReply, printable, type HopReply } from './last-reply.js';
+import { isTooManyRecipients, isUnknownCommand, outOfStep, saidByHop, stateOf } from './reply-verdict.js';
 
 /** Every server takes this many recipients in one transaction (RFC 5321 §4.5.3.1.8). */
 export const maxRecipientsPerTransaction = 100;
@@ -51,15 +55,16 @@ export async function transact(
   return transaction.outcome();
 }
 
-type Chunks = AsyncIterator<Buffer, unknown>;
-
 class HopTransaction {
   readonly #connection: HopConnection;
   readonly #lease: Lease;
   readonly #addresses: readonly string[];
+  /** BDAT carries the content, not DATA. */
+  readonly #chunking: boolean;
   readonly #results = new Map<string, CarryResult>();
   #answered = false;
-  #dotSent = false;
+  #contentBegun = false;
+  #lastSent = false;
   #ambiguous = false;
   #corrupt = false;
 
@@ -67,6 +72,7 @@ class HopTransaction {
     this.#connection = connection;
     this.#lease = lease;
     this.#addresses = addresses;
+    this.#chunking = connection.extensions.chunking && !connection.habits.avoidsChunking;
   }
 
   outcome(): TransactionOutcome {
@@ -83,32 +89,24 @@ class HopTransaction {
   }
 
   async run(): Promise<void> {
-    let chunks: Chunks | undefined;
+    let chunks: StoredChunks | undefined;
     try {
       const eightBit = await this.#declaredEightBit();
-      const obstacle = this.#obstacle(eightBit);
-      if (obstacle !== undefined) {
-        this.#answered = true;
-        this.#settleRest('failed', obstacle);
-        return;
-      }
+      const addresses = this.#possible(eightBit);
+      if (addresses.length === 0) return;
       this.#connection.messages++;
-      // The first chunk is read while the hop thinks about the envelope.
-      chunks = this.#lease.body()[Symbol.asyncIterator]();
-      const first = chunks.next();
-      first.catch(ignore);
-      const accepted = await this.#envelope(this.#mailLine(eightBit));
-      if (accepted.length > 0) await this.#content(chunks, first, accepted);
+      chunks = new StoredChunks(this.#lease);
+      const accepted = await this.#envelope(eightBit, addresses);
+      if (accepted.length > 0) await this.#content(chunks, accepted);
     } catch (error) {
       this.#broken(error);
     } finally {
-      await chunks?.return?.().catch(ignore);
+      await chunks?.close();
     }
   }
 
   // ---- envelope -------------------------------------------------------------------------------------------------
 
-  /** Undefined: nothing to declare. */
   async #declaredEightBit(): Promise<boolean> {
     if (this.#lease.message.body !== '8BITMIME') return false;
     if (this.#connection.extensions.eightBitMime) return true;
@@ -116,68 +114,75 @@ class HopTransaction {
     return false;
   }
 
-  #obstacle(eightBit: boolean): string | undefined {
+  /** The addresses that the hop can be asked for; the others have their results. */
+  #possible(eightBit: boolean): readonly string[] {
     const { extensions } = this.#connection;
-    if (this.#lease.message.smtpUtf8 && !extensions.smtpUtf8)
-      return '5.6.7 the next hop does not support SMTPUTF8';
-    if (eightBit && !extensions.eightBitMime) return '5.6.3 the next hop does not support 8BITMIME';
-    return undefined;
+    const reason = obstacle(this.#lease.message, extensions, eightBit);
+    if (reason !== undefined) this.#settleRest('failed', reason);
+    else if (!extensions.smtpUtf8)
+      for (const address of this.#addresses) {
+        const why = recipientObstacle(address, extensions);
+        if (why !== undefined) this.#settle(address, { state: 'failed', lastReply: why });
+      }
+    const addresses = this.#results.size === 0 ? this.#addresses : this.#unsettled();
+    // Nothing to ask a hop for is no sign of a stale connection.
+    if (addresses.length === 0) this.#answered = true;
+    return addresses;
   }
 
-  #mailLine(eightBit: boolean): string {
+  /** The recipients that the hop took, with the content asked for; none: all have their results. */
+  #envelope(eightBit: boolean, addresses: readonly string[]): Promise<string[]> {
+    const { extensions } = this.#connection;
     const { message } = this.#lease;
-    let line = `MAIL FROM:<${message.reversePath}>`;
-    if (this.#connection.extensions.size) line += ` SIZE=${message.bytes}`;
-    if (eightBit) line += ' BODY=8BITMIME';
-    if (message.smtpUtf8) line += ' SMTPUTF8';
-    return line;
-  }
-
-  /** The recipients that the hop took, with the body asked for; none: all have their results. */
-  #envelope(mailLine: string): Promise<string[]> {
-    return this.#connection.extensions.pipelining ? this.#pipelined(mailLine) : this.#stepwise(mailLine);
+    const mail = mailLine(message, extensions, eightBit, addresses);
+    const recipients = recipientLines(message, extensions, addresses);
+    const lines = { mail, recipients, addresses };
+    return extensions.pipelining ? this.#pipelined(lines) : this.#stepwise(lines);
   }
 
   /**
    * RFC 2920 §3.1: one write, DATA last in the group; every reply is looked at. The recipients' replies count once all
-   * are there: with one missing, each would be taken for its neighbour's, and a 5xx is final.
+   * are there: with one missing, each would be taken for its neighbour's, and a 5xx is final. BDAT is not in the group
+   * (RFC 3030 §4.2 would allow it): a hop that refuses the envelope and does not skip the octets, as it must, would
+   * read the message as commands, and the round trip is the one that 354 costs.
    */
-  async #pipelined(mailLine: string): Promise<string[]> {
+  async #pipelined({ mail, recipients, addresses }: EnvelopeLines): Promise<string[]> {
     const connection = this.#connection;
     const { timeouts } = connection;
     const reset = connection.needsReset;
-    let group = reset ? 'RSET\r\n' : '';
-    group += `${mailLine}\r\n`;
-    for (const address of this.#addresses) group += `RCPT TO:<${address}>\r\n`;
-    connection.socket.expect((reset ? 3 : 2) + this.#addresses.length);
-    connection.socket.write(`${group}DATA\r\n`);
+    let group = reset ? `RSET\r\n${mail}\r\n` : `${mail}\r\n`;
+    for (const line of recipients) group += `${line}\r\n`;
+    if (!this.#chunking) group += 'DATA\r\n';
+    connection.socket.expect((reset ? 2 : 1) + addresses.length + (this.#chunking ? 0 : 1));
+    connection.socket.write(group);
     connection.needsReset = true;
     if (reset) resetDone(await connection.reply('RSET', timeouts.hello));
     const mailTaken = this.#mail(await connection.reply('MAIL', timeouts.mail));
     const replies: HopReply[] = [];
-    while (replies.length < this.#addresses.length)
+    while (replies.length < addresses.length)
       replies.push(await connection.reply('RCPT', timeouts.recipient));
-    const data = await connection.reply('DATA', timeouts.data);
-    const accepted = this.#addresses.filter((address, index) => {
+    const data = this.#chunking ? undefined : await connection.reply('DATA', timeouts.data);
+    const accepted = addresses.filter((address, index) => {
       const reply = replies[index];
       return mailTaken && reply !== undefined && this.#recipient(address, reply);
     });
+    if (data === undefined) return accepted;
     if (accepted.length === 0) await this.#nothingAccepted(data);
     return this.#data(data, accepted);
   }
 
-  async #stepwise(mailLine: string): Promise<string[]> {
+  async #stepwise({ mail, recipients, addresses }: EnvelopeLines): Promise<string[]> {
     const connection = this.#connection;
     const { timeouts } = connection;
     if (connection.needsReset) resetDone(await connection.command('RSET', 'RSET', timeouts.hello));
     connection.needsReset = true;
-    if (!this.#mail(await connection.command(mailLine, 'MAIL', timeouts.mail))) return [];
+    if (!this.#mail(await connection.command(mail, 'MAIL', timeouts.mail))) return [];
     const accepted: string[] = [];
-    for (const address of this.#addresses) {
-      const reply = await connection.command(`RCPT TO:<${address}>`, 'RCPT', timeouts.recipient);
+    for (const [index, address] of addresses.entries()) {
+      const reply = await connection.command(recipients[index] ?? '', 'RCPT', timeouts.recipient);
       if (this.#recipient(address, reply)) accepted.push(address);
     }
-    if (accepted.length === 0) return accepted;
+    if (accepted.length === 0 || this.#chunking) return accepted;
     return this.#data(await connection.command('DATA', 'DATA', timeouts.data), accepted);
   }
 
@@ -185,14 +190,14 @@ class HopTransaction {
     this.#answered = reply.code !== 421;
     const state = stateOf(reply, 'MAIL');
     if (state === 'delivered') return true;
-    this.#settleRest(state, describeReply(reply));
+    this.#settleRest(state, describeReply(reply), true);
     return false;
   }
 
   #recipient(address: string, reply: HopReply): boolean {
     const state = isTooManyRecipients(reply) ? 'pending' : stateOf(reply, 'RCPT');
     if (state === 'delivered') return true;
-    this.#settle(address, state, describeReply(reply));
+    this.#settle(address, saidByHop(state, reply));
     return false;
   }
 
@@ -211,65 +216,93 @@ class HopTransaction {
     if (accepted.length === 0 || reply.code === 354) return accepted;
     // 250 to DATA (attack A-142) is nonsense as 354 is elsewhere.
     if (reply.code < 400) throw outOfStep(reply, 'DATA');
-    for (const address of accepted) this.#settle(address, stateOf(reply, 'DATA'), describeReply(reply));
+    for (const address of accepted) this.#settle(address, saidByHop(stateOf(reply, 'DATA'), reply));
     return [];
   }
 
   // ---- content --------------------------------------------------------------------------------------------------
 
-  async #content(
-    chunks: Chunks,
-    first: Promise<IteratorResult<Buffer, unknown>>,
-    accepted: readonly string[],
-  ): Promise<void> {
+  async #content(chunks: StoredChunks, accepted: readonly string[]): Promise<void> {
     const { socket, timeouts, protocol } = this.#connection;
-    const stuffer = new DotStuffer();
-    let last: Buffer = empty;
-    // One chunk is held back, so that the end is known, checksum included, before the last of it is written.
-    for (let step = await first; step.done !== true; step = await chunks.next()) {
-      if (last.length > 0) await socket.send(last, timeouts.block);
-      last = stuffer.stuff(step.value);
-    }
-    if (socket.error !== undefined) throw socket.error;
+    const framing = this.#chunking ? new BdatFraming(this.#lease.message.bytes) : new DataFraming();
+    this.#contentBegun = true;
+    const last = await writeUntilLast(socket, chunks, framing, timeouts.block);
     socket.expect(protocol === 'lmtp' ? accepted.length : 1);
-    socket.writeBoth(last, stuffer.end());
-    this.#dotSent = true;
-    await this.#final(accepted);
-    this.#connection.needsReset = false;
+    socket.writeAll(last);
+    this.#lastSent = true;
+    const isTaken = await this.#final(accepted);
+    // After the dot the transaction is over either way; what a refused BDAT leaves is not said as clearly.
+    this.#connection.needsReset = this.#chunking && !isTaken;
   }
 
-  /** SMTP answers once for all, LMTP once for each recipient it took, in their order (RFC 2033 §4.2). */
-  async #final(accepted: readonly string[]): Promise<void> {
+  /** True: taken for all. SMTP answers once for all, LMTP once for each recipient it took, in their order (RFC 2033 §4.2). */
+  async #final(accepted: readonly string[]): Promise<boolean> {
     const { timeouts, protocol } = this.#connection;
+    const phase = this.#chunking ? 'BDAT' : 'the final dot';
     let reply: HopReply | undefined;
+    let isTaken = true;
     for (const address of accepted) {
       if (reply === undefined || protocol === 'lmtp')
-        reply = await this.#connection.reply('the final dot', timeouts.end);
-      this.#settle(address, stateOf(reply, 'the final dot'), describeReply(reply));
+        reply = await this.#connection.reply(phase, timeouts.end);
+      if (this.#chunking && isUnknownCommand(reply)) throw this.#bdatUnknown(reply);
+      const state = stateOf(reply, phase);
+      isTaken &&= state === 'delivered';
+      this.#settle(address, saidByHop(state, reply));
     }
+    return isTaken;
+  }
+
+  /** Something on the way does not know what the hop announced: no verdict, and nothing was taken. */
+  #bdatUnknown(reply: HopReply): PosternError {
+    this.#lastSent = false;
+    return outOfStep(reply, 'BDAT');
   }
 
   // ---- results --------------------------------------------------------------------------------------------------
 
   #broken(error: unknown): void {
-    const reason = this.#connection.goodbye ?? printable(describeError(error));
+    const { goodbye } = this.#connection;
+    const reason = goodbye ?? printable(describeError(error));
+    const refusal = this.#earlyRefusal();
     this.#corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
-    this.#ambiguous = this.#dotSent;
+    this.#ambiguous = this.#lastSent;
+    if (this.#chunking && this.#contentBegun && !this.#corrupt) this.#connection.habits.avoidsChunking = true;
     // Half a message is on its way, or replies are outstanding: only closing brings both sides back in step.
     this.#connection.cut(reason);
-    this.#settleRest(this.#corrupt ? 'failed' : 'pending', reason);
+    if (refusal !== undefined)
+      this.#settleRest(stateOf(refusal, 'the content'), describeReply(refusal), true);
+    else this.#settleRest(this.#corrupt ? 'failed' : 'pending', reason, goodbye !== undefined);
   }
 
-  #settle(address: string, state: RecipientState, lastReply: string): void {
-    if (!this.#results.has(address)) this.#results.set(address, { address, state, lastReply });
+  /**
+   * A hop that wants no more of the content may say so before its end, and many do at their size limit. What refuses a
+   * message of which the end was never sent is a verdict; a 2xx at that point is not (attack A-142), nor is 503.
+   */
+  #earlyRefusal(): HopReply | undefined {
+    const { uninvited } = this.#connection.socket;
+    const isRefusal = uninvited !== undefined && uninvited.code >= 400 && uninvited.code !== 503;
+    return isRefusal && this.#contentBegun && !this.#lastSent ? uninvited : undefined;
   }
 
-  #settleRest(state: RecipientState, lastReply: string): void {
-    for (const address of this.#addresses) this.#settle(address, state, lastReply);
+  #unsettled(): string[] {
+    return this.#addresses.filter((address) => !this.#results.has(address));
+  }
+
+  #settle(address: string, result: Omit<CarryResult, 'address'>): void {
+    if (!this.#results.has(address)) this.#results.set(address, { address, ...result });
+  }
+
+  #settleRest(state: RecipientState, lastReply: string, fromHop = false): void {
+    for (const address of this.#addresses) this.#settle(address, { state, lastReply, fromHop });
   }
 }
 
-const empty = Buffer.alloc(0);
+interface EnvelopeLines {
+  readonly mail: string;
+  /** In the order of the addresses. */
+  readonly recipients: readonly string[];
+  readonly addresses: readonly string[];
+}
 
 /** RFC 3461 §5.2: LMTP's reply is the mailbox's own, unless the hop wants to tell itself. */
 function handoverOf({ extensions, protocol }: HopConnection): Handover {
@@ -277,30 +310,7 @@ function handoverOf({ extensions, protocol }: HopConnection): Handover {
   return protocol === 'lmtp' ? 'final' : 'relayed';
 }
 
-/**
- * 'delivered' of any 2xx. 3xx belongs to DATA alone, and 503 speaks of the order of commands, not of the message.
- * @throws PosternError RELAY_PROTOCOL for these
- */
-function stateOf(reply: HopReply, phase: string): RecipientState {
-  const { code } = reply;
-  if (code === 503 || (code >= 300 && code < 400)) throw outOfStep(reply, phase);
-  if (code >= 500) return 'failed';
-  return code >= 400 ? 'pending' : 'delivered';
-}
-
 /** A MAIL into the transaction before would get 503, which is no verdict on the message. */
 function resetDone(reply: HopReply): void {
   if (reply.code >= 300) throw outOfStep(reply, 'RSET');
 }
-
-function outOfStep(reply: HopReply, phase: string): PosternError {
-  return new PosternError('RELAY_PROTOCOL', `${phase}: ${describeReply(reply)}`);
-}
-
-/** RFC 5321 §4.5.3.1.10: 552 for too many recipients is to be read as 452; with another reason in its enhanced code
- *  (mailbox full, message too big) it means what it says. */
-function isTooManyRecipients(reply: HopReply): boolean {
-  return reply.code === 552 && ['', '5.5.3'].includes(enhancedCodeOf(reply));
-}
-
-function ignore(): void {}

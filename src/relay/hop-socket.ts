@@ -30,6 +30,7 @@ export class HopSocket {
   /** What a lost connection means now. */
   #lossCode: ErrorCode = 'RELAY_CONNECT';
   #error: PosternError | undefined;
+  #uninvited: HopReply | undefined;
   #certificate = '';
   /** Called once, when the socket can no longer be used. */
   onBroken: (() => void) | undefined;
@@ -48,6 +49,11 @@ export class HopSocket {
 
   get error(): PosternError | undefined {
     return this.#error;
+  }
+
+  /** The reply that nobody had asked for and that ended the connection. */
+  get uninvited(): HopReply | undefined {
+    return this.#uninvited;
   }
 
   /** @throws PosternError RELAY_CONNECT, RELAY_TIMEOUT; then the socket is gone, as after every throw of this class. */
@@ -77,17 +83,18 @@ export class HopSocket {
     return this.#socket.writable && this.#socket.write(bytes);
   }
 
-  /** Two buffers in one system call. */
-  writeBoth(first: Buffer, second: Buffer): void {
+  /** In one system call. False: as write(). */
+  writeAll(buffers: readonly Buffer[]): boolean {
+    let isTaken = true;
     this.#socket.cork();
-    this.write(first);
-    this.write(second);
+    for (const buffer of buffers) if (buffer.length > 0) isTaken = this.write(buffer);
     this.#socket.uncork();
+    return isTaken;
   }
 
   /** Writes, and waits until the kernel has taken what the socket's own buffer does not hold. @throws as reply() */
-  async send(bytes: Buffer, timeoutMs: number): Promise<void> {
-    if (this.#error === undefined && this.write(bytes)) return;
+  async send(buffers: readonly Buffer[], timeoutMs: number): Promise<void> {
+    if (this.#error === undefined && this.writeAll(buffers)) return;
     await this.#wait<void>('no data taken', timeoutMs, (waiter) => {
       this.#drained = waiter;
     });
@@ -150,6 +157,7 @@ export class HopSocket {
 
   #onReply(reply: HopReply): void {
     if (this.#owed === 0) {
+      this.#uninvited = reply;
       this.fail(new PosternError('RELAY_PROTOCOL', `unexpected reply: ${describeReply(reply)}`));
       return;
     }

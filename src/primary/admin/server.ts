@@ -11,14 +11,14 @@ import type { Log } from '../../base/log.js';
 import type { Config } from '../../config/config.js';
 import type { AdminBackend } from '../admin-backend.js';
 import { acceptsOrigin, HostCheck } from './origin.js';
-import { failure, matchRoute, type Answer, type Route } from './routes.js';
 import { SharedCall } from '../../base/shared-call.js';
+import { badRequest, failure, type Answer } from './answer.js';
+import { checkNames, ParameterError } from './parameters.js';
+import { matchRoute, type Route } from './routes.js';
 import { keptToken, TokenCheck } from './token.js';
 
 // A CLI, a few scrapers and a few open pages; far below the file descriptors that mail needs.
 const maxConnections = 100;
-// No route takes a body; room for a client that sends an empty JSON object all the same.
-const maxBodyBytes = 4096;
 const maxHeaderBytes = 8192;
 // Both run on the whole of what they name, so that dripping bytes does not reset them.
 const headersTimeoutMs = 5_000;
@@ -192,9 +192,13 @@ class Admin {
       response.setHeader('Allow', match.allow);
       return failure(405, 'METHOD_NOT_ALLOWED', `this path takes ${match.allow}`);
     }
-    if (!(await bodyFits(request)))
-      return failure(413, 'BODY_TOO_LARGE', `no call takes more than ${maxBodyBytes} bytes`);
-    return this.#call(request, match.route, match.id, target.query);
+    const { route, name } = match;
+    const body = await readBody(request, route.maxBodyBytes);
+    if (body === undefined)
+      return failure(413, 'BODY_TOO_LARGE', `this call takes at most ${route.maxBodyBytes} bytes`);
+    if (route.body !== 'none' && mediaType(request) !== route.body)
+      return failure(415, 'BODY_TYPE', `this call takes a body of Content-Type ${route.body}`);
+    return this.#call(request, route, { name, query: target.query, body });
   }
 
   /** Host, Origin and token, before the path is looked up: who has no token learns nothing about what is there. */
@@ -210,33 +214,67 @@ class Admin {
     return failure(401, 'UNAUTHORIZED', 'this call needs the admin token: Authorization: Bearer TOKEN');
   }
 
-  async #call(request: IncomingMessage, route: Route, id: string, query: URLSearchParams): Promise<Answer> {
-    const answer = await route.handle({
-      backend: this.#backend,
-      metrics: () => this.#scrape.get(),
-      id,
-      query,
-    });
+  async #call(
+    request: IncomingMessage,
+    route: Route,
+    given: { readonly name: string; readonly query: URLSearchParams; readonly body: Buffer },
+  ): Promise<Answer> {
+    const answer = await this.#handle(route, given);
     if (route.changes) {
       const call = `${route.method} ${route.path}`;
       const client = request.socket.remoteAddress ?? '';
-      const qid = id === '' ? undefined : id;
-      this.#log.info({ event: 'admin.call', call, qid, client, status: answer.status });
+      const { status, logged } = answer;
+      this.#log.info({
+        event: 'admin.call',
+        call,
+        ...subjectOf(route, given.name),
+        client,
+        status,
+        ...logged,
+      });
     }
     return answer;
   }
+
+  async #handle(
+    route: Route,
+    given: { readonly name: string; readonly query: URLSearchParams; readonly body: Buffer },
+  ): Promise<Answer> {
+    try {
+      // Scrapers and health checks may add what they like.
+      if (!route.open) checkNames(given.query, route.query);
+      return await route.handle({ backend: this.#backend, metrics: () => this.#scrape.get(), ...given });
+    } catch (error) {
+      if (error instanceof ParameterError) return badRequest(error.message);
+      throw error;
+    }
+  }
 }
 
-/** Reads the body away; false as soon as it is larger than any call's. Rejects when the client goes away first. */
-function bodyFits(request: IncomingMessage): Promise<boolean> {
+function subjectOf(route: Route, name: string): Record<string, string> {
+  if (name === '') return {};
+  return route.path.includes('{id}') ? { qid: name } : { route: name };
+}
+
+function mediaType(request: IncomingMessage): string {
+  return (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+}
+
+/** Undefined as soon as it is larger than `maxBytes`. Rejects when the client goes away first. */
+function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
     let bytes = 0;
     // No `for await`: leaving it early would destroy the socket that the refusal must go out on.
     request.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
-      if (bytes > maxBodyBytes) resolve(false);
+      if (bytes <= maxBytes) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        resolve(undefined);
+      }
     });
-    request.once('end', () => resolve(true));
+    request.once('end', () => resolve(Buffer.concat(chunks)));
     request.once('error', reject);
   });
 }

@@ -40,6 +40,8 @@ export class Generation {
   takenBytes = 0;
   /** Messages of the index that lie here. */
   messages = 0;
+  /** Of these messages. */
+  messageBytes = 0;
   /** Messages on their way in that have chunks here. */
   writers = 0;
   /** Records that cannot be used; while there are any, the file stays. */

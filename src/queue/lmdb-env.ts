@@ -29,6 +29,7 @@ export class LmdbEnv {
   readonly file: string;
   readonly #db: lmdb.RootDatabase<Buffer, Buffer>;
   readonly #commitTimeoutMs: number;
+  #closed = false;
 
   /** Opens or creates. Synchronous: creating writes and syncs two meta pages. @throws Error as lmdb gives it */
   constructor(file: string, commitTimeoutMs: number) {
@@ -50,7 +51,7 @@ export class LmdbEnv {
 
   /**
    * A copy of the value; valid for ever. Reads see every batch whose promise has resolved.
-   * @throws PosternError SPOOL_CORRUPT (also keys) when LMDB finds its pages in disorder
+   * @throws PosternError SPOOL_CORRUPT (also keys) when LMDB finds its pages in disorder, SPOOL_CLOSED after close
    */
   get(key: Buffer): Buffer | undefined {
     return this.#read(() => {
@@ -95,6 +96,7 @@ export class LmdbEnv {
   }
 
   #read<T>(read: () => T): T {
+    if (this.#closed) throw new PosternError('SPOOL_CLOSED', 'the queue is closed');
     try {
       return read();
     } catch (error) {
@@ -120,6 +122,7 @@ export class LmdbEnv {
 
   /** Waits for a running commit. Not to be called after a failed one: it may wait for ever. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#db.close();
     // lmdb-js keeps every store it ever opened in this map, closed ones too: 2000 rotations grew RSS to 227 MB.
     // (The map is exported, but not in the package's types.)

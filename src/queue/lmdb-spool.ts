@@ -1,44 +1,44 @@
 /**
- * The Spool over LMDB: wires writers, index and files together and owns what happens to a message after its commit.
- * Durability is committer.ts and lmdb-env.ts; here it is decided what is written. One object per worker process,
- * called by the worker (begin, adopt, close), the relay (lease, settle) and the admin calls.
+ * The Spool over LMDB: wires writers, index and files together. Durability is committer.ts and lmdb-env.ts, what
+ * happens to a message after its commit leases.ts and operator-calls.ts; here is what is stored, adopted and closed.
+ * One object per worker process, called by the worker (begin, adopt, close), the relay (lease, settle) and the admin
+ * calls.
  */
 import { PosternError, describeError } from '../base/errors.js';
-import { newQueueId } from '../base/ids.js';
+import { isQueueId, newQueueId } from '../base/ids.js';
 import { scanGeneration, type AdoptionHost } from './adoption.js';
 import { ByteBudget } from './byte-budget.js';
 import type { Generation } from './generation.js';
 import { Generations } from './generations.js';
-import type { Entry, RouteSlot } from './message-index.js';
-import { SpoolWriter, type WriterHost } from './message-writer.js';
+import { Leases, type LeaseHost } from './leases.js';
+import type { Entry } from './message-index.js';
+import {
+  NewMessageWriter,
+  StoredMessageWriter,
+  type SpoolWriter,
+  type WriterHost,
+} from './message-writer.js';
 import { Messages } from './messages.js';
+import { OperatorCalls, type OperatorHost } from './operator-calls.js';
+import { QueueWalk } from './queue-walk.js';
 import type { MessageRecord } from './record.js';
 import type {
+  AttemptNote,
   Lease,
   MessageWriter,
   OpenSpool,
   QueueFilter,
+  QueueShape,
   QueuedMessage,
   RecipientResult,
+  RestoreWriter,
   Spool,
   SpoolOptions,
   SpoolStats,
 } from './spool.js';
-import {
-  beginAttempt,
-  holdMessage,
-  isDelivered,
-  releaseMessage,
-  retryMessage,
-  settleAttempt,
-  toQueuedMessage,
-} from './transitions.js';
+import { forgive, parkPoison } from './transitions.js';
 
-// What list() gives without a limit of its own, and at most: each row is a read from disk in the event loop.
-const defaultListLimit = 1000;
-const maxListLimit = 10_000;
-
-class LmdbSpool implements Spool, WriterHost, AdoptionHost {
+class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorHost {
   onDue: ((route: string) => void) | undefined = undefined;
   onRetry: ((route: string) => void) | undefined = undefined;
   readonly budget: ByteBudget;
@@ -46,12 +46,19 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   readonly #options: SpoolOptions;
   readonly #generations: Generations;
   readonly #messages: Messages;
-  /** By message: the route it is leased for. */
-  readonly #leases = new Map<string, string>();
-  readonly #writers = new Set<MessageWriter>();
+  readonly #leases: Leases;
+  readonly #calls: OperatorCalls;
+  readonly #walk: QueueWalk;
+  readonly #writers = new Set<SpoolWriter>();
+  /** On their way back in. */
+  readonly #restoring = new Set<string>();
   #adoption: Promise<void> = Promise.resolve();
-  /** Routes that the slice being scanned found messages for. */
+  /** The process whose files are being scanned fell by something that a message may have caused. */
+  #blame = false;
+  /** Destinations that the slice being scanned found messages for. */
   #foundRoutes = new Set<string>();
+  /** Messages that the scan parked, on their way to disk. */
+  #parked: Promise<void>[] = [];
   #closing: Promise<void> | undefined = undefined;
 
   constructor(options: SpoolOptions, generations: Generations) {
@@ -59,17 +66,27 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     this.#generations = generations;
     this.budget = new ByteBudget(options.bytesInFlight);
     this.smallMessageBytes = options.smallMessageBytes;
-    this.#messages = new Messages((entry, reason) => {
-      this.#leases.delete(entry.id);
-      this.damaged(entry.id, reason, entry.generation);
-    });
+    this.#messages = new Messages((entry, reason) => this.damaged(entry.id, reason, entry.generation));
+    this.#leases = new Leases(this.#messages, this);
+    this.#calls = new OperatorCalls(this.#messages, this);
+    this.#walk = new QueueWalk(this.#messages);
   }
 
   // ---- messages on their way in ------------------------------------------------------------------------------
 
   begin(nowMs: number): MessageWriter {
-    const writer = new SpoolWriter(newQueueId(nowMs), this);
+    const writer = new NewMessageWriter(newQueueId(nowMs), this);
     this.#writers.add(writer);
+    return writer;
+  }
+
+  restore(id: string): RestoreWriter {
+    if (!isQueueId(id)) throw new PosternError('BAD_IMPORT', `not a queue id: ${JSON.stringify(id)}`);
+    if (this.#messages.index.get(id) !== undefined || this.#restoring.has(id))
+      throw new PosternError('EXISTS', `message ${id} is in the queue already`);
+    const writer = new StoredMessageWriter(id, this);
+    this.#writers.add(writer);
+    this.#restoring.add(id);
     return writer;
   }
 
@@ -88,130 +105,84 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     for (const { route } of record.routes) this.onDue?.(route);
   }
 
-  ended(writer: MessageWriter, generation: Generation | undefined): void {
+  restored(id: string, record: MessageRecord, generation: Generation): void {
+    // A scan may have found it in an old file in the meantime.
+    this.#take(id, record, generation);
+    for (const { route } of record.routes) this.onDue?.(route);
+  }
+
+  ended(writer: SpoolWriter, generation: Generation | undefined): void {
     this.#writers.delete(writer);
+    this.#restoring.delete(writer.id);
     if (generation !== undefined) this.#generations.retireIfEmpty(generation);
   }
 
-  // ---- leases --------------------------------------------------------------------------------------------------
+  // ---- the relay -------------------------------------------------------------------------------------------------
 
-  async lease(route: string, nowMs: number, limit: number): Promise<Lease[]> {
-    const begun: Promise<Lease | undefined>[] = [];
-    while (begun.length < limit && this.refusal === undefined) {
-      const slot = this.#messages.index.lease(route, nowMs);
-      if (slot === undefined) break;
-      this.#leases.set(slot.entry.id, route);
-      begun.push(this.#beginAttempt(slot));
-    }
-    const leases = await Promise.all(begun);
-    return leases.filter((lease) => lease !== undefined);
+  lease(route: string, nowMs: number, limit: number): Promise<Lease[]> {
+    return this.#leases.lease(route, nowMs, limit);
   }
 
   due(): ReadonlyMap<string, { readonly earliestAtMs: number; readonly count: number }> {
     return this.#messages.index.due;
   }
 
-  async settle(id: string, results: readonly RecipientResult[], nextAttemptAtMs: number): Promise<void> {
-    const route = this.#leases.get(id);
-    const entry = this.#messages.index.get(id);
-    // Deleted by an operator while it was under way.
-    if (route === undefined || entry === undefined) return;
-    this.#leases.delete(id);
-    const before = this.#messages.readable(entry);
-    if (before === undefined) return;
-    const record = settleAttempt(before, route, results, nextAttemptAtMs);
-    if (isDelivered(record)) {
-      this.#messages.remove(entry);
-      return;
-    }
-    const written = this.#messages.write(entry, record);
-    this.#messages.index.endLease(entry);
-    await written;
+  settle(
+    lease: Lease,
+    results: readonly RecipientResult[],
+    nextAttemptAtMs: number,
+    note?: AttemptNote,
+  ): Promise<void> {
+    return this.#leases.settle(lease, results, nextAttemptAtMs, note);
   }
 
-  unlease(id: string): void {
-    const route = this.#leases.get(id);
-    const entry = this.#messages.index.get(id);
-    if (route === undefined || entry === undefined) return;
-    this.#leases.delete(id);
-    this.#messages.index.keepCounted(entry, route);
-    this.#messages.index.endLease(entry);
+  unlease(lease: Lease): void {
+    this.#leases.unlease(lease);
   }
 
   get leased(): number {
-    return this.#leases.size;
+    return this.#messages.index.leased;
   }
 
-  /** Undefined when the envelope cannot be read any more: reported, and out of the queue. */
-  async #beginAttempt(slot: RouteSlot): Promise<Lease | undefined> {
-    const { entry, route } = slot;
-    let record = this.#messages.readable(entry);
-    if (record === undefined) return undefined;
-    if (slot.counted) slot.counted = false;
-    else {
-      record = beginAttempt(record, route);
-      await this.#messages.write(entry, record);
-    }
-    return {
-      message: toQueuedMessage(entry.id, record, route),
-      body: () => this.#messages.body(entry, record),
-    };
+  // ---- the operator ----------------------------------------------------------------------------------------------
+
+  list(
+    filter: QueueFilter,
+    page: { readonly offset: number; readonly limit: number },
+  ): Promise<{ readonly total: number; readonly messages: readonly QueuedMessage[] }> {
+    return this.#walk.list(filter, page);
   }
 
-  // ---- the operator's calls ------------------------------------------------------------------------------------
+  select(filter: QueueFilter): Promise<readonly string[]> {
+    return this.#walk.select(filter);
+  }
 
-  list(filter: QueueFilter): { readonly total: number; readonly messages: readonly QueuedMessage[] } {
-    const offset = filter.offset ?? 0;
-    const end = offset + Math.min(filter.limit ?? defaultListLimit, maxListLimit);
-    const messages: QueuedMessage[] = [];
-    let total = 0;
-    for (const entry of this.#messages.index.entries()) {
-      if (filter.state !== undefined && entry.state !== filter.state) continue;
-      if (filter.route !== undefined && !entry.routes.includes(filter.route)) continue;
-      if (total >= offset && total < end) {
-        const record = this.#messages.readable(entry);
-        if (record === undefined) continue;
-        messages.push(toQueuedMessage(entry.id, record));
-      }
-      total++;
-    }
-    return { total, messages };
+  shape(nowMs: number): Promise<QueueShape> {
+    return this.#walk.shape(nowMs);
   }
 
   show(id: string): QueuedMessage {
-    const entry = this.#messages.find(id);
-    return toQueuedMessage(id, this.#messages.record(entry));
+    return this.#calls.show(id);
   }
 
-  async head(id: string, limitBytes: number): Promise<Buffer> {
-    const entry = this.#messages.find(id);
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of this.#messages.body(entry, this.#messages.record(entry))) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (bytes >= limitBytes) break;
-    }
-    return Buffer.concat(chunks).subarray(0, limitBytes);
+  read(id: string, offset: number, limitBytes: number): Promise<Buffer> {
+    return this.#calls.read(id, offset, limitBytes);
   }
 
-  async hold(id: string): Promise<void> {
-    const entry = this.#messages.find(id);
-    await this.#messages.write(entry, holdMessage(this.#messages.record(entry)));
+  hold(id: string): Promise<void> {
+    return this.#calls.hold(id);
   }
 
-  async release(id: string): Promise<void> {
-    await this.#makeDue(id, releaseMessage);
+  release(id: string): Promise<void> {
+    return this.#calls.release(id);
   }
 
-  async retry(id: string): Promise<void> {
-    await this.#makeDue(id, retryMessage);
+  retry(id: string): Promise<void> {
+    return this.#calls.retry(id);
   }
 
-  async delete(id: string): Promise<void> {
-    const entry = this.#messages.find(id);
-    this.#leases.delete(id);
-    await this.#messages.removeNow(entry);
+  delete(id: string): Promise<void> {
+    return this.#calls.delete(id);
   }
 
   stats(): SpoolStats {
@@ -220,33 +191,23 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
       messages: { ...index.counts },
       bytes: index.bytes,
       bytesInFlight: this.budget.usedBytes,
-      // Looked for only when it is read: it walks the index, and others ask for the counts at every MAIL.
-      get oldestArrivedAtMs() {
-        return index.oldestArrivedAtMs();
-      },
+      oldestArrivedAtMs: index.oldestArrivedAtMs,
       commits: this.#generations.commits,
       files: this.#generations.size,
     };
   }
 
-  async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
-    const entry = this.#messages.find(id);
-    const record = change(this.#messages.record(entry), Date.now());
-    await this.#messages.write(entry, record);
-    for (const { route } of record.routes) this.onRetry?.(route);
-    for (const { route } of record.routes) this.onDue?.(route);
-  }
+  // ---- adoption ----------------------------------------------------------------------------------------------------
 
-  // ---- adoption and the end --------------------------------------------------------------------------------------
-
-  adopt(files: readonly string[]): Promise<void> {
+  adopt(files: readonly string[], blame: boolean): Promise<void> {
     // One after the other: a death is blamed on the one file that is being opened or scanned.
-    this.#adoption = this.#adoption.then(() => this.#adoptAll(files));
+    this.#adoption = this.#adoption.then(() => this.#adoptAll(files, blame));
     return this.#adoption;
   }
 
-  async #adoptAll(files: readonly string[]): Promise<void> {
+  async #adoptAll(files: readonly string[], blame: boolean): Promise<void> {
     const { hooks } = this.#options;
+    this.#blame = blame;
     for (const file of files) {
       if (this.stopped) return;
       hooks.phase({ kind: 'opening', file });
@@ -268,18 +229,11 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
       this.#options.hooks.damaged({ file: generation.file, reason: describeError(error) });
     }
     this.sliceDone();
+    await Promise.allSettled(this.#parked.splice(0));
     // A scan that was stopped has not seen all: the file is for the next process, whatever the counts say.
     if (this.stopped) return;
     generation.scanning = false;
     this.#generations.retireIfEmpty(generation);
-  }
-
-  giveBackSpace(): void {
-    this.#generations.giveBackSpace();
-  }
-
-  openFiles(): readonly string[] {
-    return this.#generations.files;
   }
 
   get stopped(): boolean {
@@ -287,13 +241,18 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   }
 
   found(id: string, record: MessageRecord, generation: Generation): void {
-    const known = this.#messages.index.get(id);
-    if (known !== undefined && !this.#giveWay(known, record)) {
-      generation.committer.remove({ id, chunks: record.chunks });
-      return;
-    }
-    this.#messages.index.add(id, record, generation, false);
-    for (const { route } of record.routes) this.#foundRoutes.add(route);
+    const known = this.#blame ? record : forgive(record);
+    const entry = this.#take(id, known, generation);
+    if (entry === undefined) return;
+    entry.forgiven = known !== record;
+    const parked = this.#blame ? parkPoison(record) : undefined;
+    if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
+    else this.#parked.push(this.#park(entry, parked));
+  }
+
+  async #park(entry: Entry, record: MessageRecord): Promise<void> {
+    await this.#messages.write(entry, record);
+    this.#options.hooks.parked?.({ id: entry.id, reason: record.parked });
   }
 
   damaged(id: string, reason: string, generation: Generation): void {
@@ -304,6 +263,42 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
   sliceDone(): void {
     for (const route of this.#foundRoutes) this.onDue?.(route);
     this.#foundRoutes.clear();
+  }
+
+  /** Into the index, unless it is known already and the known copy is the newer: then this one goes. */
+  #take(id: string, record: MessageRecord, generation: Generation): Entry | undefined {
+    const known = this.#messages.index.get(id);
+    if (known !== undefined && !this.#giveWay(known, record)) {
+      generation.committer.remove({ id, chunks: record.chunks });
+      return undefined;
+    }
+    return this.#messages.index.add(id, record, generation, false);
+  }
+
+  /**
+   * The same message in two files: a crash fell between its copy into a newer file and its removal from the old one.
+   * The copy that was moved more often stays, of two alike the one that saw more attempts. True: the known one was
+   * dropped.
+   */
+  #giveWay(known: Entry, record: MessageRecord): boolean {
+    if (known.slots.some(({ leased }) => leased) || known.writes > 0 || known.move !== undefined)
+      return false;
+    const before = this.#messages.readable(known);
+    if (before === undefined) return true;
+    if (record.moves < before.moves) return false;
+    if (record.moves === before.moves && attemptsOf(record) <= attemptsOf(before)) return false;
+    this.#messages.remove(known);
+    return true;
+  }
+
+  // ---- files and the end -------------------------------------------------------------------------------------------
+
+  giveBackSpace(): void {
+    this.#generations.giveBackSpace();
+  }
+
+  openFiles(): readonly string[] {
+    return this.#generations.files;
   }
 
   close(): Promise<void> {
@@ -317,19 +312,6 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost {
     for (const writer of this.#writers) writer.abort();
     await this.#adoption;
     await this.#generations.close();
-  }
-
-  /**
-   * The same message in two files: a crash fell between its copy into a newer file and its removal from the old one.
-   * The copy that saw more attempts stays. True: the known one was dropped.
-   */
-  #giveWay(known: Entry, record: MessageRecord): boolean {
-    if (known.leased || known.writes > 0) return false;
-    const before = this.#messages.readable(known);
-    if (before === undefined) return true;
-    if (attemptsOf(record) <= attemptsOf(before)) return false;
-    this.#messages.remove(known);
-    return true;
   }
 }
 

@@ -3,46 +3,67 @@
  * records themselves stay on disk. Built by commits and by scans (adoption.ts), changed by the spool alone.
  */
 import type { Generation } from './generation.js';
+import { Heap, type HeapItem } from './heap.js';
 import type { MessageRecord } from './record.js';
 import { Schedule, type RouteHeap, type Slot } from './schedule.js';
-import type { MessageState } from './spool.js';
-import { pendingRoutes, stateOf } from './transitions.js';
+import type { Lease, MessageState, RouteProgress } from './spool.js';
+import { isSuspect, pendingRoutes, stateOf } from './transitions.js';
 
-/** One route of a message that still has something to do. */
+/** One destination of a message that still has something to do. */
 export interface RouteSlot extends Slot {
   readonly entry: Entry;
   /** The attempt that the next lease begins is already counted on disk. */
   counted: boolean;
+  /** A worker fell while it was tried (transitions.ts). */
+  suspect: boolean;
+  leased: boolean;
+  /** Undefined while the lease is being made. */
+  lease: Lease | undefined;
 }
 
-export interface Entry {
+export interface Entry extends HeapItem {
   readonly id: string;
-  readonly generation: Generation;
+  /** Grows from message to message. */
+  readonly serial: number;
+  /** Where it lies; a move to another file changes it. */
+  generation: Generation;
   readonly bytes: number;
   readonly chunks: number;
   readonly arrivedAtMs: number;
   readonly routes: readonly string[];
   state: MessageState;
-  /** Of its pending routes; in the schedule exactly while the message may be leased. */
+  /** Of its pending destinations; in the schedule exactly while they may be leased. */
   slots: RouteSlot[];
-  leased: boolean;
   /** The newest record while it is not on disk yet, and how many commits of it are under way. */
   unwritten: MessageRecord | undefined;
   writes: number;
   /** The record as it was stored, kept for a while: saves the relay a read. */
   recent: MessageRecord | undefined;
+  /** Attempts that were cut short are forgiven, and the record on disk does not say so yet. */
+  forgiven: boolean;
+  /** It is on its way to another file, and nothing else may happen to it until this resolves. */
+  move: Promise<void> | undefined;
 }
 
 // Of records kept in memory after their commit (about 1 KiB each): the relay takes most messages at once.
 const maxRecent = 1000;
 
+// Sets of destinations that are remembered; where a route looks MX up, they are as many as the domains that are written to.
+const maxRouteSets = 10_000;
+
 export class MessageIndex {
+  /** However it ends: settled, given back, or with its message. Called in the middle of a change. */
+  onLeaseEnd: ((slot: RouteSlot) => void) | undefined = undefined;
   readonly #entries = new Map<string, Entry>();
   readonly #schedule = new Schedule<RouteSlot>();
-  readonly #counts: Record<MessageState, number> = { active: 0, deferred: 0, held: 0, failed: 0 };
+  /** A walk through the index at each scrape would be felt: 100 000 messages are some milliseconds. */
+  readonly #byAge = new Heap<Entry>((entry) => entry.arrivedAtMs);
+  readonly #counts: Record<MessageState, number> = { active: 0, deferred: 0, held: 0, parked: 0, failed: 0 };
   readonly #routeSets = new Map<string, readonly string[]>();
   #bytes = 0;
   #recent = 0;
+  #leased = 0;
+  #serial = 0;
 
   get counts(): Readonly<Record<MessageState, number>> {
     return this.#counts;
@@ -52,15 +73,22 @@ export class MessageIndex {
     return this.#bytes;
   }
 
-  oldestArrivedAtMs(): number | undefined {
-    let oldest: number | undefined;
-    for (const { arrivedAtMs } of this.#entries.values())
-      if (oldest === undefined || arrivedAtMs < oldest) oldest = arrivedAtMs;
-    return oldest;
+  /** Destinations of messages that are leased now. */
+  get leased(): number {
+    return this.#leased;
+  }
+
+  get oldestArrivedAtMs(): number | undefined {
+    return this.#byAge.first?.arrivedAtMs;
   }
 
   get due(): ReadonlyMap<string, RouteHeap<RouteSlot>> {
     return this.#schedule.routes;
+  }
+
+  /** Of the newest message. */
+  get lastSerial(): number {
+    return this.#serial;
   }
 
   /** In the order in which this process got to know them. */
@@ -72,10 +100,12 @@ export class MessageIndex {
     return this.#entries.get(id);
   }
 
-  /** @param counted the first attempt of each route is counted and has not begun */
+  /** @param counted the first attempt of each destination is counted and has not begun */
   add(id: string, record: MessageRecord, generation: Generation, counted: boolean): Entry {
     const entry: Entry = {
       id,
+      serial: ++this.#serial,
+      heapIndex: -1,
       generation,
       bytes: record.bytes,
       chunks: record.chunks,
@@ -83,58 +113,80 @@ export class MessageIndex {
       routes: this.#shared(record.routes.map((progress) => progress.route)),
       state: stateOf(record),
       slots: [],
-      leased: false,
       unwritten: undefined,
       writes: 0,
       recent: undefined,
+      forgiven: false,
+      move: undefined,
     };
-    entry.slots = makeSlots(entry, record, () => counted);
+    entry.slots = pendingRoutes(record).map((progress) => newSlot(entry, progress, counted));
     this.#entries.set(id, entry);
+    this.#byAge.insert(entry);
     this.#counts[entry.state]++;
     this.#bytes += entry.bytes;
     generation.messages++;
-    this.#reschedule(entry);
+    generation.messageBytes += entry.bytes;
+    this.reschedule(entry);
     return entry;
   }
 
   remove(entry: Entry): void {
-    this.#unschedule(entry);
+    for (const slot of entry.slots) this.#drop(slot);
     this.#forgetRecent(entry);
     this.#entries.delete(entry.id);
+    this.#byAge.remove(entry);
     this.#counts[entry.state]--;
     this.#bytes -= entry.bytes;
     entry.generation.messages--;
+    entry.generation.messageBytes -= entry.bytes;
   }
 
-  /** The record has changed: new state, new due times. */
+  /** It lies in another file now. */
+  moved(entry: Entry, generation: Generation): void {
+    entry.generation.messages--;
+    entry.generation.messageBytes -= entry.bytes;
+    entry.generation = generation;
+    generation.messages++;
+    generation.messageBytes += entry.bytes;
+  }
+
+  /** The record has changed: new state, new due times. Leases go on. */
   update(entry: Entry, record: MessageRecord): void {
-    this.#unschedule(entry);
     this.#forgetRecent(entry);
-    const counted = new Map(entry.slots.map((slot) => [slot.route, slot.counted]));
-    entry.slots = makeSlots(entry, record, (route) => counted.get(route) ?? false);
+    const left = new Map(entry.slots.map((slot) => [slot.route, slot]));
+    entry.slots = pendingRoutes(record).map((progress) => {
+      const slot = left.get(progress.route) ?? newSlot(entry, progress, false);
+      left.delete(progress.route);
+      this.#refresh(slot, progress);
+      return slot;
+    });
+    for (const slot of left.values()) this.#drop(slot);
     this.#counts[entry.state]--;
     entry.state = stateOf(record);
     this.#counts[entry.state]++;
-    this.#reschedule(entry);
+    if (mayBeLeased(entry)) this.reschedule(entry);
+    else this.unschedule(entry);
   }
 
-  /** The next due message of a route, out of the schedule until `endLease`. */
-  lease(route: string, nowMs: number): RouteSlot | undefined {
-    const slot = this.#schedule.takeDue(route, nowMs);
-    if (slot === undefined) return undefined;
-    slot.entry.leased = true;
-    this.#unschedule(slot.entry);
-    return slot;
+  /** The next due message of a destination, out of the schedule until `endLease` or `putBack`. */
+  takeDue(route: string, nowMs: number): RouteSlot | undefined {
+    return this.#schedule.takeDue(route, nowMs);
   }
 
-  endLease(entry: Entry): void {
-    entry.leased = false;
-    this.#reschedule(entry);
+  beginLease(slot: RouteSlot): void {
+    slot.leased = true;
+    this.#leased++;
   }
 
-  /** The attempt that a lease would have begun did not begin: the next lease need not count it again. */
-  keepCounted(entry: Entry, route: string): void {
-    for (const slot of entry.slots) if (slot.route === route) slot.counted = true;
+  endLease(slot: RouteSlot): void {
+    this.#endLease(slot);
+    this.reschedule(slot.entry);
+  }
+
+  /** The slot of a lease that has not ended. */
+  slotOf(lease: Lease): RouteSlot | undefined {
+    const slot = this.#entries.get(lease.message.id)?.slots.find(({ route }) => route === lease.route);
+    return slot?.lease === lease ? slot : undefined;
   }
 
   /** Keeps a record just stored in memory until it changes, if there is room. */
@@ -144,37 +196,66 @@ export class MessageIndex {
     entry.recent = record;
   }
 
+  unschedule(entry: Entry): void {
+    for (const slot of entry.slots) this.#schedule.remove(slot);
+  }
+
+  /** Back into the schedule goes what may be leased and is outside. */
+  reschedule(entry: Entry): void {
+    if (!mayBeLeased(entry)) return;
+    for (const slot of entry.slots) if (slot.heapIndex < 0 && !slot.leased) this.#schedule.insert(slot);
+  }
+
+  #refresh(slot: RouteSlot, progress: RouteProgress): void {
+    slot.suspect = isSuspect(progress);
+    if (slot.nextAttemptAtMs === progress.nextAttemptAtMs) return;
+    this.#schedule.remove(slot);
+    slot.nextAttemptAtMs = progress.nextAttemptAtMs;
+  }
+
+  #drop(slot: RouteSlot): void {
+    this.#schedule.remove(slot);
+    this.#endLease(slot);
+  }
+
+  #endLease(slot: RouteSlot): void {
+    if (!slot.leased) return;
+    slot.leased = false;
+    slot.lease = undefined;
+    this.#leased--;
+    this.onLeaseEnd?.(slot);
+  }
+
   #forgetRecent(entry: Entry): void {
     if (entry.recent === undefined) return;
     entry.recent = undefined;
     this.#recent--;
   }
 
-  /** One array for all messages with the same routes: there are few of those, and many messages. */
+  /** One array for all messages with the same destinations: there are few of those, and many messages. */
   #shared(routes: readonly string[]): readonly string[] {
     const key = routes.join('\n');
     const known = this.#routeSets.get(key);
     if (known !== undefined) return known;
+    if (this.#routeSets.size >= maxRouteSets) this.#routeSets.clear();
     this.#routeSets.set(key, routes);
     return routes;
   }
-
-  #unschedule(entry: Entry): void {
-    for (const slot of entry.slots) this.#schedule.remove(slot);
-  }
-
-  #reschedule(entry: Entry): void {
-    if (entry.leased || entry.state === 'held' || entry.state === 'failed') return;
-    for (const slot of entry.slots) if (slot.heapIndex < 0) this.#schedule.insert(slot);
-  }
 }
 
-function makeSlots(entry: Entry, record: MessageRecord, isCounted: (route: string) => boolean): RouteSlot[] {
-  return pendingRoutes(record).map((progress) => ({
+function mayBeLeased(entry: Entry): boolean {
+  return entry.move === undefined && (entry.state === 'active' || entry.state === 'deferred');
+}
+
+function newSlot(entry: Entry, progress: RouteProgress, counted: boolean): RouteSlot {
+  return {
     entry,
     route: entry.routes.find((route) => route === progress.route) ?? progress.route,
     nextAttemptAtMs: progress.nextAttemptAtMs,
     heapIndex: -1,
-    counted: isCounted(progress.route),
-  }));
+    counted,
+    suspect: isSuspect(progress),
+    leased: false,
+    lease: undefined,
+  };
 }

@@ -13,8 +13,8 @@ import { chunkBytes, giveBack, growBuffer } from './chunk-buffers.js';
 import type { Generation } from './generation.js';
 import { chunkKey, envelopeKey } from './keys.js';
 import { encodeRecord, type MessageRecord } from './record.js';
-import type { MessageWriter, NewEnvelope } from './spool.js';
-import { newRecord } from './transitions.js';
+import type { MessageWriter, NewEnvelope, RestoreWriter, StoredEnvelope } from './spool.js';
+import { newRecord, restoredRecord, type StoredBody } from './transitions.js';
 
 /** What a writer needs of its spool. */
 export interface WriterHost {
@@ -24,8 +24,11 @@ export interface WriterHost {
   readonly generation: Generation;
   /** Why nothing is taken any more; undefined while all is well. */
   readonly refusal: PosternError | undefined;
+  /** A new message is durable. */
   stored(id: string, record: MessageRecord, generation: Generation): void;
-  ended(writer: MessageWriter, generation: Generation | undefined): void;
+  /** One that has a history is. */
+  restored(id: string, record: MessageRecord, generation: Generation): void;
+  ended(writer: SpoolWriter, generation: Generation | undefined): void;
 }
 
 // Of one message, in memory: enough for 50 MB/s on a disk whose fdatasync takes 20 ms. Memory does not grow with it.
@@ -36,7 +39,8 @@ interface Chunk {
   readonly length: number;
 }
 
-export class SpoolWriter implements MessageWriter, BudgetMember {
+/** All but the envelope, which is what new and restored messages differ in. */
+export abstract class SpoolWriter implements BudgetMember {
   readonly id: string;
   readonly #host: WriterHost;
   onWritable: (() => void) | undefined = undefined;
@@ -82,18 +86,21 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
     this.#feelCongestion();
   }
 
-  async commit(envelope: NewEnvelope): Promise<void> {
+  /** @param durable what to tell the spool then */
+  protected async commitRecord(
+    make: (stored: StoredBody) => MessageRecord,
+    durable: (record: MessageRecord, generation: Generation) => void,
+  ): Promise<void> {
     const refusal = this.#host.refusal;
     if (refusal !== undefined) {
       this.abort();
       throw refusal;
     }
     assert(this.#state === 'open', 'commit after commit or abort');
-    assert(envelope.recipients.length > 0, 'a message without recipients');
     this.#state = 'committing';
     this.#host.budget.leave(this);
     try {
-      await this.#commitLast(envelope);
+      await this.#commitLast(make, durable);
     } finally {
       this.#end();
     }
@@ -207,7 +214,10 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
   }
 
   /** What is still in memory and the envelope, in one transaction: the message exists from here on. */
-  async #commitLast(envelope: NewEnvelope): Promise<void> {
+  async #commitLast(
+    make: (stored: StoredBody) => MessageRecord,
+    durable: (record: MessageRecord, generation: Generation) => void,
+  ): Promise<void> {
     const { budget } = this.#host;
     const lane = this.#chunks > 0 ? 'bulk' : 'urgent';
     const bytes = this.#inMemoryBytes;
@@ -216,7 +226,7 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
     const last = this.#held;
     this.#held = [];
     this.#chunks += last.length;
-    const record = newRecord(envelope, { bytes: this.#bytes, chunks: this.#chunks, crc32: this.#crc32 });
+    const record = make({ bytes: this.#bytes, chunks: this.#chunks, crc32: this.#crc32 });
     const encoded = encodeRecord(record);
     const generation = this.#pinGeneration();
     generation.takenBytes += bytes + encoded.length;
@@ -233,7 +243,7 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
         },
       });
       for (const chunk of last) giveBack(chunk.buffer);
-      this.#host.stored(this.id, record, generation);
+      durable(record, generation);
     } finally {
       budget.written(bytes);
     }
@@ -266,5 +276,39 @@ export class SpoolWriter implements MessageWriter, BudgetMember {
     this.#partial = undefined;
     this.#partialLength = 0;
     if (bytes > 0) this.#host.budget.dropped(bytes);
+  }
+}
+
+export class NewMessageWriter extends SpoolWriter implements MessageWriter {
+  readonly #host: WriterHost;
+
+  constructor(id: string, host: WriterHost) {
+    super(id, host);
+    this.#host = host;
+  }
+
+  async commit(envelope: NewEnvelope): Promise<void> {
+    assert(envelope.recipients.length > 0, 'a message without recipients');
+    await this.commitRecord(
+      (stored) => newRecord(envelope, stored),
+      (record, generation) => this.#host.stored(this.id, record, generation),
+    );
+  }
+}
+
+export class StoredMessageWriter extends SpoolWriter implements RestoreWriter {
+  readonly #host: WriterHost;
+
+  constructor(id: string, host: WriterHost) {
+    super(id, host);
+    this.#host = host;
+  }
+
+  async commit(envelope: StoredEnvelope): Promise<void> {
+    assert(envelope.recipients.length > 0, 'a message without recipients');
+    await this.commitRecord(
+      (stored) => restoredRecord(envelope, stored),
+      (record, generation) => this.#host.restored(this.id, record, generation),
+    );
   }
 }

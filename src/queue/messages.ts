@@ -2,11 +2,12 @@
  * The messages of the index together with their records on disk: finds, reads, rewrites and removes them. What should
  * happen to a message is decided in lmdb-spool.ts.
  */
-import { PosternError, describeError } from '../base/errors.js';
+import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
 import { envelopeKey } from './keys.js';
-import { readBody } from './message-body.js';
+import { readBody, type BodySource } from './message-body.js';
 import { MessageIndex, type Entry } from './message-index.js';
 import { decodeRecord, encodeRecord, type MessageRecord } from './record.js';
+import { forgive } from './transitions.js';
 
 export class Messages {
   readonly index = new MessageIndex();
@@ -31,14 +32,16 @@ export class Messages {
     const bytes = entry.generation.envelope(entry.id);
     if (bytes === undefined)
       throw new PosternError('SPOOL_CORRUPT', `the envelope of ${entry.id} is missing`);
-    return decodeRecord(bytes);
+    const record = decodeRecord(bytes);
+    return entry.forgiven ? forgive(record) : record;
   }
 
-  /** As record; undefined when it cannot be read. */
+  /** As record; undefined when it cannot be read. @throws PosternError SPOOL_CLOSED */
   readable(entry: Entry): MessageRecord | undefined {
     try {
       return this.record(entry);
     } catch (error) {
+      if (errorCodeOf(error) === 'SPOOL_CLOSED') throw error;
       this.index.remove(entry);
       this.#damaged(entry, describeError(error));
       return undefined;
@@ -50,6 +53,7 @@ export class Messages {
     const encoded = encodeRecord(record);
     this.index.update(entry, record);
     entry.unwritten = record;
+    entry.forgiven = false;
     entry.writes++;
     await entry.generation.committer.submit('urgent', {
       bytes: encoded.length,
@@ -79,7 +83,11 @@ export class Messages {
 
   /** The stored bytes, checked. @throws PosternError SPOOL_CORRUPT; NOT_FOUND once the message is deleted */
   body(entry: Entry, record: MessageRecord): AsyncIterable<Buffer> {
-    return readBody({
+    return readBody(this.bodySource(entry, record));
+  }
+
+  bodySource(entry: Entry, record: MessageRecord): BodySource {
+    return {
       id: entry.id,
       file: entry.generation.file,
       bytes: record.bytes,
@@ -91,6 +99,6 @@ export class Messages {
           throw new PosternError('NOT_FOUND', `message ${entry.id} was deleted`);
         return entry.generation.chunk(entry.id, index);
       },
-    });
+    };
   }
 }

@@ -2,21 +2,41 @@
  * What can happen to a message in the queue, as pure functions from record to record. Nothing here writes, waits or
  * knows the time; the spool commits what these return.
  */
-import type { MessageRecord, RouteProgress } from './record.js';
-import type { MessageState, NewEnvelope, QueuedMessage, QueuedRecipient, RecipientResult } from './spool.js';
+import type { MessageRecord } from './record.js';
+import type {
+  Attempt,
+  AttemptNote,
+  MessageState,
+  NewEnvelope,
+  QueuedMessage,
+  QueuedRecipient,
+  RecipientResult,
+  RouteProgress,
+  StoredEnvelope,
+} from './spool.js';
 
-const lastReplyLimit = 512; // characters; as spool.ts promises
+// Characters; as spool.ts promises.
+const lastReplyLimit = 512;
+const loggedReplyLimit = 256;
+const loggedHopLimit = 256;
+/** What `queue show` needs to tell the story of a message, in a record that is written at every deferral. */
+export const maxLoggedAttempts = 10;
+/** Attempts that fell with their worker, until the message is parked. */
+export const deathsToPark = 3;
 
 /** One line of printable ASCII: it goes to terminals and logs, and a next hop wrote it. */
-function oneLine(text: string): string {
-  return text.slice(0, lastReplyLimit).replaceAll(/[^\x20-\x7e]/g, '?');
+function oneLine(text: string, limit: number): string {
+  return text.slice(0, limit).replaceAll(/[^\x20-\x7e]/g, '?');
+}
+
+export interface StoredBody {
+  readonly bytes: number;
+  readonly chunks: number;
+  readonly crc32: number;
 }
 
 /** The first attempt is counted here already, so that starting it costs no commit. */
-export function newRecord(
-  envelope: NewEnvelope,
-  stored: { bytes: number; chunks: number; crc32: number },
-): MessageRecord {
+export function newRecord(envelope: NewEnvelope, stored: StoredBody): MessageRecord {
   const routes = [...new Set(envelope.recipients.map((recipient) => recipient.route))];
   return {
     reversePath: envelope.reversePath,
@@ -28,22 +48,63 @@ export function newRecord(
     clientName: envelope.clientName,
     user: envelope.user,
     sessionId: envelope.sessionId,
+    ret: envelope.ret,
+    envelopeId: envelope.envelopeId,
+    isNotification: envelope.isNotification === true,
     held: false,
+    parked: '',
     bytes: stored.bytes,
     chunks: stored.chunks,
     crc32: stored.crc32,
-    recipients: envelope.recipients.map(({ address, route }) => ({
-      address,
-      route,
+    moves: 0,
+    recipients: envelope.recipients.map((recipient) => ({
+      address: recipient.address,
+      route: recipient.route,
       state: 'pending',
       lastReply: '',
+      notify: recipient.notify,
+      originalRecipient: recipient.originalRecipient,
     })),
-    routes: routes.map((route) => ({
-      route,
-      nextAttemptAtMs: envelope.arrivedAtMs,
-      attempts: 1,
-      tried: false,
+    routes: routes.map((route) => newProgress(route, envelope.arrivedAtMs)),
+    attemptLog: [],
+  };
+}
+
+/** As it was when it left a queue. A destination that nothing is known of is as that of a new message. */
+export function restoredRecord(envelope: StoredEnvelope, stored: StoredBody): MessageRecord {
+  const fresh = newRecord(envelope, stored);
+  const known = new Map(envelope.routes.map((progress) => [progress.route, progress]));
+  return {
+    ...fresh,
+    held: envelope.held,
+    parked: oneLine(envelope.parked, lastReplyLimit),
+    recipients: fresh.recipients.map((recipient, i) => ({
+      ...recipient,
+      state: envelope.recipients[i]?.state ?? 'pending',
+      lastReply: oneLine(envelope.recipients[i]?.lastReply ?? '', lastReplyLimit),
     })),
+    routes: fresh.routes.map((progress) => ({ ...progress, ...known.get(progress.route) })),
+    attemptLog: envelope.attemptLog.slice(-maxLoggedAttempts).map(loggedAttempt),
+  };
+}
+
+function newProgress(route: string, arrivedAtMs: number): RouteProgress {
+  return {
+    route,
+    nextAttemptAtMs: arrivedAtMs,
+    attempts: 1,
+    ended: 0,
+    tried: false,
+    delayNotified: false,
+  };
+}
+
+function loggedAttempt(attempt: Attempt): Attempt {
+  return {
+    route: attempt.route,
+    atMs: attempt.atMs,
+    hop: oneLine(attempt.hop, loggedHopLimit),
+    reply: oneLine(attempt.reply, loggedReplyLimit),
   };
 }
 
@@ -67,27 +128,79 @@ export function settleAttempt(
   route: string,
   results: readonly RecipientResult[],
   nextAttemptAtMs: number,
+  note: AttemptNote = {},
 ): MessageRecord {
   const byAddress = new Map(results.map((result) => [result.address, result]));
   const settle = (recipient: QueuedRecipient): QueuedRecipient => {
     const result = recipient.route === route ? byAddress.get(recipient.address) : undefined;
     if (result === undefined) return recipient;
-    return { ...recipient, state: result.state, lastReply: oneLine(result.lastReply) };
+    return { ...recipient, state: result.state, lastReply: oneLine(result.lastReply, lastReplyLimit) };
   };
   return {
     ...record,
     recipients: record.recipients.map(settle),
-    routes: withRoute(record, route, (progress) => ({ ...progress, nextAttemptAtMs, tried: true })),
+    routes: withRoute(record, route, (progress) => ({
+      ...progress,
+      nextAttemptAtMs,
+      // Forgiven before it began, an attempt must not count as a credit.
+      ended: Math.min(progress.attempts, progress.ended + 1),
+      tried: true,
+      delayNotified: progress.delayNotified || note.delayNotified === true,
+    })),
+    attemptLog:
+      note.attempt === undefined
+        ? record.attemptLog
+        : [...record.attemptLog.slice(1 - maxLoggedAttempts), loggedAttempt(note.attempt)],
   };
 }
+
+// ---- deaths ------------------------------------------------------------------------------------------------------
+
+/** Attempts that began and neither ended nor were given back. */
+export function deathsOf(progress: RouteProgress): number {
+  return progress.attempts - progress.ended;
+}
+
+/**
+ * A worker fell while this was tried, as far as is certain: the first attempt is counted when the message is stored,
+ * so that one alone says nothing of all that was only waiting.
+ */
+export function isSuspect(progress: RouteProgress): boolean {
+  return progress.attempts - Math.max(1, progress.ended) >= 1;
+}
+
+/** Parked, if the worker fell too often while one of its destinations was tried; else undefined. */
+export function parkPoison(record: MessageRecord): MessageRecord | undefined {
+  if (record.parked !== '') return undefined;
+  const worst = pendingRoutes(record).find((progress) => deathsOf(progress) >= deathsToPark);
+  if (worst === undefined) return undefined;
+  return {
+    ...record,
+    parked: `${deathsOf(worst)} workers ended while it was being delivered by route ${worst.route}`,
+  };
+}
+
+/** Nobody blames it for the attempts that were cut short. */
+export function forgive(record: MessageRecord): MessageRecord {
+  if (record.routes.every((progress) => deathsOf(progress) === 0)) return record;
+  return { ...record, routes: record.routes.map((progress) => ({ ...progress, ended: progress.attempts })) };
+}
+
+// ---- the operator --------------------------------------------------------------------------------------------------
 
 export function holdMessage(record: MessageRecord): MessageRecord {
   return { ...record, held: true };
 }
 
-/** An operator releases a message to see it move: it is due at once. */
+/** An operator releases a message to see it move: it is due at once. A parked one begins with a clean record. */
 export function releaseMessage(record: MessageRecord, nowMs: number): MessageRecord {
-  return { ...record, held: false, routes: record.routes.map((route) => dueAt(route, nowMs)) };
+  const cleared = record.parked === '' ? record : forgive(record);
+  return {
+    ...cleared,
+    held: false,
+    parked: '',
+    routes: cleared.routes.map((route) => dueAt(route, nowMs)),
+  };
 }
 
 /** Due at once; what had failed is pending again. */
@@ -111,12 +224,14 @@ export function pendingRoutes(record: MessageRecord): RouteProgress[] {
   return record.routes.filter((progress) => routes.has(progress.route));
 }
 
-export function isDelivered(record: MessageRecord): boolean {
-  return record.recipients.every((recipient) => recipient.state === 'delivered');
+/** Nothing is left to do and nobody is left to be told: it leaves the queue. */
+export function isDone(record: MessageRecord): boolean {
+  return record.recipients.every(({ state }) => state === 'delivered' || state === 'bounced');
 }
 
 export function stateOf(record: MessageRecord): MessageState {
   if (record.held) return 'held';
+  if (record.parked !== '') return 'parked';
   const pending = pendingRoutes(record);
   if (pending.length === 0) return 'failed';
   return pending.some((progress) => !progress.tried && progress.attempts === 1) ? 'active' : 'deferred';
@@ -138,6 +253,7 @@ export function toQueuedMessage(id: string, record: MessageRecord, route?: strin
     id,
     reversePath: record.reversePath,
     recipients: record.recipients,
+    routes: record.routes,
     body: record.body,
     smtpUtf8: record.smtpUtf8,
     arrivedAtMs: record.arrivedAtMs,
@@ -146,6 +262,12 @@ export function toQueuedMessage(id: string, record: MessageRecord, route?: strin
     clientName: record.clientName,
     user: record.user,
     sessionId: record.sessionId,
+    ret: record.ret,
+    envelopeId: record.envelopeId,
+    isNotification: record.isNotification,
+    held: record.held,
+    parked: record.parked,
+    attemptLog: record.attemptLog,
     state: stateOf(record),
     bytes: record.bytes,
     attempts: Math.max(...shown.map((progress) => progress.attempts)),

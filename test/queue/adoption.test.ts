@@ -9,7 +9,17 @@ import { formatVersion } from '../../src/queue/generation.js';
 import { chunkKey, envelopeKey, formatKey } from '../../src/queue/keys.js';
 import { LmdbEnv } from '../../src/queue/lmdb-env.js';
 import type { Spool } from '../../src/queue/spool.js';
-import { SpoolBench, bodyOf, deliverAll, leaseOne, patternBytes, result, store, until } from './harness.js';
+import {
+  SpoolBench,
+  bodyOf,
+  deliverAll,
+  leaseOne,
+  patternBytes,
+  result,
+  store,
+  until,
+  listAll,
+} from './harness.js';
 
 let bench: SpoolBench;
 
@@ -76,7 +86,7 @@ describe('a file of a process that is gone', () => {
     const { spool, told } = await bench.open();
     const due: string[] = [];
     spool.onDue = (route) => due.push(route);
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     expect(told.phases).toEqual(['opening', 'scanning', 'idle']);
     expect(due).toContain('office');
     for (const body of bodies) {
@@ -84,7 +94,7 @@ describe('a file of a process that is gone', () => {
       // The first attempt may have begun before the process died.
       expect(lease.message.attempts).toBe(2);
       expect((await bodyOf(lease)).equals(body)).toBe(true);
-      await spool.settle(lease.message.id, [result('delivered')], 0);
+      await spool.settle(lease, [result('delivered')], 0);
     }
     await until(() => told.retired.length > 0);
     expect(told.retired).toEqual([file]);
@@ -97,26 +107,24 @@ describe('a file of a process that is gone', () => {
     const ids: string[] = [];
     const file = await leave(async (spool) => {
       for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
-      const leases = await spool.lease('office', Date.now(), 3);
-      expect(leases.length).toBe(3);
       await spool.hold(ids[0] ?? '');
-      await spool.settle(ids[1] ?? '', [result('failed')], 0);
-      await spool.settle(ids[2] ?? '', [result('pending')], next);
+      await spool.settle(await leaseOne(spool), [result('failed')], 0);
+      await spool.settle(await leaseOne(spool), [result('pending')], next);
     });
     const { spool } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     expect(ids.map((id) => spool.show(id).state)).toEqual(['held', 'failed', 'deferred']);
     expect(spool.due().get('office')).toMatchObject({ count: 1, earliestAtMs: next });
     expect((await leaseOne(spool, 'office', next)).message.attempts).toBe(2);
     await spool.close();
     const third = await bench.open();
-    await third.spool.adopt([file]);
+    await third.spool.adopt([file], false);
     expect((await leaseOne(third.spool, 'office', next)).message.attempts).toBe(3);
   });
 
   it('that is gone by now is no trouble', async () => {
     const { spool, told } = await bench.open();
-    await spool.adopt([spoolFilePath(bench.directory, 0, 'gone', 0)]);
+    await spool.adopt([spoolFilePath(bench.directory, 0, 'gone', 0)], false);
     expect(told.damaged).toEqual([]);
     expect(existsSync(spoolFilePath(bench.directory, 0, 'gone', 0))).toBe(false);
   });
@@ -126,7 +134,7 @@ describe('a file of a process that is gone', () => {
       await Promise.all(Array.from({ length: 3000 }, (_, i) => store(spool, patternBytes(50, i))));
     });
     const { spool } = await bench.open();
-    const adopted = spool.adopt([file]);
+    const adopted = spool.adopt([file], false);
     let stored = 0;
     let over = false;
     const during = (async () => {
@@ -151,7 +159,7 @@ describe('a file of a process that is gone', () => {
       env.put(chunkKey('ZORPHAN000000000', 7), Buffer.alloc(10));
     });
     const { spool, told } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     await deliverAll(spool);
     await until(() => told.retired.length > 0);
     expect(told.damaged).toEqual([]);
@@ -164,9 +172,9 @@ describe('a file of a process that is gone', () => {
     const copy = spoolFilePath(bench.directory, 0, 'copy', 0);
     await copyFile(file, copy);
     const second = await bench.open();
-    await second.spool.adopt([copy]);
-    const { message } = await leaseOne(second.spool);
-    await second.spool.settle(message.id, [result('pending')], 0);
+    await second.spool.adopt([copy], false);
+    const lease = await leaseOne(second.spool);
+    await second.spool.settle(lease, [result('pending')], 0);
     await second.spool.close();
     for (const files of [
       [file, copy],
@@ -174,9 +182,12 @@ describe('a file of a process that is gone', () => {
     ]) {
       const { spool } = await bench.open();
       for (const [i, path] of files.entries()) await copyFile(path, strange(`try-${i}.mdb`));
-      await spool.adopt([strange('try-0.mdb'), strange('try-1.mdb')]);
-      expect(spool.list({})).toMatchObject({ total: 1, messages: [{ attempts: 2, state: 'deferred' }] });
-      expect(await deliverAll(spool)).toEqual([message.id]);
+      await spool.adopt([strange('try-0.mdb'), strange('try-1.mdb')], false);
+      expect(await listAll(spool)).toMatchObject({
+        total: 1,
+        messages: [{ attempts: 2, state: 'deferred' }],
+      });
+      expect(await deliverAll(spool)).toEqual([lease.message.id]);
       await until(() => spool.stats().files === 1);
     }
   });
@@ -190,10 +201,10 @@ describe('a file that cannot be used', () => {
     await tamper(file, (env) => env.put(formatKey, Buffer.from(`postern-spool ${formatVersion + 1}`)));
     const before = await digest(file);
     const { spool, told } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     expect(told.damaged).toEqual([{ file, reason: expect.stringContaining(`format ${formatVersion + 1}`) }]);
     expect(await digest(file)).toBe(before);
-    expect(spool.list({}).total).toBe(0);
+    expect((await listAll(spool)).total).toBe(0);
     expect(spool.stats().files).toBe(1);
   });
 
@@ -209,7 +220,7 @@ describe('a file that cannot be used', () => {
     ];
     const before = await Promise.all(files.map(digest));
     const { spool, told } = await bench.open();
-    await spool.adopt(files);
+    await spool.adopt(files, false);
     expect(told.damaged.map(({ file }) => file)).toEqual(files);
     expect(told.damaged.map(({ reason }) => /not a queue file/.test(reason))).toEqual([
       true,
@@ -226,7 +237,7 @@ describe('a file that cannot be used', () => {
     const env = new LmdbEnv(bare, 10_000);
     await env.close();
     const { spool, told } = await bench.open();
-    await spool.adopt([none, bare]);
+    await spool.adopt([none, bare], false);
     await until(() => told.retired.length === 2);
     expect(told.damaged).toEqual([]);
     expect((await listSpoolFiles(bench.directory)).length).toBe(1);
@@ -243,7 +254,7 @@ describe('a file that cannot be used', () => {
       const cut = strange(`cut-${length}.mdb`);
       await copyFile(file, cut);
       await truncate(cut, length);
-      await spool.adopt([cut]);
+      await spool.adopt([cut], false);
     }
     expect(told.damaged.length).toBe(lengths.length);
     expect(spool.stats()).toMatchObject({ files: 1, messages: { active: 0 } });
@@ -262,7 +273,7 @@ describe('a file that cannot be used', () => {
       env.put(envelopeKey(bad), bytes);
     });
     const { spool, told } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     expect(told.damaged).toEqual([{ file, id: bad, reason: expect.stringContaining('checksum') }]);
     expect(await deliverAll(spool)).toEqual([good]);
     await spool.close();
@@ -275,9 +286,9 @@ describe('a file that cannot be used', () => {
       for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
     });
     const { spool, told } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     await damageWhileOpen(file, ids.slice(0, 2));
-    expect(spool.list({ limit: 1 })).toMatchObject({ messages: [{ id: ids[2] }] });
+    expect(await spool.list({}, { offset: 0, limit: 1 })).toMatchObject({ messages: [{ id: ids[2] }] });
     expect(told.damaged.map(({ id }) => id)).toEqual(ids.slice(0, 2));
     expect(await deliverAll(spool)).toEqual(ids.slice(2));
     expect(spool.stats()).toMatchObject({ messages: { active: 0 }, files: 2 });
@@ -302,7 +313,7 @@ describe('a file that cannot be used', () => {
     });
     await tamper(file, (env) => change(env, id));
     const { spool } = await bench.open();
-    await spool.adopt([file]);
+    await spool.adopt([file], false);
     const lease = await leaseOne(spool);
     let bytes = 0;
     const read = async (): Promise<void> => {
@@ -323,13 +334,13 @@ describe('a spool that closes while it adopts', () => {
       for (let i = 0; i < 3; i++) ids.push(await store(spool, patternBytes(10)));
     });
     const { spool, told } = await bench.open();
-    const adopted = spool.adopt([file]);
+    const adopted = spool.adopt([file], false);
     while (!told.phases.includes('opening')) await Promise.resolve();
     await spool.close();
     await adopted;
     expect(existsSync(file)).toBe(true);
     const { spool: next } = await bench.open();
-    await next.adopt([file]);
+    await next.adopt([file], false);
     expect((await deliverAll(next)).toSorted()).toEqual(ids.toSorted());
   });
 });

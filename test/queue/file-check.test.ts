@@ -29,7 +29,7 @@ describe('the check before a queue file is mapped', () => {
     await truncate(cut, whole - 400_000);
     expect(await checkQueueFile(cut)).toBe('whole');
     const other = await bench.open();
-    await other.spool.adopt([cut]);
+    await other.spool.adopt([cut], false);
     for (let i = 0; i < 20; i++) await store(other.spool, patternBytes(3000, i));
     expect((await deliverAll(other.spool)).length).toBe(40);
     expect(other.told.damaged).toEqual([]);

@@ -12,6 +12,8 @@ interface Told {
   readonly damaged: { readonly file: string; readonly id?: string; readonly reason: string }[];
   readonly retired: string[];
   readonly phases: string[];
+  readonly parked: { readonly id: string; readonly reason: string }[];
+  readonly full: boolean[];
 }
 
 export interface TestSpool {
@@ -35,7 +37,15 @@ export class SpoolBench {
   }
 
   async open(options: Partial<SpoolOptions> = {}): Promise<TestSpool> {
-    const told: Told = { commits: [], failed: [], damaged: [], retired: [], phases: [] };
+    const told: Told = {
+      commits: [],
+      failed: [],
+      damaged: [],
+      retired: [],
+      phases: [],
+      parked: [],
+      full: [],
+    };
     const spool = await openSpool({
       directory: this.directory,
       slot: 0,
@@ -50,6 +60,8 @@ export class SpoolBench {
         failed: (error) => told.failed.push(error),
         damaged: (what) => told.damaged.push(what),
         retired: (file) => told.retired.push(file),
+        parked: (what) => told.parked.push(what),
+        diskFull: (full) => told.full.push(full),
       },
       ...options,
     });
@@ -134,12 +146,16 @@ export async function deliverAll(spool: Spool, route = 'office'): Promise<string
   for (;;) {
     const leases = await spool.lease(route, Date.now(), 100);
     if (leases.length === 0) return ids;
-    for (const { message } of leases) {
-      const results = message.recipients.map(({ address }) => result('delivered', address));
-      await spool.settle(message.id, results, 0);
-      ids.push(message.id);
+    for (const lease of leases) {
+      const results = lease.message.recipients.map(({ address }) => result('delivered', address));
+      await spool.settle(lease, results, 0);
+      ids.push(lease.message.id);
     }
   }
+}
+
+export function listAll(spool: Spool): ReturnType<Spool['list']> {
+  return spool.list({}, { offset: 0, limit: 1000 });
 }
 
 /** Until the condition holds; the test's time-out is the bound. */

@@ -71,7 +71,7 @@ describe('a message on its way in', () => {
     const [file = ''] = spool.openFiles();
     await spool.close();
     const other = await bench.open();
-    await other.spool.adopt([file]);
+    await other.spool.adopt([file], false);
     await until(() => other.told.retired.includes(file) || other.spool.stats().files === 1);
     expect(other.told.damaged).toEqual([]);
   });

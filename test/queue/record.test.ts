@@ -19,7 +19,12 @@ const recordArbitrary: fc.Arbitrary<MessageRecord> = fc.record({
   clientName: text,
   user: text,
   sessionId: text,
+  ret: fc.constantFrom(undefined, 'FULL', 'HDRS'),
+  envelopeId: fc.option(text, { nil: undefined }),
+  isNotification: fc.boolean(),
   held: fc.boolean(),
+  parked: text,
+  moves: fc.nat(),
   bytes: fc.nat(),
   chunks: fc.nat(),
   crc32: fc.integer({ min: 0, max: 0xffff_ffff }),
@@ -27,15 +32,25 @@ const recordArbitrary: fc.Arbitrary<MessageRecord> = fc.record({
     fc.record({
       address: text,
       route: text,
-      state: fc.constantFrom('pending', 'delivered', 'failed'),
+      state: fc.constantFrom('pending', 'delivered', 'failed', 'bounced'),
       lastReply: text,
+      notify: fc.option(fc.subarray(['SUCCESS', 'FAILURE', 'DELAY'] as const), { nil: undefined }),
+      originalRecipient: fc.option(text, { nil: undefined }),
     }),
     { maxLength: 20 },
   ),
   routes: fc.array(
-    fc.record({ route: text, nextAttemptAtMs: time, attempts: fc.nat(), tried: fc.boolean() }),
+    fc.record({
+      route: text,
+      nextAttemptAtMs: time,
+      attempts: fc.nat(),
+      ended: fc.nat(),
+      tried: fc.boolean(),
+      delayNotified: fc.boolean(),
+    }),
     { maxLength: 4 },
   ),
+  attemptLog: fc.array(fc.record({ route: text, atMs: time, hop: text, reply: text }), { maxLength: 10 }),
 });
 
 const sample = newRecord(envelope(), { bytes: 1000, chunks: 1, crc32: 0x1234_5678 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   beginAttempt,
   holdMessage,
-  isDelivered,
+  isDone,
   newRecord,
   pendingRoutes,
   releaseMessage,
@@ -71,7 +71,7 @@ describe('a message in the queue', () => {
     const settled = settleAttempt(fresh, 'office', office, 1);
     const done = settleAttempt(settled, 'store', [result('delivered', 'b@example.test')], 1);
     expect(stateOf(done)).toBe('failed');
-    expect(isDelivered(done)).toBe(false);
+    expect(isDone(done)).toBe(false);
     const retried = retryMessage(done, 50_000);
     expect(stateOf(retried)).toBe('deferred');
     expect(retried.recipients.map(({ state }) => state)).toEqual(['delivered', 'delivered', 'pending']);

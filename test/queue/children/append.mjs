@@ -3,7 +3,7 @@ import { open, patternBytes, print, store } from './spool.mjs';
 
 const [, , directory, incarnation, ...files] = process.argv;
 const { spool } = await open(directory, incarnation, { generationBytes: 2 * 2 ** 20 });
-void spool.adopt(files);
+void spool.adopt(files, true);
 let next = 0;
 async function appendForEver() {
   for (;;) {

@@ -28,11 +28,7 @@ async function give() {
   let peak = 0;
   const [lease] = await spool.lease('office', Date.now(), 1);
   for await (const chunk of lease.body()) if (chunk[0] === 120) peak = Math.max(peak, anonymousBytes());
-  await spool.settle(
-    lease.message.id,
-    [{ address: 'rcpt@example.test', state: 'delivered', lastReply: '' }],
-    0,
-  );
+  await spool.settle(lease, [{ address: 'rcpt@example.test', state: 'delivered', lastReply: '' }], 0);
   return peak;
 }
 

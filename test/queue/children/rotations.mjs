@@ -12,11 +12,7 @@ for (let i = 0; i < Number(rotations); i++) {
   await store(spool, body);
   for (const lease of await spool.lease('office', Date.now(), 10)) {
     for await (const chunk of lease.body()) if (chunk.length !== body.length) throw new Error('damaged');
-    await spool.settle(
-      lease.message.id,
-      [{ address: 'rcpt@example.test', state: 'delivered', lastReply: '' }],
-      0,
-    );
+    await spool.settle(lease, [{ address: 'rcpt@example.test', state: 'delivered', lastReply: '' }], 0);
   }
   while (spool.openFiles().includes(file)) await new Promise((resolve) => setTimeout(resolve, 1));
   if (i % Math.ceil(rotations / 10) > 0) continue;

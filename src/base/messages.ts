@@ -178,7 +178,7 @@ export type FromWorker =
   /** Cannot run: the primary stops everything (a start) or gives the reload up. `code` as in base/errors. */
   | { type: 'unable'; code: string; message: string }
   /** What the spool is doing to which file, for the attribution of a death. */
-  | { type: 'phase'; kind: 'opening' | 'scanning' | 'idle'; file: string }
+  | { type: 'phase'; kind: 'opening' | 'scanning' | 'draining' | 'idle'; file: string }
   /** Every second; a worker silent for 30 s is killed. `connections`: open now. `refusing`: why MAIL gets 4xx now,
    *  one sentence; '' or absent while it does not. */
   | { type: 'heartbeat'; leased: number; connections: number; files: string[]; refusing?: string }
@@ -209,6 +209,8 @@ export interface Status {
   state: 'starting' | 'ready' | 'draining';
   upSeconds: number;
   pid: number;
+  /** How many workers there should be. */
+  slots?: number;
   workers: WorkerStatus[];
   queue: QueueStats;
   quarantined: string[];

@@ -34,6 +34,8 @@ export type MakeHooks = (generation: () => Generation) => CommitterHooks;
 
 export class Generation {
   readonly file: string;
+  /** Another process made it. */
+  readonly adopted: boolean;
   readonly committer: Committer;
   readonly #env: LmdbEnv;
   /** Bytes given to this file so far. */
@@ -49,8 +51,9 @@ export class Generation {
   /** It is being scanned: its counts are not complete. */
   scanning = false;
 
-  private constructor(env: LmdbEnv, hooks: MakeHooks) {
+  private constructor(env: LmdbEnv, adopted: boolean, hooks: MakeHooks) {
     this.file = env.file;
+    this.adopted = adopted;
     this.#env = env;
     this.committer = new Committer(
       env,
@@ -62,7 +65,7 @@ export class Generation {
   static async create(file: string, commitTimeoutMs: number, hooks: MakeHooks): Promise<Generation> {
     const env = new LmdbEnv(file, commitTimeoutMs);
     await env.batch(() => env.put(formatKey, formatRecord()));
-    return new Generation(env, hooks);
+    return new Generation(env, false, hooks);
   }
 
   /** A file that a process left. @throws PosternError SPOOL_FORMAT; it is closed again and was not written */
@@ -76,7 +79,7 @@ export class Generation {
       await env.close();
       throw error;
     }
-    return new Generation(env, hooks);
+    return new Generation(env, true, hooks);
   }
 
   /** Nothing in it, nothing on its way into it, nothing to write. */

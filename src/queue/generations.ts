@@ -109,8 +109,10 @@ export class Generations {
     if (this.current.takenBytes >= worthwhileBytes) this.#beginNext(this.current);
   }
 
-  fail(error: Error): void {
+  /** @param where the file whose commit failed */
+  fail(error: Error, where?: Generation): void {
     if (this.#failure !== undefined) return;
+    if (where?.adopted === true) this.#options.hooks.phase({ kind: 'draining', file: where.file });
     this.#failure =
       error instanceof PosternError && error.code === 'SPOOL_COMMIT'
         ? error
@@ -146,7 +148,7 @@ export class Generations {
 
   #hooks(of: () => Generation): CommitterHooks {
     return {
-      failed: (error) => this.fail(error),
+      failed: (error) => this.fail(error, of()),
       committed: (seconds, messages) => {
         this.#commits++;
         this.#options.hooks.commit({ seconds, messages });

@@ -266,8 +266,11 @@ export interface SpoolOptions {
 
 /** What the spool tells its process while it works. All are called synchronously and must not throw. */
 export interface SpoolHooks {
-  /** For the primary's attribution of deaths: which file is being opened, verified or scanned; undefined when done. */
-  phase(phase: { readonly kind: 'opening' | 'scanning'; readonly file: string } | undefined): void;
+  /** For the primary's attribution of deaths: which file is being opened, verified or scanned; undefined when done.
+   *  'draining', just before `failed`: it is a commit to this file, which another process left, that failed. */
+  phase(
+    phase: { readonly kind: 'opening' | 'scanning' | 'draining'; readonly file: string } | undefined,
+  ): void;
   commit(observed: { readonly seconds: number; readonly messages: number }): void;
   /** The first failed commit: the process must answer 451 to all in flight, then exit. Called once. */
   failed(error: Error): void;

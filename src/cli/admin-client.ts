@@ -29,6 +29,23 @@ export class RefusedError extends PosternError {
   }
 }
 
+type Method = 'GET' | 'POST' | 'DELETE';
+
+const octets = 'application/octet-stream';
+
+/** What goes along with a call: one body at most. */
+export interface Sent {
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array<ArrayBuffer>;
+  readonly timeoutMs?: number;
+}
+
+interface Received {
+  readonly status: number;
+  readonly type: string;
+  readonly body: Buffer;
+}
+
 export class AdminClient {
   readonly #access: AdminAccess;
   readonly #configFile: string;
@@ -51,15 +68,22 @@ export class AdminClient {
   }
 
   /** @throws PosternError ADMIN_UNREACHABLE, ADMIN_REFUSED (RefusedError when the API itself says no) */
-  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, timeoutMs = answerTimeoutMs): Promise<T> {
-    this.#token ??= this.#access.token ?? (await this.#readToken());
-    const { status, text } = await this.#fetch(method, path, timeoutMs);
+  async call<T>(method: Method, path: string, sent: Sent = {}): Promise<T> {
+    const { status, body } = await this.#fetch(method, path, sent);
+    const text = body.toString('utf8');
     const answer: unknown = parseJson(text);
     if (status >= 200 && status < 300 && answer !== undefined) {
       const value: T = JSON.parse(text);
       return value;
     }
     throw this.#refusal(status, answer);
+  }
+
+  /** Bytes as they are. @throws as call */
+  async read(path: string): Promise<Buffer> {
+    const { status, body, type } = await this.#fetch('GET', path, {});
+    if (status === 200 && type === octets) return body;
+    throw this.#refusal(status, parseJson(body.toString('utf8')));
   }
 
   /** Whether anything listens there still. */
@@ -72,15 +96,19 @@ export class AdminClient {
     }
   }
 
-  async #fetch(method: string, path: string, timeoutMs: number): Promise<{ status: number; text: string }> {
+  async #fetch(method: Method, path: string, sent: Sent): Promise<Received> {
+    const { timeoutMs = answerTimeoutMs } = sent;
+    this.#token ??= this.#access.token ?? (await this.#readToken());
     try {
       const response = await fetch(`http://${this.place}${path}`, {
         method,
-        headers: { authorization: `Bearer ${this.#token ?? ''}` },
+        headers: { authorization: `Bearer ${this.#token}`, ...contentType(sent) },
+        body: sent.json === undefined ? (sent.bytes ?? null) : JSON.stringify(sent.json),
         signal: AbortSignal.timeout(timeoutMs),
         redirect: 'error',
       });
-      return { status: response.status, text: await response.text() };
+      const body = Buffer.from(await response.arrayBuffer());
+      return { status: response.status, type: response.headers.get('content-type') ?? '', body };
     } catch (error) {
       throw new PosternError('ADMIN_UNREACHABLE', this.#unreachable(error, timeoutMs), error);
     }
@@ -152,6 +180,11 @@ function tokenAdvice(error: unknown): string {
     return 'only the user that runs the server may read it. Run this as that user, or set `admin.token` in the config';
   if (code === 'ENOENT') return `there is none. ${otherFolder}`;
   return describeError(error);
+}
+
+function contentType({ json, bytes }: Sent): Record<string, string> {
+  if (json !== undefined) return { 'content-type': 'application/json' };
+  return bytes === undefined ? {} : { 'content-type': octets };
 }
 
 /** An address to connect to, where the config has one to listen on. */

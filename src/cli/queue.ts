@@ -1,28 +1,34 @@
-/** `postern queue`: what waits, why, and what an operator can do about it. */
+/** `postern queue`: what waits, why, and what an operator can do about it. Here is what only looks. */
+import { once } from 'node:events';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { describeError } from '../base/errors.js';
-import { isQueueId } from '../base/ids.js';
 import type { QueueDetail, QueueStats } from '../base/messages.js';
-import { AdminClient, RefusedError } from './admin-client.js';
+import { AdminClient } from './admin-client.js';
 import { configOption, type ConfigOption } from './config-file.js';
-import { exitCodes, UsageError } from './failure.js';
+import { pieceBytes } from './export-format.js';
+import { UsageError } from './failure.js';
 import { jsonOption, printJson, printLines, type JsonOption } from './output.js';
-import { confirm } from './prompt.js';
+import { changeCommand, forEachId } from './queue-changes.js';
+import { exportCommand } from './queue-export.js';
+import { filterQuery, withFilters, type FilterOptions } from './queue-filter.js';
+import { freezeCommand } from './queue-freeze.js';
+import { idsOf, selectIds } from './queue-ids.js';
+import { importCommand } from './queue-import.js';
+import { salvageCommand } from './queue-salvage.js';
+import { shapeCommand } from './queue-shape.js';
 import { describeDetail, describeList, type QueuePage } from './queue-text.js';
 import { describeStats } from './service.js';
 
 // What the API gives in one answer.
 const maxListed = 1_000;
+const defaultListed = 100;
 
 type Options = ConfigOption & JsonOption;
 
-interface ListOptions extends Options {
-  readonly state?: string;
-  readonly offset: number;
-  readonly limit: number;
+interface ListOptions extends Options, FilterOptions {
+  readonly offset?: number;
+  readonly limit?: number;
+  readonly ids?: true;
 }
-
-type Change = 'hold' | 'release' | 'retry' | 'delete';
 
 export function queueCommand(): Command {
   return new Command('queue')
@@ -30,77 +36,90 @@ export function queueCommand(): Command {
     .addCommand(listCommand())
     .addCommand(showCommand())
     .addCommand(changeCommand('hold', 'keep messages in the queue until they are released'))
-    .addCommand(changeCommand('release', 'let held messages go on'))
+    .addCommand(changeCommand('release', 'let held and parked messages go on'))
     .addCommand(changeCommand('retry', 'try messages again now, failed ones too'))
-    .addCommand(changeCommand('delete', 'delete messages for good').option('-y, --yes', 'do not ask'))
-    .addCommand(statsCommand());
+    .addCommand(changeCommand('delete', 'delete messages for good; nobody is told'))
+    .addCommand(statsCommand())
+    .addCommand(shapeCommand())
+    .addCommand(freezeCommand('freeze'))
+    .addCommand(freezeCommand('thaw'))
+    .addCommand(salvageCommand())
+    .addCommand(exportCommand())
+    .addCommand(importCommand());
 }
 
 function listCommand(): Command {
-  return withCommonOptions(new Command('list'))
+  return withFilters(withCommonOptions(new Command('list')))
     .description(
       'list messages: id, size, arrival, state, next attempt, sender, recipients with their last reply',
     )
+    .addOption(new Option('--offset <n>', 'leave out the first n').argParser(wholeNumber))
     .addOption(
-      new Option('-s, --state <state>', 'only these').choices(['active', 'deferred', 'held', 'failed']),
+      new Option('--limit <n>', `at most n, up to ${maxListed}; ${defaultListed} by default`).argParser(
+        pageSize,
+      ),
     )
-    .addOption(new Option('--offset <n>', 'leave out the first n').argParser(wholeNumber).default(0))
-    .addOption(new Option('--limit <n>', `at most n, up to ${maxListed}`).argParser(pageSize).default(100))
+    .option('--ids', 'print the ids of all that fit, one a line, for `postern queue hold -` and the like')
     .action(async (options: ListOptions) => {
-      const { state, offset, limit } = options;
-      const query = new URLSearchParams({ offset: String(offset), limit: String(limit) });
-      if (state !== undefined) query.set('state', state);
-      const page = await new AdminClient(options).call<QueuePage>('GET', `/api/v1/queue?${query.toString()}`);
-      if (options.json) printJson(page);
-      else printLines(describeList(page, offset));
+      const client = new AdminClient(options);
+      if (options.ids) await listIds(client, options);
+      else await listPage(client, options);
     });
+}
+
+async function listPage(client: AdminClient, options: ListOptions): Promise<void> {
+  const { offset = 0, limit = defaultListed } = options;
+  const query = filterQuery(options);
+  query.set('offset', String(offset));
+  query.set('limit', String(limit));
+  const page = await client.call<QueuePage>('GET', `/api/v1/queue?${query.toString()}`);
+  if (options.json) printJson(page);
+  else printLines(describeList(page, { offset, isFiltered: filterQuery(options).size > 0 }));
+}
+
+async function listIds(client: AdminClient, options: ListOptions): Promise<void> {
+  if (options.offset !== undefined || options.limit !== undefined)
+    throw new UsageError('--ids prints all that fit: it takes no --offset and no --limit');
+  const ids = await selectIds(client, options);
+  if (options.json) printJson({ ids });
+  else printLines(ids);
 }
 
 function showCommand(): Command {
   return withCommonOptions(new Command('show'))
-    .description('show messages: envelope, recipients, header')
-    .argument('<ids...>', 'queue ids')
-    .action(async (ids: string[], options: Options) => {
+    .description("show messages: envelope, recipients, attempts with the hops' replies, header")
+    .argument('<ids...>', 'queue ids; - reads them from stdin')
+    .option('--body', 'only the message itself, as it is stored: header and body, for one id')
+    .action(async (given: string[], options: Options & { body?: true }) => {
       const client = new AdminClient(options);
-      const details: QueueDetail[] = [];
-      await forEachId(ids, async (id) => {
-        const detail = await client.call<QueueDetail>('GET', `/api/v1/queue/${id}`);
-        if (options.json) details.push(detail);
-        else printLines(describeDetail(detail));
-      });
-      if (options.json) printJson(details);
+      const ids = await idsOf(given);
+      if (options.body) await showBody(client, ids, options);
+      else await showDetails(client, ids, options);
     });
 }
 
-function changeCommand(change: Change, description: string): Command {
-  return withCommonOptions(new Command(change))
-    .description(description)
-    .argument('<ids...>', 'queue ids')
-    .action(async (ids: string[], options: Options & { yes?: true }) => {
-      checkIds(ids);
-      if (change === 'delete' && options.yes !== true) await confirmDelete(ids.length);
-      const client = new AdminClient(options);
-      const done: string[] = [];
-      await forEachId(ids, async (id) => {
-        await requestChange(client, change, id);
-        done.push(id);
-        if (!options.json) printLines([`${id}: ${pastTense[change]}`]);
-      });
-      if (options.json) printJson({ [pastTense[change]]: done });
-    });
+async function showDetails(client: AdminClient, ids: readonly string[], options: Options): Promise<void> {
+  const details: QueueDetail[] = [];
+  await forEachId(ids, async (id) => {
+    const detail = await client.call<QueueDetail>('GET', `/api/v1/queue/${id}`);
+    if (options.json) details.push(detail);
+    else printLines(describeDetail(detail));
+  });
+  if (options.json) printJson(details);
 }
 
-const pastTense = { hold: 'held', release: 'released', retry: 'due now', delete: 'deleted' } as const;
-
-async function requestChange(client: AdminClient, change: Change, id: string): Promise<void> {
-  if (change === 'delete') await client.call('DELETE', `/api/v1/queue/${id}`);
-  else await client.call('POST', `/api/v1/queue/${id}/${change}`);
-}
-
-async function confirmDelete(count: number): Promise<void> {
-  if (!process.stdin.isTTY) throw new UsageError('delete needs --yes where nobody can be asked');
-  const messages = count === 1 ? '1 message' : `${count} messages`;
-  if (!(await confirm(`Delete ${messages} for good?`))) throw new UsageError('nothing was deleted');
+/** In pieces: a message of any size goes through without being held. */
+async function showBody(client: AdminClient, ids: readonly string[], options: Options): Promise<void> {
+  if (ids.length !== 1 || options.json)
+    throw new UsageError('--body prints one message as it is: it takes one id and no --json');
+  await forEachId(ids, async (id) => {
+    for (let offset = 0; ;) {
+      const piece = await client.read(`/api/v1/queue/${id}/message?offset=${offset}&limit=${pieceBytes}`);
+      if (piece.length === 0) return;
+      if (!process.stdout.write(piece)) await once(process.stdout, 'drain');
+      offset += piece.length;
+    }
+  });
 }
 
 function statsCommand(): Command {
@@ -115,28 +134,6 @@ function statsCommand(): Command {
 
 function withCommonOptions(command: Command): Command {
   return command.addOption(configOption()).addOption(jsonOption());
-}
-
-/** One that the server refuses does not keep the others from being done; the exit code is 1 then. */
-async function forEachId(ids: readonly string[], work: (id: string) => Promise<void>): Promise<void> {
-  checkIds(ids);
-  for (const id of ids) {
-    try {
-      await work(id);
-    } catch (error) {
-      if (!(error instanceof RefusedError) || error.status === 401 || error.status === 403) throw error;
-      process.stderr.write(`postern: ${id}: ${describeError(error)}\n`);
-      process.exitCode = exitCodes.failed;
-    }
-  }
-}
-
-function checkIds(ids: readonly string[]): void {
-  const wrong = ids.find((id) => !isQueueId(id));
-  if (wrong !== undefined)
-    throw new UsageError(
-      `'${wrong}' is no queue id: these have 16 characters, \`postern queue list\` shows them`,
-    );
 }
 
 function wholeNumber(text: string): number {

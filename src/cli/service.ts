@@ -37,17 +37,36 @@ function describeStatus(status: Status): string[] {
     ]),
     '',
     ...describeStats(status.queue),
+    ...status.frozen.map(
+      (route) => `frozen route: ${route}; its mail waits until \`postern queue thaw ${route}\``,
+    ),
     ...refusals(status),
+    ...missingWorkers(status),
     ...status.quarantined.map((file) => `quarantined: ${printable(file)}`),
+    ...(status.quarantined.length === 0 ? [] : [salvageHint]),
   ];
 }
 
+const salvageHint =
+  'Quarantined files hold mail that waits; `postern queue salvage` stores what is whole in them.';
+
 /** What keeps mail out although everything runs: a full disk, mostly. */
-function refusals(status: Status): string[] {
-  const reasons = new Set(
-    status.workers.map((worker) => worker.refusing ?? '').filter((reason) => reason !== ''),
+function refusals({ workers }: Status): string[] {
+  const byReason = new Map<string, number[]>();
+  for (const { slot, refusing = '' } of workers)
+    if (refusing !== '') byReason.set(refusing, [...(byReason.get(refusing) ?? []), slot]);
+  return [...byReason].map(([reason, slots]) =>
+    slots.length === workers.length
+      ? `refusing mail: ${printable(reason)}`
+      : `worker ${slots.join(', ')} refuses mail: ${printable(reason)}`,
   );
-  return [...reasons].map((reason) => `refusing mail: ${printable(reason)}`);
+}
+
+/** Slots whose worker died and has no successor yet, or whose successor is not ready. */
+function missingWorkers({ workers, slots = 0 }: Status): string[] {
+  const serving = new Set(workers.filter(({ state }) => state === 'ready').map(({ slot }) => slot));
+  const missing = Array.from({ length: slots }, (_, slot) => slot).filter((slot) => !serving.has(slot));
+  return missing.map((slot) => `worker ${slot} takes no mail; the log says why (worker.died, worker.unable)`);
 }
 
 function workerRow(worker: WorkerStatus): string[] {
@@ -60,12 +79,12 @@ function upTime(seconds: number): string {
 }
 
 export function describeStats(stats: QueueStats): string[] {
-  const { active, deferred, held, failed } = stats.messages;
-  const total = active + deferred + held + failed;
+  const { active, deferred, held, parked, failed } = stats.messages;
+  const total = active + deferred + held + parked + failed;
   const oldest = total === 0 ? '' : `, the oldest ${upTime(stats.oldestSeconds)} old`;
   return [
     `queue: ${total} ${total === 1 ? 'message' : 'messages'}, ${formatBytes(stats.bytes)} in ${stats.files} files${oldest}`,
-    `  active ${active}, deferred ${deferred}, held ${held}, failed ${failed}`,
+    `  active ${active}, deferred ${deferred}, held ${held}, parked ${parked}, failed ${failed}`,
   ];
 }
 
@@ -86,7 +105,7 @@ export function reloadCommand(): Command {
 /** A refusal is an answer; all else is thrown. */
 async function reload(client: AdminClient): Promise<ReloadAnswer> {
   try {
-    return await client.call<ReloadAnswer>('POST', '/api/v1/reload', reloadTimeoutMs);
+    return await client.call<ReloadAnswer>('POST', '/api/v1/reload', { timeoutMs: reloadTimeoutMs });
   } catch (error) {
     if (!(error instanceof RefusedError) || error.status !== 409) throw error;
     const { keys } = error.details;

@@ -49,6 +49,7 @@ export class Backend implements AdminBackend {
       state: supervisor.state,
       upSeconds: secondsSince(this.#startedAtMs),
       pid: process.pid,
+      slots: supervisor.slots.length,
       workers: supervisor.slots.flatMap(statusesOf),
       queue: await this.#queueStats(),
       quarantined: [...queue.quarantined],

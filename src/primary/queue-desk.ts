@@ -84,8 +84,11 @@ export class QueueDesk {
       case 'delete':
       case 'envelope':
       case 'read': {
+        const wasWhole = this.isWhole;
         const { answers, missing } = await this.#askAll(call, oneBoundMs);
-        return mergeForOne(call, answers, missing);
+        const answer = mergeForOne(call, answers, missing);
+        const isAbsent = !answer.ok && answer.code === 'NOT_FOUND';
+        return isAbsent && !(wasWhole && this.isWhole) ? unread : answer;
       }
     }
   }
@@ -93,7 +96,7 @@ export class QueueDesk {
   /** Whether all of the queue can be seen now: a worker is in each slot, and none is still reading files. */
   get isWhole(): boolean {
     const { slots, workers } = this.#supervisor;
-    return slots.every((slot) => slot.isReady) && workers.every((worker) => worker.phase === undefined);
+    return slots.every((slot) => slot.isReady) && !workers.some(isReading);
   }
 
   /** Draining workers still hold files of their own, so they are asked too. */
@@ -207,6 +210,11 @@ export class QueueDesk {
     this.#turn++;
     return able[this.#turn % Math.max(1, able.length)];
   }
+}
+
+/** Its index lacks messages still. */
+function isReading({ phase }: WorkerProcess): boolean {
+  return phase?.kind === 'opening' || phase?.kind === 'scanning';
 }
 
 const noWorker: Refusal = {

@@ -84,7 +84,7 @@ export class QueueImports {
   }
 
   close(): void {
-    for (const id of [...this.#open.keys()]) this.drop(id);
+    for (const id of this.#open.keys()) this.drop(id);
   }
 
   #take(id: string): OpenImport {

@@ -63,8 +63,8 @@ class HopTransaction {
   readonly #chunking: boolean;
   readonly #results = new Map<string, CarryResult>();
   #answered = false;
-  #contentBegun = false;
-  #lastSent = false;
+  /** 'sent': to its end, and no reply that settles it yet. 'unread': the hop says that it did not know what it was. */
+  #content: 'unsent' | 'begun' | 'sent' | 'unread' = 'unsent';
   #ambiguous = false;
   #corrupt = false;
 
@@ -97,7 +97,7 @@ class HopTransaction {
       this.#connection.messages++;
       chunks = new StoredChunks(this.#lease);
       const accepted = await this.#envelope(eightBit, addresses);
-      if (accepted.length > 0) await this.#content(chunks, accepted);
+      if (accepted.length > 0) await this.#send(chunks, accepted);
     } catch (error) {
       this.#broken(error);
     } finally {
@@ -222,14 +222,14 @@ class HopTransaction {
 
   // ---- content --------------------------------------------------------------------------------------------------
 
-  async #content(chunks: StoredChunks, accepted: readonly string[]): Promise<void> {
+  async #send(chunks: StoredChunks, accepted: readonly string[]): Promise<void> {
     const { socket, timeouts, protocol } = this.#connection;
     const framing = this.#chunking ? new BdatFraming(this.#lease.message.bytes) : new DataFraming();
-    this.#contentBegun = true;
+    this.#content = 'begun';
     const last = await writeUntilLast(socket, chunks, framing, timeouts.block);
     socket.expect(protocol === 'lmtp' ? accepted.length : 1);
     socket.writeAll(last);
-    this.#lastSent = true;
+    this.#content = 'sent';
     const isTaken = await this.#final(accepted);
     // After the dot the transaction is over either way; what a refused BDAT leaves is not said as clearly.
     this.#connection.needsReset = this.#chunking && !isTaken;
@@ -254,7 +254,7 @@ class HopTransaction {
 
   /** Something on the way does not know what the hop announced: no verdict, and nothing was taken. */
   #bdatUnknown(reply: HopReply): PosternError {
-    this.#lastSent = false;
+    this.#content = 'unread';
     return outOfStep(reply, 'BDAT');
   }
 
@@ -265,8 +265,9 @@ class HopTransaction {
     const reason = goodbye ?? printable(describeError(error));
     const refusal = this.#earlyRefusal();
     this.#corrupt = errorCodeOf(error) === 'SPOOL_CORRUPT';
-    this.#ambiguous = this.#lastSent;
-    if (this.#chunking && this.#contentBegun && !this.#corrupt) this.#connection.habits.avoidsChunking = true;
+    this.#ambiguous = this.#content === 'sent';
+    if (this.#chunking && this.#content !== 'unsent' && !this.#corrupt)
+      this.#connection.habits.avoidsChunking = true;
     // Half a message is on its way, or replies are outstanding: only closing brings both sides back in step.
     this.#connection.cut(reason);
     if (refusal !== undefined)
@@ -281,7 +282,7 @@ class HopTransaction {
   #earlyRefusal(): HopReply | undefined {
     const { uninvited } = this.#connection.socket;
     const isRefusal = uninvited !== undefined && uninvited.code >= 400 && uninvited.code !== 503;
-    return isRefusal && this.#contentBegun && !this.#lastSent ? uninvited : undefined;
+    return isRefusal && this.#content === 'begun' ? uninvited : undefined;
   }
 
   #unsettled(): string[] {

@@ -1,14 +1,16 @@
 import { describe, expect, it } from 'vitest';
 
-import type { Answer, HopContext, Phase } from '../support/fake-hop.js';
+import type { Answer, FakeHop, HopContext, Phase } from '../support/fake-hop.js';
 import { RelayRig, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
 
 const body = 'Received: by mx\r\nSubject: x\r\n\r\n.dot\r\n..two\r\nend\r\n';
 const withPipelining = ['PIPELINING', '8BITMIME', 'SIZE 99999999', 'SMTPUTF8'];
 const withoutPipelining = ['8BITMIME', 'SIZE 99999999', 'SMTPUTF8'];
 const modes = [
-  ['pipelined', withPipelining],
-  ['step by step', withoutPipelining],
+  ['DATA pipelined', withPipelining],
+  ['DATA step by step', withoutPipelining],
+  ['BDAT pipelined', [...withPipelining, 'CHUNKING']],
+  ['BDAT step by step', [...withoutPipelining, 'CHUNKING']],
 ] as const;
 
 const cut = ({ socket }: HopContext): undefined => {
@@ -20,15 +22,13 @@ const bye = ({ socket }: HopContext): undefined => void socket.end('421 4.3.2 by
 const silentToB = ({ line }: HopContext): string | undefined =>
   line.includes('b@') ? undefined : '550 5.1.1 no';
 
-const early250 = ({ socket }: HopContext): string => {
-  setTimeout(() => socket.write('250 2.0.0 taken\r\n'), 50);
-  return '354 go';
-};
-
-const laterCut = ({ socket }: HopContext): string => {
-  setTimeout(() => socket.destroy(), 50);
-  return '354 go';
-};
+/** The usual answer where one is owed, and something else while the content is on its way. */
+const meanwhile =
+  (act: (socket: HopContext['socket']) => void) =>
+  ({ socket, line }: HopContext): string | undefined => {
+    setTimeout(() => act(socket), 50);
+    return line === 'DATA' ? '354 go' : undefined;
+  };
 
 /** Answers LMTP's dot by the local part. */
 const endByName: Answer = ({ line }) =>
@@ -47,6 +47,15 @@ const byName: Answer = ({ line }) => {
 };
 
 describe.each(modes)('one transaction, %s', (mode, extensions) => {
+  const chunking = mode.startsWith('BDAT');
+  const phases = chunking ? (['MAIL', 'RCPT', 'end'] as const) : (['MAIL', 'RCPT', 'DATA', 'end'] as const);
+  const isUsed = ([phase]: readonly [Phase, ...unknown[]]): boolean => !(chunking && phase === 'DATA');
+  const end = chunking ? 'BDAT' : 'the final dot';
+  /** A hop that reads nothing of a large content, and does this. */
+  const inContent = (act: (socket: HopContext['socket']) => void): Promise<FakeHop> =>
+    fakeHop({ extensions, answers: { [chunking ? 'BDAT' : 'DATA']: meanwhile(act) }, deafBody: true });
+  const large = 'x'.repeat(40_000_000);
+
   it('brings the message byte for byte, with SIZE', async () => {
     const hop = await fakeHop({ extensions });
     const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
@@ -54,6 +63,7 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     expect(hop.messages[0]).toMatchObject({
       from: 'sender@example.org',
       recipients: ['someone@example.test'],
+      via: chunking ? 'BDAT' : 'DATA',
     });
     expect(hop.messages[0]?.body.toString()).toBe(body);
     expect(hop.commands).toContain(`MAIL FROM:<sender@example.org> SIZE=${body.length}`);
@@ -65,30 +75,34 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, ...names);
     expect(hop.messages).toHaveLength(1);
     expect(hop.messages[0]?.recipients).toEqual(names.map((name) => `${name}@example.test`));
-    expect(hop.commands.filter((line) => line === 'DATA')).toHaveLength(1);
+    expect(hop.commands.filter((line) => /^(DATA|BDAT)/.test(line))).toHaveLength(1);
   });
 
   it('F-26: partial accept: delivered, pending and failed each on their own', async () => {
     const hop = await fakeHop({ extensions, answers: { RCPT: byName } });
     const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'r250', 'r450', 'r550');
     expect(settlement.results).toEqual([
-      { address: 'r250@example.test', state: 'delivered', lastReply: '250 2.0.0 taken' },
-      { address: 'r450@example.test', state: 'pending', lastReply: '450 4.1.1 said' },
-      { address: 'r550@example.test', state: 'failed', lastReply: '550 5.1.1 said' },
+      { address: 'r250@example.test', state: 'delivered', lastReply: '250 2.0.0 taken', fromHop: true },
+      { address: 'r450@example.test', state: 'pending', lastReply: '450 4.1.1 said', fromHop: true },
+      { address: 'r550@example.test', state: 'failed', lastReply: '550 5.1.1 said', fromHop: true },
     ]);
     expect(hop.messages[0]?.recipients).toEqual(['r250@example.test']);
   });
 
-  it.each([
-    ['MAIL', '451 4.3.0 later', 'pending'],
-    ['MAIL', '550 5.7.1 no', 'failed'],
-    ['RCPT', '450 4.2.0 later', 'pending'],
-    ['RCPT', '550 5.1.1 no', 'failed'],
-    ['DATA', '451 4.3.0 later', 'pending'],
-    ['DATA', '554 5.7.1 no', 'failed'],
-    ['end', '451 4.3.0 later', 'pending'],
-    ['end', '554 5.7.1 no', 'failed'],
-  ] as const)('F-24, F-25: %s answered %j: %s', async (phase, said, state) => {
+  it.each(
+    (
+      [
+        ['MAIL', '451 4.3.0 later', 'pending'],
+        ['MAIL', '550 5.7.1 no', 'failed'],
+        ['RCPT', '450 4.2.0 later', 'pending'],
+        ['RCPT', '550 5.1.1 no', 'failed'],
+        ['DATA', '451 4.3.0 later', 'pending'],
+        ['DATA', '554 5.7.1 no', 'failed'],
+        ['end', '451 4.3.0 later', 'pending'],
+        ['end', '554 5.7.1 no', 'failed'],
+      ] as const
+    ).filter(isUsed),
+  )('F-24, F-25: %s answered %j: %s', async (phase, said, state) => {
     const hop = await fakeHop({ extensions, answers: { [phase]: said } });
     const rig = new RelayRig(routeTo([smtp(hop.port)]));
     expect(told(await rig.deliver(body, 'a', 'b'))).toEqual([`${state} ${said}`, `${state} ${said}`]);
@@ -96,23 +110,24 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     expect(hop.messages).toEqual([]);
   });
 
-  it.each([
-    ['MAIL', '354 what', 'pending MAIL: 354 what'],
-    ['MAIL', '503 5.5.1 order', 'pending MAIL: 503 5.5.1 order'],
-    ['RCPT', '503 5.5.1 order', 'pending RCPT: 503 5.5.1 order'],
-    ['RCPT', '354 what', 'pending RCPT: 354 what'],
-    ['DATA', '250 done', 'pending DATA: 250 done'],
-    ['end', '354 what', 'pending the final dot: 354 what'],
-  ] as const)(
-    'A-142: %s answered %j is out of step: pending, the connection ends',
-    async (phase, said, result) => {
-      const hop = await fakeHop({ extensions, answers: { [phase]: said } });
-      const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
-      expect(told(settlement)).toEqual([result]);
-      expect(hop.messages).toEqual([]);
-      await until(() => hop.open === 0, 'the connection ends');
-    },
-  );
+  it.each(
+    (
+      [
+        ['MAIL', '354 what', 'pending MAIL: 354 what'],
+        ['MAIL', '503 5.5.1 order', 'pending MAIL: 503 5.5.1 order'],
+        ['RCPT', '503 5.5.1 order', 'pending RCPT: 503 5.5.1 order'],
+        ['RCPT', '354 what', 'pending RCPT: 354 what'],
+        ['DATA', '250 done', 'pending DATA: 250 done'],
+        ['end', '354 what', `pending ${end}: 354 what`],
+      ] as const
+    ).filter(isUsed),
+  )('A-142: %s answered %j is out of step: pending, the connection ends', async (phase, said, result) => {
+    const hop = await fakeHop({ extensions, answers: { [phase]: said } });
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body);
+    expect(told(settlement)).toEqual([result]);
+    expect(hop.messages).toEqual([]);
+    await until(() => hop.open === 0, 'the connection ends');
+  });
 
   it('a missing reply shifts no other reply into its place: nothing fails for good', async () => {
     const hop = await fakeHop({ extensions, answers: { RCPT: silentToB } });
@@ -141,15 +156,12 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     expect(hop.commands.some((line) => line.startsWith('Subject'))).toBe(false);
   });
 
-  it.each(['MAIL', 'RCPT', 'DATA', 'end'] as const)(
-    'A-142: the hop closes after %s: pending',
-    async (phase) => {
-      const hop = await fakeHop({ extensions, answers: { [phase]: cut } });
-      const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
-      expect(settlement.results.map((result) => result.state)).toEqual(['pending', 'pending']);
-      expect(settlement.results[0]?.lastReply).toMatch(/connection was closed|ECONNRESET/);
-    },
-  );
+  it.each(phases)('A-142: the hop closes after %s: pending', async (phase) => {
+    const hop = await fakeHop({ extensions, answers: { [phase]: cut } });
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
+    expect(settlement.results.map((result) => result.state)).toEqual(['pending', 'pending']);
+    expect(settlement.results[0]?.lastReply).toMatch(/connection was closed|ECONNRESET/);
+  });
 
   it('F-27: a cut after the final dot is pending and said to be ambiguous', async () => {
     const hop = await fakeHop({ extensions, answers: { end: cut } });
@@ -167,38 +179,36 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     expect(rig.ambiguous.value).toBe(0);
   });
 
-  it.each(['MAIL', 'RCPT', 'DATA', 'end'] as const)(
-    'F-28: 421 to %s and a closed connection: pending, no second attempt',
-    async (phase) => {
-      const hop = await fakeHop({ extensions, answers: { [phase]: bye } });
-      const rig = new RelayRig(routeTo([smtp(hop.port)]));
-      const settlement = await rig.deliver(body);
-      expect(told(settlement)).toEqual(['pending 421 4.3.2 bye']);
-      expect(hop.connections).toBe(1);
-      expect(settlement.nextAttemptAtMs).toBeGreaterThan(Date.now() + 40_000);
-    },
-  );
+  it.each(phases)('F-28: 421 to %s and a closed connection: pending, no second attempt', async (phase) => {
+    const hop = await fakeHop({ extensions, answers: { [phase]: bye } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    const settlement = await rig.deliver(body);
+    expect(told(settlement)).toEqual(['pending 421 4.3.2 bye']);
+    expect(hop.connections).toBe(1);
+    expect(settlement.nextAttemptAtMs).toBeGreaterThan(Date.now() + 40_000);
+  });
 
-  it.each(['MAIL', 'RCPT', 'DATA', 'end'] as const)(
-    'F-29: no reply to %s: pending at the time-out',
-    async (phase) => {
-      const hop = await fakeHop({ extensions, answers: { [phase]: () => undefined } });
-      const timeouts = { mail: 80, recipient: 80, data: 80, end: 80 };
-      const settlement = await new RelayRig(routeTo([smtp(hop.port)]), { timeouts }).deliver(body);
-      expect(told(settlement)[0]).toMatch(
-        /^pending (no reply to (MAIL|RCPT|DATA|the final dot) within 1 s|MAIL: 503 5.5.1 MAIL first)$/,
-      );
-      await until(() => hop.open === 0, 'the connection ends');
-    },
-  );
+  it.each(phases)('F-29: no reply to %s: pending at the time-out', async (phase) => {
+    const hop = await fakeHop({ extensions, answers: { [phase]: () => undefined } });
+    const timeouts = { mail: 80, recipient: 80, data: 80, end: 80 };
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)]), { timeouts }).deliver(body);
+    expect(told(settlement)[0]).toMatch(
+      /^pending (no reply to (MAIL|RCPT|DATA|BDAT|the final dot) within 1 s|MAIL: 503 5.5.1 MAIL first)$/,
+    );
+    await until(() => hop.open === 0, 'the connection ends');
+  });
 
-  it.each([
-    ['MAIL', '250 a\n'],
-    ['RCPT', 'nonsense\r\n'],
-    ['DATA', '354 a\0\r\n'],
-    ['end', '250-a\r\n251 b\r\n'],
-    ['end', '600 a\r\n'],
-  ] as const)('A-140: garbage to %s: pending', async (phase, garbage) => {
+  it.each(
+    (
+      [
+        ['MAIL', '250 a\n'],
+        ['RCPT', 'nonsense\r\n'],
+        ['DATA', '354 a\0\r\n'],
+        ['end', '250-a\r\n251 b\r\n'],
+        ['end', '600 a\r\n'],
+      ] as const
+    ).filter(isUsed),
+  )('A-140: garbage to %s: pending', async (phase, garbage) => {
     const answers: Partial<Record<Phase, Answer>> = {
       [phase]: ({ socket }: HopContext) => void socket.write(garbage),
     };
@@ -208,16 +218,28 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     await until(() => hop.open === 0, 'the connection ends');
   });
 
-  it('A-142: 250 before the final dot is not taken for the answer to it', async () => {
-    const hop = await fakeHop({ extensions, answers: { DATA: early250 }, deafBody: true });
-    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver('x'.repeat(40_000_000));
+  it('A-142: 250 before the end of the content is not taken for the answer to it', async () => {
+    const hop = await inContent((socket) => socket.write('250 2.0.0 taken\r\n'));
+    const settlement = await new RelayRig(routeTo([smtp(hop.port)])).deliver(large);
     expect(told(settlement)).toEqual(['pending unexpected reply: 250 2.0.0 taken']);
   });
 
-  it('A-142: the connection is cut in the middle of the body: pending, not ambiguous', async () => {
-    const hop = await fakeHop({ extensions, answers: { DATA: laterCut }, deafBody: true });
+  it.each([
+    ['552 5.3.4 too big', 'failed 552 5.3.4 too big'],
+    ['452 4.3.1 full', 'pending 452 4.3.1 full'],
+    ['421 4.3.2 bye', 'pending 421 4.3.2 bye'],
+    ['503 5.5.1 order', 'pending unexpected reply: 503 5.5.1 order'],
+  ])('A-142: %j before the end of the content: %s', async (said, result) => {
+    const hop = await inContent((socket) => socket.write(`${said}\r\n`));
     const rig = new RelayRig(routeTo([smtp(hop.port)]));
-    await rig.deliver('x'.repeat(40_000_000));
+    expect(told(await rig.deliver(large))).toEqual([result]);
+    expect(rig.ambiguous.value).toBe(0);
+  });
+
+  it('A-142: the connection is cut in the middle of the content: pending, not ambiguous', async () => {
+    const hop = await inContent((socket) => socket.destroy());
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(large);
     expect(rig.events('relay.deferred')[0]).not.toHaveProperty('ambiguous');
   });
 
@@ -246,9 +268,9 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
   });
 
   it.each([
-    ['without a final CRLF gets one', 'a', 'a\r\n'],
+    [`without a final CRLF ${chunking ? 'stays so' : 'gets one'}`, 'a', chunking ? 'a' : 'a\r\n'],
     ['that is empty stays empty', '', ''],
-    ['of one dot', '.', '.\r\n'],
+    ['of one dot', '.\r\n', '.\r\n'],
   ])('a message %s', async (_name, sent, arrived) => {
     const hop = await fakeHop({ extensions });
     await new RelayRig(routeTo([smtp(hop.port)])).deliver(sent);
@@ -264,7 +286,9 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     expect(rig.spool.settlements.map(told)).toEqual([['failed the checksum does not match']]);
     await until(() => hop.open === 0, 'the connection ends');
     expect(hop.messages).toEqual([]);
-    expect(hop.chunks.join('')).not.toContain('\r\n.\r\n');
+    const octets = hop.chunks.join('').split('x').length - 1;
+    if (chunking) expect(octets).toBeLessThan(200_000);
+    else expect(hop.chunks.join('')).not.toContain('\r\n.\r\n');
     expect(rig.events('relay.failed')[0]).toMatchObject({ level: 50, corrupt: true });
   });
 
@@ -309,6 +333,88 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
     await rig.start().settled(1);
     expect(hop.commands).toContain(`RCPT TO:<${address}>`);
     expect(hop.commands.some((line) => line.startsWith('MAIL FROM:<> '))).toBe(true);
+  });
+});
+
+describe('BDAT', () => {
+  const extensions = [...withPipelining, 'CHUNKING'];
+
+  it('C-087, RFC 3030: the envelope is one write, then one BDAT with the stored bytes, dots as they are', async () => {
+    const hop = await fakeHop({ extensions });
+    await new RelayRig(routeTo([smtp(hop.port)])).deliver(body, 'a', 'b');
+    expect(hop.chunks.slice(1, 3)).toEqual([
+      `MAIL FROM:<sender@example.org> SIZE=${body.length}\r\n` +
+        'RCPT TO:<a@example.test>\r\nRCPT TO:<b@example.test>\r\n',
+      `BDAT ${body.length} LAST\r\n${body}`,
+    ]);
+  });
+
+  it('is not sent to a hop that takes nobody', async () => {
+    const hop = await fakeHop({ extensions, answers: { RCPT: '550 5.1.1 no' } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    expect(told(await rig.deliver(body))).toEqual(['failed 550 5.1.1 no']);
+    expect(hop.commands.some((line) => line.startsWith('BDAT'))).toBe(false);
+  });
+
+  it('is followed by RSET when it was refused, and by nothing when it was taken', async () => {
+    let refuse = true;
+    const hop = await fakeHop({ extensions, answers: { end: () => (refuse ? '554 no' : '250 ok') } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
+    refuse = false;
+    for (let i = 0; i < 2; i++) expect(told(await rig.deliver(body))).toEqual(['delivered 250 ok']);
+    expect([hop.connections, hop.commands.filter((line) => line === 'RSET').length]).toEqual([1, 1]);
+  });
+
+  it.each([
+    ['is not known to the hop', { bdatUnknown: true }, /^pending BDAT: 500 5.5.2 what is BDAT$/],
+    [
+      'is answered with a cut',
+      { answers: { end: cut } },
+      /^pending (the connection was closed|.*ECONNRESET)$/,
+    ],
+  ] as const)('that %s: the message waits, and gets DATA from then on', async (_name, options, result) => {
+    const hop = await fakeHop({ extensions, ...options });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    expect(told(await rig.deliver(body))[0]).toMatch(result);
+    expect(rig.ambiguous.value).toBe('answers' in options ? 1 : 0);
+    hop.answers = {};
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
+    expect(hop.messages.map(({ via }) => via)).toEqual(['DATA']);
+  });
+
+  it('that is refused for the message goes on being used', async () => {
+    const hop = await fakeHop({ extensions, answers: { end: '554 5.7.1 no' } });
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    await rig.deliver(body);
+    hop.answers = {};
+    await rig.deliver(body);
+    expect(hop.messages.map(({ via }) => via)).toEqual(['BDAT']);
+  });
+
+  it('LMTP answers it for each recipient (RFC 2033 §4.3)', async () => {
+    const hop = await fakeHop({ protocol: 'lmtp', extensions, answers: { end: endByName } });
+    const settlement = await new RelayRig(routeTo([lmtp(hop.port)])).deliver(body, 'a', 'full', 'gone');
+    expect(told(settlement)).toEqual([
+      'delivered 250 2.0.0 ok',
+      'pending 452 4.2.2 full',
+      'failed 550 5.1.1 gone',
+    ]);
+    expect(hop.messages[0]?.via).toBe('BDAT');
+  });
+
+  it('a message that is longer or shorter than its record says is not completed', async () => {
+    for (const change of [-1, 1]) {
+      const hop = await fakeHop({ extensions });
+      const rig = new RelayRig(routeTo([smtp(hop.port)]));
+      const id = rig.spool.add('x'.repeat(100_000));
+      const entry = rig.spool.entries.get(id);
+      if (entry === undefined) throw new Error('unreachable');
+      entry.message = { ...entry.message, bytes: 100_000 + change };
+      await rig.start().settled(1);
+      expect(rig.spool.settlements.flatMap(told)[0]).toMatch(/^failed the stored message is not as long/);
+      expect(hop.messages).toEqual([]);
+    }
   });
 });
 

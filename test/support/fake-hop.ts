@@ -6,8 +6,21 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 
+/** 'end': the final dot, or the last octet of `BDAT … LAST`. 'BDAT': its command line, to which a hop owes nothing. */
 export type Phase =
-  'greeting' | 'EHLO' | 'HELO' | 'LHLO' | 'STARTTLS' | 'MAIL' | 'RCPT' | 'DATA' | 'end' | 'RSET' | 'QUIT';
+  | 'greeting'
+  | 'EHLO'
+  | 'HELO'
+  | 'LHLO'
+  | 'STARTTLS'
+  | 'AUTH'
+  | 'MAIL'
+  | 'RCPT'
+  | 'DATA'
+  | 'BDAT'
+  | 'end'
+  | 'RSET'
+  | 'QUIT';
 
 /** undefined: no reply (stall, or the function has done it). */
 export type Answer = string | ((context: HopContext) => string | undefined);
@@ -26,6 +39,7 @@ export interface ReceivedMessage {
   readonly body: Buffer;
   readonly connection: number;
   readonly secure: boolean;
+  readonly via: 'DATA' | 'BDAT';
 }
 
 export interface FakeHopOptions {
@@ -37,6 +51,8 @@ export interface FakeHopOptions {
   readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer };
   /** Delay before the reply to the final dot. */
   readonly endDelayMs?: number;
+  /** Announced as extensions say, and not known: its octets are read as commands. */
+  readonly bdatUnknown?: boolean;
 }
 
 export class FakeHop {
@@ -113,6 +129,12 @@ class HopSession {
   #socket: Socket;
   #buffer = Buffer.alloc(0);
   #inBody = false;
+  /** Octets of a BDAT that are still to come. */
+  #octetsLeft = 0;
+  #isLast = false;
+  #octets: Buffer[] = [];
+  /** Lines of an AUTH exchange that are still to come. */
+  #authLines = 0;
   #from = '';
   #mailTaken = false;
   #recipients: string[] = [];
@@ -143,13 +165,16 @@ class HopSession {
     for (;;) {
       if (this.#inBody) {
         if (!this.#body()) return;
+      } else if (this.#octetsLeft > 0) {
+        if (!this.#takeOctets()) return;
       } else {
         const end = this.#buffer.indexOf('\r\n');
         if (end < 0) return;
         const line = this.#buffer.toString('utf8', 0, end);
         this.#buffer = this.#buffer.subarray(end + 2);
         this.#hop.commands.push(line);
-        this.#command(line);
+        if (this.#authLines > 0) this.#authLine(line);
+        else this.#command(line);
       }
     }
   }
@@ -163,11 +188,27 @@ class HopSession {
     this.#buffer = this.#buffer.subarray(lone ? 3 : end + 5);
     this.#inBody = false;
     const body = Buffer.from(raw.replace(/^\./, '').replaceAll('\r\n.', '\r\n'), 'latin1');
-    this.#ended(body);
+    this.#ended(body, 'DATA');
     return true;
   }
 
-  #ended(body: Buffer): void {
+  #takeOctets(): boolean {
+    if (this.#buffer.length === 0) return false;
+    const octets = this.#buffer.subarray(0, this.#octetsLeft);
+    this.#buffer = this.#buffer.subarray(octets.length);
+    this.#octetsLeft -= octets.length;
+    this.#octets.push(octets);
+    if (this.#octetsLeft === 0) this.#chunkEnded();
+    return true;
+  }
+
+  #chunkEnded(): void {
+    if (!this.#isLast) this.#socket.write('250 2.0.0 octets taken\r\n');
+    else if (this.#recipients.length === 0) this.#socket.write('503 5.5.1 nobody to send it to\r\n');
+    else this.#ended(Buffer.concat(this.#octets.splice(0)), 'BDAT');
+  }
+
+  #ended(body: Buffer, via: 'DATA' | 'BDAT'): void {
     const [from, recipients] = [this.#from, this.#recipients];
     this.#recipients = [];
     const finish = (): void => {
@@ -179,7 +220,7 @@ class HopSession {
       }
       if (taken.length === 0) return;
       const [connection, secure] = [this.#connection, this.#secure];
-      this.#hop.messages.push({ from, recipients: taken, body, connection, secure });
+      this.#hop.messages.push({ from, recipients: taken, body, connection, secure, via });
     };
     const { endDelayMs } = this.#hop.options;
     if (endDelayMs === undefined) finish();
@@ -202,6 +243,7 @@ class HopSession {
       case 'MAIL':
         this.#from = /<(.*?)>/.exec(line)?.[1] ?? '';
         this.#recipients = [];
+        this.#octets = [];
         this.#mailTaken = this.#reply(verb, line, '250 2.1.0 ok')?.startsWith('250') === true;
         break;
       case 'RCPT':
@@ -211,6 +253,13 @@ class HopSession {
         break;
       case 'DATA':
         this.#data(line);
+        break;
+      case 'BDAT':
+        this.#bdat(line);
+        break;
+      case 'AUTH':
+        this.#authLines = /^AUTH LOGIN$/.test(line) ? 2 : /^AUTH PLAIN$/.test(line) ? 1 : 0;
+        this.#authReply(line);
         break;
       case 'RSET':
         this.#recipients = [];
@@ -232,6 +281,30 @@ class HopSession {
     if (said?.startsWith('354') !== true) return;
     this.#inBody = true;
     if (this.#hop.options.deafBody === true) this.#socket.pause();
+  }
+
+  #bdat(line: string): void {
+    const [, octets, last] = /^BDAT (\d+)( LAST)?$/.exec(line) ?? [];
+    if (this.#hop.options.bdatUnknown === true || octets === undefined) {
+      this.#socket.write('500 5.5.2 what is BDAT\r\n');
+      return;
+    }
+    this.#octetsLeft = Number(octets);
+    this.#isLast = last !== undefined;
+    if (this.#hop.answers.BDAT !== undefined) this.#reply('BDAT', line, '');
+    if (this.#hop.options.deafBody === true) this.#socket.pause();
+    else if (this.#octetsLeft === 0) this.#chunkEnded();
+  }
+
+  #authLine(line: string): void {
+    this.#authLines--;
+    this.#authReply(line);
+  }
+
+  /** Challenges as most servers write them; every password is right unless the script says otherwise. */
+  #authReply(line: string): void {
+    const said = this.#reply('AUTH', line, this.#authLines > 0 ? '334 VXNlcm5hbWU6' : '235 2.7.0 welcome');
+    if (said?.startsWith('334') !== true) this.#authLines = 0;
   }
 
   #hello(): string {

@@ -20,6 +20,7 @@ export interface SpoolFile {
 const slotPattern = /^slot-(\d{1,6})$/;
 const filePattern = /^(.+)-(\d{1,9})\.mdb$/;
 const quarantineName = 'quarantine';
+const salvagedSuffix = '.salvaged';
 
 export function slotDirectory(directory: string, slot: number): string {
   return join(directory, `slot-${slot}`);
@@ -28,6 +29,16 @@ export function slotDirectory(directory: string, slot: number): string {
 /** @param n counts the generations of one process, from 0 */
 export function spoolFilePath(directory: string, slot: number, incarnation: string, n: number): string {
   return join(slotDirectory(directory, slot), `${incarnation}-${n}.mdb`);
+}
+
+/** Where files go that are not to be opened again: nobody lists them as queue files. */
+export function quarantineDirectory(directory: string): string {
+  return join(directory, quarantineName);
+}
+
+/** Of a quarantined file whose messages are back in the queue; it is kept for the operator. */
+export function salvagedName(file: string): string {
+  return file + salvagedSuffix;
 }
 
 /** LMDB keeps its reader table in a second file beside the data. */
@@ -70,7 +81,7 @@ export async function listSpoolFiles(directory: string): Promise<SpoolFile[]> {
  * are; its lock file goes, because it describes readers that are dead.
  */
 export async function quarantineSpoolFile(directory: string, file: string): Promise<string> {
-  const target = join(directory, quarantineName);
+  const target = quarantineDirectory(directory);
   await mkdir(target, { recursive: true, mode: 0o700 });
   const moved = join(target, `${basename(dirname(file))}-${basename(file)}`);
   await rename(file, moved);
@@ -80,9 +91,15 @@ export async function quarantineSpoolFile(directory: string, file: string): Prom
   return moved;
 }
 
-/** Full paths of the files that were moved aside and are still there, ordered by name. */
+/** The slot that a quarantined file was in; undefined where its name does not say. */
+export function slotOfQuarantined(file: string): number | undefined {
+  const slot = /^slot-(\d{1,6})-/.exec(basename(file))?.[1];
+  return slot === undefined ? undefined : Number(slot);
+}
+
+/** Full paths of the files that were moved aside and not yet salvaged, ordered by name. */
 export async function listQuarantinedFiles(directory: string): Promise<string[]> {
-  const target = join(directory, quarantineName);
+  const target = quarantineDirectory(directory);
   const names = (await namesIn(target)).filter((name) => name.endsWith('.mdb'));
   return names.sort().map((name) => join(target, name));
 }

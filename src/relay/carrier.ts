@@ -68,3 +68,11 @@ export function sameResult(
 ): RecipientResult[] {
   return addresses.map((address) => ({ address, state, lastReply }));
 }
+
+/** What a lease is about. Each address once: two recipients that are spelt alike get one copy and one result. */
+export function pendingAddresses({ message, route }: Lease): string[] {
+  const addresses = new Set<string>();
+  for (const recipient of message.recipients)
+    if (recipient.route === route && recipient.state === 'pending') addresses.add(recipient.address);
+  return [...addresses];
+}

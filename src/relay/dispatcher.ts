@@ -1,21 +1,22 @@
 /**
- * The relay of one worker: one RouteQueue per route, woken by the spool's onDue and by one alarm clock for what is
- * deferred. The worker starts and stops it. Routes do not share lanes, so a slow hop delays no other route's mail.
+ * The relay of one worker: its routes, woken by the spool's onDue and by one alarm clock for what is deferred. The worker
+ * starts, freezes and stops it. Routes share neither lanes nor connections, so a slow hop delays no other route's mail.
  */
+import { routeOf } from '../base/destination.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
+import type { Meters } from '../metrics/meters.js';
 import type { Spool } from '../queue/spool.js';
 
-import type { Carrier } from './carrier.js';
+import { FailedMail } from './failed-mail.js';
 import { HopAddresses } from './hop-address.js';
-import { HopPool, type NetworkHop } from './hop-pool.js';
 import { hopTimeoutsOf, type HopTimeouts } from './hop-timeouts.js';
-import { Maildir } from './maildir.js';
+import { MxLookup } from './mx-lookup.js';
 import type { Notifier } from './notifier.js';
 import { Outcomes, type OutcomeMeters } from './outcomes.js';
-import { RouteQueue } from './route-queue.js';
+import { RelayRoute } from './relay-route.js';
 
-export type RelayMeters = OutcomeMeters;
+export type RelayMeters = OutcomeMeters & Pick<Meters, 'relayHopsResting'>;
 
 export interface DispatcherOptions {
   readonly spool: Spool;
@@ -25,10 +26,16 @@ export interface DispatcherOptions {
   readonly meters: RelayMeters;
   /** Absent: nobody is told, and what fails stays 'failed'. */
   readonly notifier?: Notifier | undefined;
+  /** How long what failed is kept; absent: until an operator removes it. */
+  readonly keepFailedMs?: number | undefined;
+  /** Of the service: they share the rates of the routes. */
+  readonly workers?: number;
   /** Wall clock, milliseconds. */
   readonly now?: () => number;
-  /** DNS servers for the names of hops; empty: the system's. */
+  /** DNS servers for the names of hops and MX; empty: the system's. */
   readonly dnsServers?: readonly string[];
+  /** MX may name this machine: for tests. */
+  readonly allowLocalMx?: boolean | undefined;
   readonly timeouts?: Partial<HopTimeouts>;
   readonly idleConnectionMs?: number;
 }
@@ -37,6 +44,8 @@ export interface DispatcherOptions {
 const maxAlarmMs = 30_000;
 /** And not more often: what is overdue and was not leased (leased already, held) must not spin. */
 const minAlarmMs = 250;
+/** Of each destination a ring costs about a microsecond: a hundred thousand may ring once a second. */
+const alarmMsPerDestination = 0.01;
 /** For the settlements of what was cut to reach the disk. */
 const settleGraceMs = 2_000;
 const defaultIdleMs = 2_000;
@@ -45,8 +54,10 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #now: () => number;
   readonly #addresses: HopAddresses;
-  readonly #queues = new Map<string, RouteQueue>();
+  readonly #mx: MxLookup;
+  readonly #routes = new Map<string, RelayRoute>();
   readonly #orphans = new Set<string>();
+  readonly #failedMail: FailedMail | undefined;
   #alarm: NodeJS.Timeout | undefined;
   #alarmAtMs = Infinity;
   #running = false;
@@ -54,43 +65,50 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#addresses = new HopAddresses(options.dnsServers ?? []);
-    for (const route of Object.values(options.routes)) {
-      this.#queues.set(
-        route.name,
-        new RouteQueue({
-          destination: route.name,
-          route,
-          carrier: carrierOf(route, options, this.#addresses),
-          spool: options.spool,
-          log: options.log,
-          now: this.#now,
-          outcomes: new Outcomes({
-            route,
-            spool: options.spool,
-            log: options.log,
-            meters: options.meters,
-            now: this.#now,
-            notifier: options.notifier,
-            onDeferred: (toMs) => this.#ringAt(toMs),
-          }),
-        }),
-      );
-    }
+    const { spool, log, hostname, dnsServers: servers = [], keepFailedMs, allowLocalMx } = options;
+    this.#addresses = new HopAddresses(servers);
+    this.#mx = new MxLookup({ servers, hostname, allowLocal: allowLocalMx });
+    for (const route of Object.values(options.routes)) this.#routes.set(route.name, this.#open(route));
+    if (keepFailedMs !== undefined)
+      this.#failedMail = new FailedMail({ spool, log, keepMs: keepFailedMs, now: this.#now });
   }
 
   start(): void {
     this.#running = true;
-    this.#options.spool.onDue = (route) => this.#wake(route);
-    this.#options.spool.onRetry = (route) => this.#queues.get(route)?.endRests();
+    const { spool } = this.#options;
+    spool.onDue = (destination) => this.#wake(destination);
+    spool.onRetry = (destination) => this.#routes.get(routeOf(destination))?.endRests(destination);
+    this.#failedMail?.start();
     this.#ring();
   }
 
   /** Deliveries under way. */
   get busy(): number {
     let busy = 0;
-    for (const queue of this.#queues.values()) busy += queue.busy;
+    for (const route of this.#routes.values()) busy += route.busy;
     return busy;
+  }
+
+  /**
+   * Frozen routes, all of them each time: no new attempts there; what is under way finishes. Names that the config does
+   * not know are ignored.
+   */
+  freeze(routes: readonly string[]): void {
+    let thawed = false;
+    for (const [name, route] of this.#routes) {
+      const frozen = routes.includes(name);
+      if (frozen === route.isFrozen) continue;
+      this.#options.log.info({ event: frozen ? 'relay.frozen' : 'relay.thawed', route: name });
+      route.freeze(frozen);
+      thawed ||= !frozen;
+    }
+    if (thawed && this.#running) this.#ring();
+  }
+
+  /** Before a snapshot of the meters. */
+  fillGauges(): void {
+    for (const [name, route] of this.#routes)
+      this.#options.meters.relayHopsResting.of(name).value = route.resting;
   }
 
   /** No new leases. What is under way finishes, or is cut at the bound and stays pending. Resolves in any case. */
@@ -99,21 +117,51 @@ export class Dispatcher {
     this.#options.spool.onDue = undefined;
     this.#options.spool.onRetry = undefined;
     clearTimeout(this.#alarm);
-    const queues = [...this.#queues.values()];
-    const stopped = Promise.all(queues.map((queue) => queue.stop())).then(() => true);
+    this.#failedMail?.stop();
+    const routes = [...this.#routes.values()];
+    const stopped = Promise.all(routes.map((route) => route.stop())).then(() => true);
     if (await within(stopped, boundMs)) return;
-    for (const queue of queues) queue.cut('cut: the relay was stopped');
+    for (const route of routes) route.cut('cut: the relay was stopped');
     this.#addresses.cancel();
+    this.#mx.cancel();
     if (await within(stopped, settleGraceMs)) return;
     this.#options.log.error({ event: 'relay.stop-incomplete', busy: this.busy });
   }
 
-  #wake(route: string): void {
-    const queue = this.#queues.get(route);
-    if (queue !== undefined) queue.wake();
-    else if (!this.#orphans.has(route)) {
-      this.#orphans.add(route);
-      this.#options.log.error({ event: 'relay.no-route', route });
+  #open(route: RouteConfig): RelayRoute {
+    const { spool, log, meters, notifier, hostname, workers = 1, timeouts, idleConnectionMs } = this.#options;
+    const now = this.#now;
+    return new RelayRoute({
+      route,
+      spool,
+      outcomes: new Outcomes({
+        route,
+        spool,
+        log,
+        meters,
+        now,
+        notifier,
+        onDeferred: (toMs) => this.#ringAt(toMs),
+      }),
+      hostname,
+      log,
+      now,
+      messagesPerSecond: route.messagesPerSecond / workers,
+      timeouts: { ...hopTimeoutsOf(route.timeouts), ...timeouts },
+      idleMs: idleConnectionMs ?? defaultIdleMs,
+      addresses: this.#addresses,
+      mx: this.#mx,
+      onPaused: (pauseMs) => this.#ringAt(now() + pauseMs),
+    });
+  }
+
+  #wake(destination: string): void {
+    const name = routeOf(destination);
+    const route = this.#routes.get(name);
+    if (route !== undefined) route.wake(destination);
+    else if (!this.#orphans.has(name)) {
+      this.#orphans.add(name);
+      this.#options.log.error({ event: 'relay.no-route', route: name });
     }
   }
 
@@ -122,11 +170,11 @@ export class Dispatcher {
     this.#alarmAtMs = Infinity;
     let nextAtMs = Infinity;
     const nowMs = this.#now();
-    for (const [route, { earliestAtMs, count }] of this.#options.spool.due()) {
+    for (const [destination, { earliestAtMs, count }] of this.#options.spool.due()) {
       if (count === 0) continue;
-      const retry = this.#options.routes[route]?.retry;
+      const retry = this.#options.routes[routeOf(destination)]?.retry;
       const clockWentBack = retry !== undefined && earliestAtMs > nowMs + retry.maxMs;
-      if (earliestAtMs <= nowMs || clockWentBack) this.#wake(route);
+      if (earliestAtMs <= nowMs || clockWentBack) this.#wake(destination);
       else nextAtMs = Math.min(nextAtMs, earliestAtMs);
     }
     this.#ringAt(Math.min(nextAtMs, nowMs + maxAlarmMs));
@@ -136,23 +184,10 @@ export class Dispatcher {
     if (!this.#running || atMs >= this.#alarmAtMs) return;
     this.#alarmAtMs = atMs;
     clearTimeout(this.#alarm);
-    const delayMs = Math.min(Math.max(atMs - this.#now(), minAlarmMs), maxAlarmMs);
+    const leastMs = Math.max(minAlarmMs, this.#options.spool.due().size * alarmMsPerDestination);
+    const delayMs = Math.min(Math.max(atMs - this.#now(), leastMs), maxAlarmMs);
     this.#alarm = setTimeout(() => this.#ring(), delayMs);
   }
-}
-
-function carrierOf(route: RouteConfig, options: DispatcherOptions, addresses: HopAddresses): Carrier {
-  const [first] = route.hops;
-  if (first?.kind === 'maildir') return new Maildir(first.path, options.hostname);
-  return new HopPool({
-    route,
-    hops: route.hops.filter((hop): hop is NetworkHop => hop.kind === 'smtp' || hop.kind === 'lmtp'),
-    hostname: options.hostname,
-    addresses,
-    timeouts: { ...hopTimeoutsOf(route.timeouts), ...options.timeouts },
-    idleMs: options.idleConnectionMs ?? defaultIdleMs,
-    log: options.log,
-  });
 }
 
 async function within(done: Promise<boolean>, boundMs: number): Promise<boolean> {

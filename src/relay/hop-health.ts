@@ -1,7 +1,8 @@
 /**
- * The short memory of which hops of a route cannot be reached, so that one dead hop does not make every message wait
- * for its time-out. After a failure a hop is left alone for a while that doubles; then one caller may probe it while
- * the others go on without it. Clock in, decisions out: no I/O. Times are monotonic milliseconds.
+ * The circuit breaker of one hop, so that a dead one does not make every message wait for its time-out. Closed: it
+ * works as far as we know, and connections to it are begun no faster than they succeed. Open: it failed and is left
+ * alone for a rest that doubles. Half-open: one caller probes it while the others go on without it. Clock in, decisions
+ * out: no I/O. Times are monotonic milliseconds.
  */
 
 const firstRestMs = 1_000;
@@ -9,133 +10,185 @@ const firstRestMs = 1_000;
 const longestRestMs = 60_000;
 /** How long a hop that takes no further connection is not asked for one, unless one of ours ends before. */
 const crowdedMs = 10_000;
+/** So long others wait for the outcome of an attempt that is under way; then they look for another hop. */
+export const patienceMs = 1_000;
+/** After so long without a new connection the next one is a first one again: a hop may have died meanwhile. */
+const forgetMs = 30_000;
 
-interface Illness {
+export const HopState = { closed: 'closed', open: 'open', halfOpen: 'half-open' } as const;
+export type HopState = (typeof HopState)[keyof typeof HopState];
+
+/** 'wait': the outcome of attempts under way will soon tell. */
+export type HopAdvice = 'yes' | 'wait' | 'no';
+
+/** An attempt to connect that has not ended. */
+export interface HopAttempt {
   readonly sinceMs: number;
-  restMs: number;
-  untilMs: number;
-  probed: boolean;
-  reason: string;
+  readonly probe: boolean;
+}
+
+export interface HopHealthOptions {
+  /** How long a probe may take until another one may begin. */
+  readonly probeMs: number;
+  /** The route's longest wait between two attempts: no hop rests longer. */
+  readonly maxWaitMs: number;
+  /** Connections that may be in the making at once, when all goes well. */
+  readonly maxAttempts: number;
 }
 
 export class HopHealth {
-  readonly #ill: (Illness | undefined)[];
-  /** Hops that serve us and take no further connection: when one caller may ask again. */
-  readonly #crowdedUntilMs = new Map<number, number>();
-  readonly #probeMs: number;
-  readonly #firstRestMs: number;
-  readonly #maxRestMs: number;
+  readonly #options: HopHealthOptions;
+  #state: HopState = HopState.closed;
+  #reason = '';
+  /** The last attempt that ended was a success. */
+  #proven = false;
+  /** In the making, oldest first. */
+  readonly #attempts = new Set<HopAttempt>();
+  /** How many may be: grows with each success. */
+  #window = 1;
+  #workedAtMs = -Infinity;
+  /** Of the outage. */
+  #sinceMs = 0;
+  #restMs = 0;
+  /** Open: end of the rest. Half-open: when the probe is given up for lost. */
+  #untilMs = 0;
+  /** It serves us and takes no further connection: when one caller may ask again. */
+  #crowdedUntilMs: number | undefined;
 
-  /**
-   * @param probeMs how long a probe may take until another one may begin
-   * @param maxWaitMs the route's longest wait between two attempts: no hop rests longer
-   */
-  constructor(hops: number, probeMs: number, maxWaitMs: number) {
-    this.#ill = Array.from({ length: hops }, () => undefined);
-    this.#probeMs = probeMs;
-    this.#firstRestMs = Math.min(firstRestMs, maxWaitMs);
-    this.#maxRestMs = Math.min(longestRestMs, maxWaitMs);
+  constructor(options: HopHealthOptions) {
+    this.#options = options;
   }
 
-  /** May this caller try hop `index` now? At the end of a hop's rest, one of several callers gets true. */
-  mayTry(index: number, nowMs: number): boolean {
-    const crowdedUntilMs = this.#crowdedUntilMs.get(index);
-    if (crowdedUntilMs !== undefined) {
-      if (nowMs < crowdedUntilMs) return false;
-      this.#crowdedUntilMs.set(index, nowMs + crowdedMs);
+  get state(): HopState {
+    return this.#state;
+  }
+
+  /** Why it is not closed; ''. */
+  get reason(): string {
+    return this.#reason;
+  }
+
+  get isCrowded(): boolean {
+    return this.#crowdedUntilMs !== undefined;
+  }
+
+  /** May a connection be begun now? Yes must be followed by begin(). */
+  advice(nowMs: number): HopAdvice {
+    if (this.#crowdedUntilMs !== undefined && nowMs < this.#crowdedUntilMs) return 'no';
+    if (this.#state !== HopState.closed) return nowMs < this.#untilMs ? 'no' : 'yes';
+    if (this.#isStuck(nowMs)) return 'no';
+    return this.#attempts.size < this.#allowed(nowMs) ? 'yes' : 'wait';
+  }
+
+  begin(nowMs: number): HopAttempt {
+    if (this.#crowdedUntilMs !== undefined) this.#crowdedUntilMs = nowMs + crowdedMs;
+    const probe = this.#state !== HopState.closed;
+    if (probe) {
+      this.#state = HopState.halfOpen;
+      this.#untilMs = nowMs + this.#options.probeMs;
     }
-    const illness = this.#ill[index];
-    if (illness === undefined) return true;
-    if (nowMs < illness.untilMs) return false;
-    illness.untilMs = nowMs + this.#probeMs;
-    illness.probed = true;
-    return true;
+    const attempt = { sinceMs: nowMs, probe };
+    this.#attempts.add(attempt);
+    return attempt;
   }
 
-  /** True when the hop was well before. */
-  failed(index: number, nowMs: number, reason: string): boolean {
-    this.#crowdedUntilMs.delete(index);
-    const illness = this.#ill[index];
-    if (illness === undefined) {
-      const restMs = this.#firstRestMs;
-      this.#ill[index] = { sinceMs: nowMs, restMs, untilMs: nowMs + restMs, probed: false, reason };
-      return true;
-    }
-    // Connections begun before the first failure was known fail after it: they say nothing new.
-    if (!illness.probed) return false;
-    illness.probed = false;
-    illness.restMs = Math.min(Math.max(illness.restMs * 2, this.#firstRestMs), this.#maxRestMs);
-    illness.untilMs = nowMs + illness.restMs;
-    illness.reason = reason;
-    return false;
-  }
-
-  /** True when the hop was ill before. */
-  worked(index: number): boolean {
-    this.#crowdedUntilMs.delete(index);
-    const wasIll = this.#ill[index] !== undefined;
-    this.#ill[index] = undefined;
+  /** Greeted. True when the hop was ill before. */
+  worked(attempt: HopAttempt, nowMs: number): boolean {
+    const wasIll = this.#state !== HopState.closed;
+    this.#window = Math.min(this.#allowed(nowMs) + 1, Math.max(this.#options.maxAttempts, 1));
+    this.#attempts.delete(attempt);
+    this.#workedAtMs = nowMs;
+    this.#crowdedUntilMs = undefined;
+    this.#state = HopState.closed;
+    this.#reason = '';
+    this.#proven = true;
     return wasIll;
   }
 
-  /** Ill hops may be probed now. They rest like newly ill ones if that fails: somebody is repairing them. */
-  endRests(): void {
-    for (const illness of this.#ill) {
-      if (illness === undefined) continue;
-      illness.restMs = 0;
-      illness.untilMs = 0;
+  /** True when the hop was well before. */
+  failed(attempt: HopAttempt, nowMs: number, reason: string): boolean {
+    this.#attempts.delete(attempt);
+    this.#crowdedUntilMs = undefined;
+    this.#proven = false;
+    this.#window = 1;
+    const { maxWaitMs } = this.#options;
+    if (this.#state === HopState.closed) {
+      this.#sinceMs = nowMs;
+      return this.#open(nowMs, Math.min(firstRestMs, maxWaitMs), reason, true);
     }
+    // Connections begun before the first failure was known fail after it: they say nothing new.
+    if (!attempt.probe || this.#state === HopState.open) return false;
+    const restMs = Math.max(this.#restMs * 2, Math.min(firstRestMs, maxWaitMs));
+    return this.#open(nowMs, Math.min(restMs, longestRestMs, maxWaitMs), reason, false);
+  }
+
+  /** The attempt ended by our own doing, or in a way that says nothing of the hop's health. */
+  abandoned(attempt: HopAttempt, nowMs: number): void {
+    this.#attempts.delete(attempt);
+    if (attempt.probe && this.#state === HopState.halfOpen)
+      this.#open(nowMs, this.#restMs, this.#reason, false);
+  }
+
+  /** It may be probed now. It rests like a newly ill one if that fails: somebody is repairing it. */
+  endRest(): void {
+    if (this.#state === HopState.closed) return;
+    this.#state = HopState.open;
+    this.#restMs = 0;
+    this.#untilMs = 0;
   }
 
   /** The hop refused a connection while others to it are open: it is well, and has as many as it wants. True when
    *  that is news. */
-  crowded(index: number, nowMs: number): boolean {
-    const isNews = !this.#crowdedUntilMs.has(index);
-    this.#crowdedUntilMs.set(index, nowMs + crowdedMs);
+  crowded(attempt: HopAttempt, nowMs: number): boolean {
+    this.#attempts.delete(attempt);
+    const isNews = this.#crowdedUntilMs === undefined;
+    this.#crowdedUntilMs = nowMs + crowdedMs;
     return isNews;
   }
 
   /** A connection to the hop has ended: there may be room for another. */
-  freed(index: number): void {
-    if (this.#crowdedUntilMs.has(index)) this.#crowdedUntilMs.set(index, 0);
+  freed(): void {
+    if (this.#crowdedUntilMs !== undefined) this.#crowdedUntilMs = 0;
   }
 
-  get anyCrowded(): boolean {
-    return this.#crowdedUntilMs.size > 0;
+  /** It is known to work. Otherwise one message is enough to find out. */
+  isSure(nowMs: number): boolean {
+    return this.#state === HopState.closed && this.#proven && !this.#isStuck(nowMs);
   }
 
-  /** Why the hop rests; '' when it does not. */
-  reason(index: number): string {
-    return this.#ill[index]?.reason ?? '';
+  /** How long it will be left alone; 0 when it is well, may be tried, or is being probed. */
+  restMs(nowMs: number): number {
+    return this.#state === HopState.open ? Math.max(this.#untilMs - nowMs, 0) : 0;
   }
 
-  /** No hop is known to work: one message is enough to find out. */
-  get allIll(): boolean {
-    return this.#ill.every((illness) => illness !== undefined);
+  /** How long nobody new will get through to it: > 0 while it rests, is probed, or keeps the one who tries it waiting. */
+  pauseMs(nowMs: number, heedCrowds: boolean): number {
+    if (heedCrowds && this.#crowdedUntilMs !== undefined && this.#crowdedUntilMs > nowMs)
+      return this.#crowdedUntilMs - nowMs;
+    if (this.#state !== HopState.closed) return Math.max(this.#untilMs - nowMs, 0);
+    return this.#isStuck(nowMs) ? patienceMs : 0;
   }
 
-  /** How long hop `index` will be left alone; 0 when it is well, may be tried, or is being probed. */
-  restMs(index: number, nowMs: number): number {
-    const illness = this.#ill[index];
-    return illness === undefined || illness.probed ? 0 : Math.max(illness.untilMs - nowMs, 0);
-  }
-
-  /** The hop that may be tried again first. */
-  get nextUp(): number {
-    let next = 0;
-    for (const [index, illness] of this.#ill.entries())
-      if (illness !== undefined && illness.untilMs < (this.#ill[next]?.untilMs ?? Infinity)) next = index;
-    return next;
-  }
-
-  /** For how long no hop has been known to work. */
+  /** For how long it has not been known to work. */
   outageMs(nowMs: number): number {
-    return Math.max(Math.min(...this.#ill.map((illness) => nowMs - (illness?.sinceMs ?? nowMs))), 0);
+    return this.#state === HopState.closed ? 0 : Math.max(nowMs - this.#sinceMs, 0);
   }
 
-  /** How long the route's mail stays where it is: > 0 while every hop rests or is being probed. */
-  pauseMs(nowMs: number): number {
-    const untilMs = Math.min(...this.#ill.map((illness) => illness?.untilMs ?? 0));
-    return Math.max(untilMs - nowMs, 0);
+  #open(nowMs: number, restMs: number, reason: string, isNews: boolean): boolean {
+    this.#state = HopState.open;
+    this.#restMs = restMs;
+    this.#untilMs = nowMs + restMs;
+    this.#reason = reason;
+    return isNews;
+  }
+
+  #allowed(nowMs: number): number {
+    return nowMs - this.#workedAtMs > forgetMs ? 1 : this.#window;
+  }
+
+  /** Somebody has tried for longer than a working hop takes. */
+  #isStuck(nowMs: number): boolean {
+    for (const { sinceMs } of this.#attempts) return nowMs - sinceMs >= patienceMs;
+    return false;
   }
 }

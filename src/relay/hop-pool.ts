@@ -1,12 +1,11 @@
 /**
- * The connections of one route to its SMTP or LMTP hops: opened in the hops' order of preference, used for several
- * messages, kept a moment while idle, never more than the route allows or a hop takes (then messages wait for their
- * turn on those there are). Owns failover and the second try when a kept connection turns out to be dead; when to try
- * again later is the queue's.
+ * The connections to a group of SMTP or LMTP hops: opened to the hop that hop-group chooses, used for several messages,
+ * kept a moment while idle, never more than a hop takes (then messages wait for their turn on those there are). Owns
+ * failover and the second try when a kept connection turns out to be dead; when to try again later is the queue's.
  */
-import { describeError, PosternError } from '../base/errors.js';
+import { PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import type { Hop, RouteConfig, RouteTls } from '../config/config.js';
+import type { RouteConfig } from '../config/config.js';
 import type { Lease } from '../queue/spool.js';
 
 import {
@@ -18,25 +17,28 @@ import {
   type Outage,
 } from './carrier.js';
 import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
-import type { HopAddresses } from './hop-address.js';
-import { HopConnection, hopName, type HopHabits, type HopOptions } from './hop-connection.js';
-import { HopHealth } from './hop-health.js';
-import { HopSocket } from './hop-socket.js';
-import type { HopTimeouts } from './hop-timeouts.js';
-import { HopTrust } from './hop-trust.js';
+import { HopConnection, hopName } from './hop-connection.js';
+import type { Dialled, HopDialer, NetworkHop } from './hop-dialer.js';
+import { HopGroup, type GroupedHop } from './hop-group.js';
+import { patienceMs, type HopAttempt } from './hop-health.js';
+import type { HopRecords } from './hop-records.js';
+import { KeptConnections } from './kept-connections.js';
 import { printable } from './last-reply.js';
-
-export type NetworkHop = Extract<Hop, { host: string }>;
+import type { RouteSockets } from './route-sockets.js';
 
 export interface HopPoolOptions {
   readonly route: RouteConfig;
+  /** At least one. */
   readonly hops: readonly NetworkHop[];
-  readonly hostname: string;
-  readonly addresses: HopAddresses;
-  readonly timeouts: HopTimeouts;
-  /** How long a connection without work is kept: enough for the next group commit, little enough for small hops. */
+  /** Shared by the pools of the route. */
+  readonly records: HopRecords;
+  readonly dialer: HopDialer;
+  readonly sockets: RouteSockets;
   readonly idleMs: number;
   readonly log: Log;
+  /** Where nothing was known to work, something is: more mail may be brought. */
+  readonly onReady: () => void;
+  readonly random?: () => number;
 }
 
 interface Transacted {
@@ -45,7 +47,7 @@ interface Transacted {
 }
 
 interface Unreached extends Omit<Outage, 'lastsMs'> {
-  /** Every hop rests: there was no connection, not even a try. */
+  /** No hop would take a connection: there was none, not even a try. */
   readonly untried: boolean;
 }
 
@@ -54,55 +56,49 @@ const turnMs = 10_000;
 
 export class HopPool implements Carrier {
   readonly #options: HopPoolOptions;
-  readonly #health: HopHealth;
-  readonly #trust: HopTrust;
-  /** By hop. */
-  readonly #habits: readonly HopHabits[];
-  /** Most recently used last, so that the surplus of a burst times out. */
-  readonly #idle: HopConnection[] = [];
-  readonly #idleTimers = new Map<HopConnection, NodeJS.Timeout>();
-  /** Every socket that is not closed yet, idle and leaving ones too. */
-  readonly #open = new Set<HopSocket>();
-  readonly #leaving = new Map<HopConnection, Promise<void>>();
-  /** Greeted and not closed yet, by hop. */
-  readonly #greetedOf: readonly Set<HopConnection>[];
+  readonly #group: HopGroup;
+  readonly #kept: KeptConnections;
   /** Messages that wait for a connection, oldest first. Called with nothing: ask for one again. */
   readonly #turns = new Set<(connection?: HopConnection) => void>();
+  /** Greeted and not closed: of this pool, while others may share the hops. */
+  #own = 0;
   #closed = false;
   #cutReason: string | undefined;
 
   constructor(options: HopPoolOptions) {
     this.#options = options;
-    const { connect, greeting, hello, startTls } = options.timeouts;
-    this.#health = new HopHealth(
-      options.hops.length,
-      connect + greeting + hello + startTls,
-      options.route.retry.maxMs,
+    const { hops, records, random = Math.random } = options;
+    this.#group = new HopGroup(
+      hops.map((hop) => ({ hop, ...records.of(hopName(hop)) })),
+      random,
     );
-    this.#trust = new HopTrust(options.route.tlsCa, options.route.tlsFingerprints);
-    this.#habits = options.hops.map(() => ({ avoidsChunking: false }));
-    this.#greetedOf = options.hops.map(() => new Set());
+    this.#kept = new KeptConnections(options.idleMs, options.sockets);
   }
 
   get hop(): string {
-    return this.#nameOf(0);
+    return hopName(this.#group.first.hop);
   }
 
   get doubtful(): boolean {
-    return this.#health.allIll;
+    return this.#group.isDoubtful(performance.now());
+  }
+
+  /** No connection is open for later. */
+  get isQuiet(): boolean {
+    return this.#kept.isEmpty;
   }
 
   pauseMs(): number {
-    return this.#health.pauseMs(performance.now());
+    return this.#group.pauseMs(performance.now(), this.#own === 0);
   }
 
   endRests(): void {
-    this.#health.endRests();
+    this.#group.endRests();
   }
 
   outage(): Outage | undefined {
-    const lastsMs = this.#health.outageMs(performance.now());
-    return this.#health.allIll ? { ...this.#resting(), lastsMs } : undefined;
+    const lastsMs = this.#group.outageMs(performance.now());
+    return this.#group.allIll ? { ...this.#resting(), lastsMs } : undefined;
   }
 
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
@@ -138,21 +134,20 @@ export class HopPool implements Carrier {
     return { hop, results, handover, ambiguous, corrupt };
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#closed = true;
-    for (const connection of this.#idle.splice(0)) void this.#leave(connection);
-    await Promise.all(this.#leaving.values());
+    return this.#kept.close();
   }
 
   cut(reason: string): void {
     this.#closed = true;
     this.#cutReason = reason;
-    for (const socket of this.#open) socket.fail(new PosternError('RELAY_CONNECT', reason));
-    for (const turn of this.#turns) turn();
+    this.#options.sockets.fail(new PosternError('RELAY_CONNECT', reason));
+    this.#wakeAll();
   }
 
   async #transact(lease: Lease, addresses: readonly string[]): Promise<Transacted | Unreached> {
-    let connection = this.#takeIdle() ?? (await this.#obtain());
+    let connection = this.#kept.take() ?? (await this.#obtain());
     while (connection instanceof HopConnection && connection.messages > 0) {
       const outcome = await transact(connection, lease, addresses);
       if (outcome.answered || outcome.corrupt || this.#closed) return { connection, outcome };
@@ -164,25 +159,125 @@ export class HopPool implements Carrier {
     return { connection, outcome: await transact(connection, lease, addresses) };
   }
 
-  /** A new connection; when the hop has as many as it wants, one of those, in turn. */
+  async #release(connection: HopConnection): Promise<void> {
+    if (!connection.usable || this.#closed) return this.#kept.leave(connection);
+    if (connection.messages >= this.#options.route.messagesPerConnection) return this.#kept.leave(connection);
+    if (this.#nextTurn(connection)) return;
+    this.#kept.keep(connection);
+  }
+
+  // ---- new connections --------------------------------------------------------------------------------------------
+
+  /** A connection to the hop that is to be asked first, or the next; when they have as many as they want, one of those,
+   *  in turn; else what became of the last one that was tried. */
   async #obtain(): Promise<HopConnection | Unreached> {
+    const tried = new Set<GroupedHop>();
+    let failed: Unreached | undefined;
     for (;;) {
-      const reached = await this.#connect();
-      if (reached instanceof HopConnection || !this.#health.anyCrowded || this.#closed) return reached;
-      const connection = this.#takeIdle() ?? (await this.#turn());
-      if (connection !== undefined) return connection;
+      if (this.#cutReason !== undefined)
+        return { ...this.#resting(), reason: this.#cutReason, untried: false };
+      const choice = this.#group.choose(tried, performance.now());
+      if (choice === undefined || choice === 'wait') {
+        const waits = choice === 'wait' || (this.#group.anyCrowded && this.#own > 0);
+        if (!waits || this.#closed) return failed ?? this.#resting();
+        const connection = await this.#turn(choice === 'wait' ? patienceMs : turnMs);
+        if (connection !== undefined) return connection;
+        // Whoever waited because all were crowded may ask each of them again.
+        if (choice === undefined) tried.clear();
+        continue;
+      }
+      tried.add(choice);
+      const reached = await this.#connect(choice);
+      if (reached instanceof HopConnection) return reached;
+      failed = reached;
     }
   }
 
-  /** The next connection that is free; undefined when one has ended, or none was free for long. */
-  #turn(): Promise<HopConnection | undefined> {
+  async #connect(choice: GroupedHop): Promise<HopConnection | Unreached> {
+    const { hop, health, habits, greeted } = choice;
+    const wasDoubtful = this.doubtful;
+    const attempt = health.begin(performance.now());
+    try {
+      const connection = await this.#options.dialer.connect(hop, habits, this.#caller(choice));
+      // It may have ended in the same moment.
+      if (connection.usable) {
+        greeted.add(connection);
+        this.#own++;
+      }
+      this.#up(connection, health.worked(attempt, performance.now()));
+      this.#wakeAll();
+      if (wasDoubtful) this.#options.onReady();
+      return connection;
+    } catch (error) {
+      const failed = this.#failure(choice, attempt, error);
+      this.#wakeAll();
+      if (!(error instanceof PosternError)) throw error;
+      return failed;
+    }
+  }
+
+  #caller(choice: GroupedHop): Dialled {
+    const cutReason = (): string | undefined => this.#cutReason;
+    return {
+      get cutReason() {
+        return cutReason();
+      },
+      onEnded: (connection) => this.#ended(connection, choice),
+    };
+  }
+
+  #ended(connection: HopConnection, { greeted, health }: GroupedHop): void {
+    this.#kept.drop(connection);
+    if (!greeted.delete(connection)) return;
+    this.#own--;
+    health.freed();
+    this.#nextTurn();
+  }
+
+  #up({ name, secure, socket }: HopConnection, wasIll: boolean): void {
+    const { route, log } = this.#options;
+    if (wasIll) log.info({ event: 'relay.hop-up', route: route.name, hop: name });
+    log.debug({
+      event: 'relay.connected',
+      route: route.name,
+      hop: name,
+      secure,
+      certificate: socket.certificate,
+    });
+  }
+
+  #failure(choice: GroupedHop, attempt: HopAttempt, error: unknown): Unreached {
+    const { hop, health } = choice;
+    const nowMs = performance.now();
+    const reason = printable(error instanceof Error ? error.message : String(error));
+    if (this.#cutReason !== undefined) health.abandoned(attempt, nowMs);
+    else if (isCrowded(choice, error)) {
+      if (health.crowded(attempt, nowMs)) this.#options.dialer.tell('relay.hop-crowded', hop, reason);
+    } else if (health.failed(attempt, nowMs, reason))
+      this.#options.dialer.tell('relay.hop-down', hop, reason);
+    return { hop: hopName(hop), reason, untried: false, restsUntilMs: restsUntilMs(choice) };
+  }
+
+  /** No hop may be tried now: the one that may be first. */
+  #resting(): Unreached {
+    const next = this.#group.nextUp(performance.now());
+    const { reason } = next.health;
+    return { hop: hopName(next.hop), reason, untried: true, restsUntilMs: restsUntilMs(next) };
+  }
+
+  // ---- turns ------------------------------------------------------------------------------------------------------
+
+  /** The next connection that is free; undefined: ask for one again. */
+  #turn(mostMs: number): Promise<HopConnection | undefined> {
+    const free = this.#kept.take();
+    if (free !== undefined) return Promise.resolve(free);
     return new Promise((resolve) => {
       const turn = (connection?: HopConnection): void => {
         clearTimeout(timer);
         this.#turns.delete(turn);
         resolve(connection);
       };
-      const timer = setTimeout(turn, turnMs);
+      const timer = setTimeout(turn, mostMs);
       this.#turns.add(turn);
     });
   }
@@ -193,196 +288,17 @@ export class HopPool implements Carrier {
     return turn !== undefined;
   }
 
-  // ---- kept connections -------------------------------------------------------------------------------------------
-
-  #takeIdle(): HopConnection | undefined {
-    const connection = this.#idle.pop();
-    if (connection === undefined) return undefined;
-    clearTimeout(this.#idleTimers.get(connection));
-    this.#idleTimers.delete(connection);
-    return connection;
+  #wakeAll(): void {
+    for (const turn of this.#turns) turn();
   }
+}
 
-  async #release(connection: HopConnection): Promise<void> {
-    if (!connection.usable || this.#closed) return this.#leave(connection);
-    if (connection.messages >= this.#options.route.messagesPerConnection) return this.#leave(connection);
-    if (this.#nextTurn(connection)) return;
-    this.#idle.push(connection);
-    const timer = setTimeout(() => this.#expireIdle(connection), this.#options.idleMs);
-    this.#idleTimers.set(connection, timer);
-  }
+function restsUntilMs({ health }: GroupedHop): number | undefined {
+  const restMs = health.restMs(performance.now());
+  return restMs > 0 ? Date.now() + restMs : undefined;
+}
 
-  #expireIdle(connection: HopConnection): void {
-    this.#dropIdle(connection);
-    void this.#leave(connection);
-  }
-
-  #dropIdle(connection: HopConnection): void {
-    const at = this.#idle.indexOf(connection);
-    if (at >= 0) this.#idle.splice(at, 1);
-    clearTimeout(this.#idleTimers.get(connection));
-    this.#idleTimers.delete(connection);
-  }
-
-  #leave(connection: HopConnection): Promise<void> {
-    clearTimeout(this.#idleTimers.get(connection));
-    this.#idleTimers.delete(connection);
-    const left = connection.quit().finally(() => this.#leaving.delete(connection));
-    this.#leaving.set(connection, left);
-    return left;
-  }
-
-  // ---- new connections --------------------------------------------------------------------------------------------
-
-  /** The first hop in order that can be reached; else what became of the last one that was tried. */
-  async #connect(): Promise<HopConnection | Unreached> {
-    let failed: Unreached | undefined;
-    for (const [index, hop] of this.#options.hops.entries()) {
-      if (this.#cutReason !== undefined)
-        return { ...this.#resting(), reason: this.#cutReason, untried: false };
-      if (!this.#health.mayTry(index, performance.now())) continue;
-      try {
-        return this.#up(await this.#connectTo(hop, index), index);
-      } catch (error) {
-        if (!(error instanceof PosternError)) throw error;
-        failed = this.#down(hop, index, error);
-      }
-    }
-    return failed ?? this.#resting();
-  }
-
-  #up(connection: HopConnection, index: number): HopConnection {
-    const { route, log } = this.#options;
-    const { name, secure, socket } = connection;
-    if (this.#health.worked(index)) log.info({ event: 'relay.hop-up', route: route.name, hop: name });
-    log.debug({
-      event: 'relay.connected',
-      route: route.name,
-      hop: name,
-      secure,
-      certificate: socket.certificate,
-    });
-    return connection;
-  }
-
-  #down(hop: NetworkHop, index: number, error: PosternError): Unreached {
-    const reason = printable(error.message);
-    if (this.#isCrowded(index, error)) {
-      if (this.#health.crowded(index, performance.now())) this.#tell('relay.hop-crowded', hop, reason);
-    } else if (this.#health.failed(index, performance.now(), reason))
-      this.#tell('relay.hop-down', hop, reason);
-    return { hop: hopName(hop), reason, untried: false, restsUntilMs: this.#restsUntilMs(index) };
-  }
-
-  /** No hop may be tried now: the one that may be first. */
-  #resting(): Unreached {
-    const index = this.#health.nextUp;
-    return {
-      hop: this.#nameOf(index),
-      reason: this.#health.reason(index),
-      untried: true,
-      restsUntilMs: this.#restsUntilMs(index),
-    };
-  }
-
-  #nameOf(index: number): string {
-    const hop = this.#options.hops[index];
-    return hop === undefined ? '' : hopName(hop);
-  }
-
-  #restsUntilMs(index: number): number | undefined {
-    const restMs = this.#health.restMs(index, performance.now());
-    return restMs > 0 ? Date.now() + restMs : undefined;
-  }
-
-  /** It accepts and refuses, and serves us all the same: a limit on connections, not an outage. */
-  #isCrowded(index: number, error: PosternError): boolean {
-    return error.code === 'RELAY_PROTOCOL' && (this.#greetedOf[index]?.size ?? 0) > 0;
-  }
-
-  async #connectTo(hop: NetworkHop, index: number): Promise<HopConnection> {
-    const { tls, auth } = this.#options.route;
-    try {
-      return await this.#greeted(hop, index, tls);
-    } catch (error) {
-      // Opportunistic (RFC 7435): a hop whose TLS is broken gets the mail in clear, as one without TLS does. Never the
-      // credentials.
-      const isLenient = tls === 'opportunistic' && auth === undefined;
-      if (!isLenient || !(error instanceof PosternError) || error.code !== 'RELAY_TLS') throw error;
-      this.#tell('relay.tls-failed', hop, printable(error.message));
-      return this.#greeted(hop, index, 'off');
-    }
-  }
-
-  async #greeted(hop: NetworkHop, index: number, tls: RouteTls): Promise<HopConnection> {
-    const options = this.#hopOptions(hop, index, tls);
-    const socket = await this.#dial(hop);
-    const connection = new HopConnection(socket, options);
-    socket.onBroken = () => {
-      this.#open.delete(socket);
-      this.#dropIdle(connection);
-      this.#ended(connection, index);
-    };
-    try {
-      await connection.greet(options);
-      this.#greetedOf[index]?.add(connection);
-      return connection;
-    } catch (error) {
-      connection.cut(describeError(error));
-      throw error;
-    }
-  }
-
-  #hopOptions(hop: NetworkHop, index: number, tls: RouteTls): HopOptions {
-    const { hostname, timeouts, route } = this.#options;
-    const { kind: protocol, host, port } = hop;
-    const habits = this.#habits[index] ?? { avoidsChunking: false };
-    return { protocol, host, port, tls, trust: this.#trust, auth: route.auth, habits, hostname, timeouts };
-  }
-
-  #ended(connection: HopConnection, index: number): void {
-    if (this.#greetedOf[index]?.delete(connection) !== true) return;
-    this.#health.freed(index);
-    this.#nextTurn();
-  }
-
-  /** The addresses of a hop share one time-out, a silent one takes its share of it. @throws PosternError of the last tried */
-  async #dial(hop: NetworkHop): Promise<HopSocket> {
-    const endMs = performance.now() + this.#options.timeouts.connect;
-    let last = new PosternError('RELAY_CONNECT', `no connection to ${hop.host} in time`);
-    const addresses = await this.#options.addresses.find(hop.host);
-    for (const [index, address] of addresses.entries()) {
-      const leftMs = (endMs - performance.now()) / (addresses.length - index);
-      if (leftMs <= 0) break;
-      this.#assertNotCut();
-      this.#makeRoom();
-      const socket = new HopSocket(address, hop.port);
-      this.#open.add(socket);
-      socket.onBroken = () => this.#open.delete(socket);
-      try {
-        await socket.connected(leftMs);
-        return socket;
-      } catch (error) {
-        if (!(error instanceof PosternError)) throw error;
-        last = error;
-      }
-    }
-    throw last;
-  }
-
-  #assertNotCut(): void {
-    if (this.#cutReason !== undefined) throw new PosternError('RELAY_CONNECT', this.#cutReason);
-  }
-
-  /** A leaving connection still counts at the hop: the limit holds at the price of an impolite end. */
-  #makeRoom(): void {
-    if (this.#open.size < this.#options.route.connections) return;
-    const [oldest] = this.#leaving.keys();
-    oldest?.cut('room for the next');
-  }
-
-  #tell(event: string, hop: NetworkHop, reason: string): void {
-    const { route, log } = this.#options;
-    log.warn({ event, route: route.name, hop: hopName(hop), reason });
-  }
+/** It accepts and refuses, and serves us all the same: a limit on connections, not an outage. */
+function isCrowded({ greeted }: GroupedHop, error: unknown): boolean {
+  return error instanceof PosternError && error.code === 'RELAY_PROTOCOL' && greeted.size > 0;
 }

@@ -1,28 +1,37 @@
 /**
- * The mail of one route on its way out: leases what is due, hands it to the route's carrier in as many lanes as the
- * route has connections, settles what came of it. Every lease ends in one settle or unlease, whatever happens. Owns the
- * count of lanes and the leases in hand; how mail is carried is the carrier's, when the clock rings the dispatcher's.
+ * The mail of one destination on its way out: leases what is due, hands it to the carrier in as many lanes as it gets,
+ * passes on what came of it. Every lease ends in one settle or unlease, whatever happens. Owns the leases in hand; how
+ * mail is carried is the carrier's, what becomes of the outcome outcomes', when the clock rings the dispatcher's.
  */
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
 import type { Lease, Spool } from '../queue/spool.js';
 
-import type { Carrier, CarryOutcome, Outage } from './carrier.js';
+import { pendingAddresses, type Carrier, type CarryOutcome } from './carrier.js';
 import { printable } from './last-reply.js';
+import { OutageSweep } from './outage-sweep.js';
 import type { Outcomes } from './outcomes.js';
-import { dueClockMs, isLongOutage, isOld } from './retry-schedule.js';
+import { dueClockMs } from './retry-schedule.js';
+import type { RouteLanes } from './route-lanes.js';
+import type { TokenBucket } from './token-bucket.js';
 
 export interface RouteQueueOptions {
   /** What the queue is asked for. */
   readonly destination: string;
   readonly route: RouteConfig;
+  /** Closed by whoever made it. */
   readonly carrier: Carrier;
   readonly outcomes: Outcomes;
+  /** Shared by the destinations of the route, as is the rate. */
+  readonly lanes: RouteLanes;
+  readonly rate: TokenBucket;
   readonly spool: Spool;
   readonly log: Log;
   /** Wall clock, as the queue's times are. */
   readonly now: () => number;
+  /** Nothing is under way. @param pauseMs > 0: something is due and waits for the hops */
+  readonly onQuiet: (pauseMs: number) => void;
 }
 
 /** After a lease() that failed: the spool is closing or broken, and asking it again at once helps nobody. */
@@ -30,30 +39,42 @@ const leaseBackoffMs = 1_000;
 
 export class RouteQueue {
   readonly #options: RouteQueueOptions;
+  readonly #sweep: OutageSweep;
   /** Leased, waiting for a lane. At most one per lane, so that a crash leaves few messages with a counted attempt. */
   readonly #ready: Lease[] = [];
-  readonly #lanes = new Set<Promise<void>>();
+  readonly #running = new Set<Promise<void>>();
   #leasing: Promise<void> | undefined;
   #more = false;
+  #frozen = false;
   #stopped = false;
   #cut = false;
   #wakeTimer: NodeJS.Timeout | undefined;
-  /** Monotonic milliseconds: the rest in which the oldest mail was looked at. */
-  #sweptUntilMs = 0;
 
   constructor(options: RouteQueueOptions) {
     this.#options = options;
+    this.#sweep = new OutageSweep({ ...options, lease: (limit) => this.#lease(limit) });
   }
 
   /** Deliveries under way. */
   get busy(): number {
-    return this.#lanes.size;
+    return this.#running.size;
+  }
+
+  get isQuiet(): boolean {
+    return this.#running.size === 0 && this.#leasing === undefined && this.#ready.length === 0;
   }
 
   /** Something may be due. Cheap: called for every commit. */
   wake(): void {
     this.#more = true;
     this.#refill();
+  }
+
+  /** Frozen: no new attempts; what is under way finishes, what was leased ahead goes back. */
+  freeze(frozen: boolean): void {
+    this.#frozen = frozen;
+    if (frozen) this.#giveBack();
+    else this.wake();
   }
 
   /** An operator says that the hops may be tried again. The wake comes with what he made due. */
@@ -64,31 +85,35 @@ export class RouteQueue {
   /** No new leases; resolves when nothing is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#options.lanes.leave(this);
     clearTimeout(this.#wakeTimer);
     await this.#leasing;
     this.#giveBack();
-    await Promise.all(this.#lanes);
-    await this.#options.carrier.close();
-    await this.#options.outcomes.settled();
+    await Promise.all(this.#running);
   }
 
   /** What is under way ends now; its recipients stay pending and are due at once. */
-  cut(reason: string): void {
+  cut(): void {
     this.#cut = true;
-    this.#options.carrier.cut(reason);
   }
 
   // ---- leasing ----------------------------------------------------------------------------------------------------
 
   #refill(): void {
-    if (this.#stopped || !this.#more || this.#leasing !== undefined || this.#ready.length > 0) return;
-    const { carrier, route } = this.#options;
+    if (this.#stopped || this.#frozen || this.#leasing !== undefined || this.#ready.length > 0) return;
+    if (!this.#more) return this.#quiet(0);
+    const { carrier, lanes, rate } = this.#options;
     const pauseMs = carrier.pauseMs();
     if (pauseMs > 0) return this.#rest(pauseMs);
-    const free = carrier.doubtful ? 1 - this.#lanes.size : route.connections - this.#lanes.size;
-    if (free <= 0) return;
-    this.#more = false;
-    this.#whileLeasing(this.#fill(carrier.doubtful ? 1 : free + route.connections));
+    const waitMs = rate.waitMs();
+    if (waitMs > 0) return this.#wakeIn(waitMs);
+    const { doubtful } = carrier;
+    const wanted = (doubtful ? 1 : lanes.share) - this.#running.size;
+    if (wanted <= 0) return;
+    const ill = doubtful && carrier.outage() !== undefined;
+    const granted = lanes.claim(this, wanted, ill);
+    if (granted === 0) return;
+    this.#whileLeasing(this.#fill(granted, ill, doubtful ? granted : granted + lanes.share));
   }
 
   #whileLeasing(leasing: Promise<void>): void {
@@ -98,18 +123,27 @@ export class RouteQueue {
     });
   }
 
-  async #fill(limit: number): Promise<void> {
-    const { route } = this.#options;
+  async #fill(granted: number, ill: boolean, wanted: number): Promise<void> {
+    const { rate, lanes } = this.#options;
+    this.#more = false;
+    await this.#fetch(rate.take(wanted));
+    let free = granted;
+    if (this.#stopped || this.#frozen) this.#giveBack();
+    for (let i = this.#ready.length; i > 0 && free > 0; i--, free--) this.#openLane(ill);
+    for (; free > 0; free--) lanes.release(ill);
+  }
+
+  async #fetch(limit: number): Promise<void> {
     const leases = await this.#lease(limit);
     if (leases.length === limit) this.#more = true;
+    this.#options.rate.giveBack(limit - leases.length);
     this.#ready.push(...leases);
-    if (this.#stopped) return this.#giveBack();
-    while (this.#ready.length > 0 && this.#lanes.size < route.connections) this.#openLane();
   }
 
   /** None after a failure, which is logged, and asked again after a while. */
   async #lease(limit: number): Promise<Lease[]> {
     const { spool, route, destination, now, log } = this.#options;
+    if (this.#stopped) return [];
     try {
       const earliestAtMs = spool.due().get(destination)?.earliestAtMs ?? 0;
       return await spool.lease(destination, dueClockMs(route.retry, earliestAtMs, now()), limit);
@@ -120,45 +154,16 @@ export class RouteQueue {
     }
   }
 
-  // ---- outages ----------------------------------------------------------------------------------------------------
-
-  /** Mail that is due waits for the end of the rest, when one message probes. Once per rest the oldest are let go. */
+  /** Mail that is due waits for the end of the rest, when one message probes. */
   #rest(pauseMs: number): void {
     this.#wakeIn(pauseMs);
-    const { carrier, spool, route, now } = this.#options;
-    const outage = carrier.outage();
-    if (outage?.restsUntilMs === undefined || !isLongOutage(route.retry, outage.lastsMs)) return;
-    if (performance.now() < this.#sweptUntilMs) return;
-    this.#sweptUntilMs = performance.now() + pauseMs;
-    const arrivedAtMs = spool.stats().oldestArrivedAtMs;
-    if (arrivedAtMs !== undefined && isOld(route.retry, arrivedAtMs, now()))
-      this.#whileLeasing(this.#expireWaiting(outage));
+    const sweeping = this.#sweep.begin(pauseMs);
+    if (sweeping !== undefined) this.#whileLeasing(sweeping);
+    else this.#quiet(pauseMs);
   }
 
-  /**
-   * One message probes per rest, so that in a long outage most never get their turn and would wait for ever. The queue
-   * gives what was due first. One that is too young ends the sweep, and what is older and was due later goes after it:
-   * when that one is old, at the latest.
-   */
-  async #expireWaiting(outage: Outage): Promise<void> {
-    const { carrier, route, now } = this.#options;
-    for (let limit = 1; !this.#stopped; limit = route.connections) {
-      let expired = 0;
-      for (const lease of await this.#lease(limit)) {
-        // The rest may have been ended while we leased.
-        if (isOld(route.retry, lease.message.arrivedAtMs, now()) && carrier.pauseMs() > 0) {
-          this.#giveUp(lease, outage);
-          expired++;
-        } else this.#unlease(lease);
-      }
-      if (expired < limit) return;
-      const room = this.#options.outcomes.room();
-      if (room !== undefined) await room;
-    }
-  }
-
-  #giveUp(lease: Lease, outage: Outage): void {
-    this.#options.outcomes.givenUp(lease, outage, pendingAddresses(lease));
+  #quiet(pauseMs: number): void {
+    if (this.isQuiet) this.#options.onQuiet(pauseMs);
   }
 
   #wakeIn(delayMs: number): void {
@@ -171,41 +176,49 @@ export class RouteQueue {
   }
 
   #unlease(lease: Lease): void {
+    this.#more = true;
+    this.#options.rate.giveBack(1);
     this.#options.spool.unlease(lease);
   }
 
   // ---- lanes ------------------------------------------------------------------------------------------------------
 
-  #openLane(): void {
+  #openLane(ill: boolean): void {
     const lane = this.#lane().finally(() => {
-      this.#lanes.delete(lane);
+      this.#running.delete(lane);
+      // Those in line first, then us.
+      this.#options.lanes.release(ill);
       this.#refill();
     });
-    this.#lanes.add(lane);
+    this.#running.add(lane);
   }
 
   async #lane(): Promise<void> {
-    for (let lease = this.#ready.shift(); lease !== undefined; lease = this.#next()) {
+    let messages = 0;
+    for (let lease = this.#ready.shift(); lease !== undefined; lease = this.#next(++messages)) {
       await this.#attempt(lease);
       const room = this.#options.outcomes.room();
       if (room !== undefined) await room;
     }
   }
 
-  /** The next lease in hand; none when the route must rest, which hands all of them back. */
-  #next(): Lease | undefined {
-    if (this.#stopped || (this.#ready.length > 0 && this.#options.carrier.pauseMs() > 0)) {
-      this.#more = true;
-      this.#giveBack();
+  /** The next lease in hand; none when the route must rest, which hands all of them back, or others are in line. */
+  #next(messages: number): Lease | undefined {
+    if (this.#ready.length === 0) return undefined;
+    const { carrier, lanes } = this.#options;
+    if (this.#stopped || this.#frozen || carrier.pauseMs() > 0) this.#giveBack();
+    else if (lanes.mustYield(messages)) {
+      if (this.#running.size === 1) this.#giveBack();
+      return undefined;
     }
     return this.#ready.shift();
   }
 
   async #attempt(lease: Lease): Promise<void> {
-    const { carrier, log, destination: route } = this.#options;
+    const { carrier, log, destination, outcomes } = this.#options;
     const addresses = pendingAddresses(lease);
     if (addresses.length === 0) {
-      log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route });
+      log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route: destination });
       return this.#unlease(lease);
     }
     const beganMs = performance.now();
@@ -214,24 +227,12 @@ export class RouteQueue {
       outcome = await carrier.carry(lease, addresses);
     } catch (error) {
       // Our bug, not the world's: the message waits for its next attempt, the log has the stack.
-      log.error({ event: 'relay.error', qid: lease.message.id, route, err: error });
+      log.error({ event: 'relay.error', qid: lease.message.id, route: destination, err: error });
       const lastReply = printable(`internal error: ${describeError(error)}`);
       const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
       outcome = { hop: carrier.hop, results, ambiguous: false, corrupt: false };
     }
-    if (outcome.untried === true) {
-      this.#more = true;
-      return this.#unlease(lease);
-    }
-    const seconds = (performance.now() - beganMs) / 1000;
-    this.#options.outcomes.attempted(lease, outcome, seconds, this.#cut);
+    if (outcome.untried === true) return this.#unlease(lease);
+    outcomes.attempted(lease, outcome, (performance.now() - beganMs) / 1000, this.#cut);
   }
-}
-
-/** Each address once: two recipients that are spelt alike get one copy and one result. */
-function pendingAddresses({ message, route }: Lease): string[] {
-  const addresses = new Set<string>();
-  for (const recipient of message.recipients)
-    if (recipient.route === route && recipient.state === 'pending') addresses.add(recipient.address);
-  return [...addresses];
 }

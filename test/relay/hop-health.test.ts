@@ -1,137 +1,183 @@
 import { describe, expect, it } from 'vitest';
 
-import { HopHealth } from '../../src/relay/hop-health.js';
+import { HopHealth, HopState, patienceMs } from '../../src/relay/hop-health.js';
 
 const probeMs = 30_000;
 const hourMs = 3_600_000;
 
-describe('the health of hops', () => {
-  it('lets everybody try a hop that works', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    expect([health.mayTry(0, 0), health.mayTry(0, 0), health.allIll, health.pauseMs(0)]).toEqual([
-      true,
-      true,
-      false,
-      0,
-    ]);
+function healthOf(maxWaitMs = hourMs, maxAttempts = 10): HopHealth {
+  return new HopHealth({ probeMs, maxWaitMs, maxAttempts });
+}
+
+/** One attempt that fails at once. */
+function fail(health: HopHealth, nowMs: number): boolean {
+  return health.failed(health.begin(nowMs), nowMs, 'refused');
+}
+
+function work(health: HopHealth, nowMs: number): boolean {
+  return health.worked(health.begin(nowMs), nowMs);
+}
+
+describe('closed: a hop that works as far as we know', () => {
+  it('is not sure before the first connection, and one at a time finds out', () => {
+    const health = healthOf();
+    expect([health.state, health.isSure(0), health.advice(0)]).toEqual([HopState.closed, false, 'yes']);
+    const attempt = health.begin(0);
+    expect(health.advice(1)).toBe('wait');
+    expect(health.worked(attempt, 2)).toBe(false);
+    expect([health.isSure(2), health.advice(2), health.pauseMs(2, false)]).toEqual([true, 'yes', 0]);
   });
 
-  it('rests a failed hop for a second, then lets one caller probe it', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    expect(health.failed(0, 0, 'refused')).toBe(true);
-    expect(health.reason(0)).toBe('refused');
-    expect(health.mayTry(0, 999)).toBe(false);
-    expect(health.mayTry(0, 1000)).toBe(true);
-    expect(health.mayTry(0, 1000)).toBe(false);
+  it('F-22: connections are begun no faster than they succeed, up to the bound', () => {
+    const health = healthOf(hourMs, 4);
+    const most: number[] = [];
+    for (let round = 0; round < 6; round++) {
+      const attempts = [];
+      while (health.advice(round) === 'yes') attempts.push(health.begin(round));
+      most.push(attempts.length);
+      for (const attempt of attempts) health.worked(attempt, round);
+    }
+    expect(most).toEqual([1, 2, 4, 4, 4, 4]);
+  });
+
+  it('after a long silence the next connection is a first one again', () => {
+    const health = healthOf();
+    for (let i = 0; i < 5; i++) work(health, i);
+    health.begin(100_000);
+    expect(health.advice(100_000)).toBe('wait');
+  });
+
+  it('F-23: one that keeps an attempt waiting gets no other, and is not sure any more', () => {
+    const health = healthOf();
+    for (let i = 0; i < 5; i++) work(health, i);
+    health.begin(10);
+    expect(health.advice(10 + patienceMs - 1)).toBe('yes');
+    expect([health.advice(10 + patienceMs), health.isSure(10 + patienceMs)]).toEqual(['no', false]);
+    expect(health.pauseMs(10 + patienceMs, false)).toBe(patienceMs);
+  });
+});
+
+describe('open: a hop that failed', () => {
+  it('rests for a second, then one caller probes it', () => {
+    const health = healthOf();
+    expect(fail(health, 0)).toBe(true);
+    expect([health.state, health.reason]).toEqual([HopState.open, 'refused']);
+    expect(health.advice(999)).toBe('no');
+    expect(health.advice(1000)).toBe('yes');
+    health.begin(1000);
+    expect([health.state, health.advice(1000)]).toEqual([HopState.halfOpen, 'no']);
   });
 
   it('F-22: doubles the rest with each failed probe, to a minute', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
+    const health = healthOf();
     let nowMs = 0;
-    health.failed(0, nowMs, 'refused');
+    fail(health, nowMs);
     const rests: number[] = [];
     for (let i = 0; i < 9; i++) {
-      const restMs = health.pauseMs(nowMs);
-      let waitedMs = 0;
-      while (!health.mayTry(0, nowMs)) {
-        nowMs += 500;
-        waitedMs += 500;
-      }
-      rests.push(waitedMs);
-      expect(restMs).toBe(waitedMs);
-      expect(health.failed(0, nowMs, 'refused')).toBe(false);
+      const restMs = health.pauseMs(nowMs, false);
+      rests.push(restMs);
+      expect(health.advice(nowMs + restMs - 1)).toBe('no');
+      nowMs += restMs;
+      expect(health.advice(nowMs)).toBe('yes');
+      expect(fail(health, nowMs)).toBe(false);
     }
     expect(rests).toEqual([1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]);
   });
 
+  it.each([
+    [5000, [1000, 2000, 4000, 5000, 5000]],
+    [300, [300, 300, 300]],
+  ])('rests no longer than the route waits between two attempts: %i ms', (maxWaitMs, expected) => {
+    const health = healthOf(maxWaitMs);
+    let nowMs = 0;
+    const rests = expected.map(() => {
+      fail(health, nowMs);
+      const restMs = health.restMs(nowMs);
+      nowMs += restMs;
+      return restMs;
+    });
+    expect(rests).toEqual(expected);
+  });
+
   it('failures of connections begun before the first one change nothing', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    health.failed(0, 0, 'refused');
-    for (let i = 0; i < 20; i++) expect(health.failed(0, 500, 'refused')).toBe(false);
-    expect(health.mayTry(0, 1000)).toBe(true);
+    const health = healthOf();
+    for (let i = 0; i < 5; i++) work(health, i);
+    const early = [1, 2, 3].map(() => health.begin(10));
+    fail(health, 10);
+    for (const attempt of early) expect(health.failed(attempt, 500, 'refused')).toBe(false);
+    expect(health.advice(1010)).toBe('yes');
   });
 
-  it('a probe that never comes back makes room for another', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    health.failed(0, 0, 'refused');
-    expect(health.mayTry(0, 1000)).toBe(true);
-    expect(health.mayTry(0, 1000 + probeMs - 1)).toBe(false);
-    expect(health.mayTry(0, 1000 + probeMs)).toBe(true);
-  });
-
-  it('forgets all when the hop works', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    expect(health.worked(0)).toBe(false);
-    health.failed(0, 0, 'refused');
-    expect(health.allIll).toBe(true);
-    expect(health.worked(0)).toBe(true);
-    expect([health.allIll, health.mayTry(0, 1), health.reason(0)]).toEqual([false, true, '']);
+  it('forgets all when it works', () => {
+    const health = healthOf();
+    fail(health, 0);
+    expect(work(health, 1000)).toBe(true);
+    expect([health.state, health.reason, health.advice(1001), health.outageMs(1001)]).toEqual([
+      HopState.closed,
+      '',
+      'yes',
+      0,
+    ]);
   });
 
   it('a rest that is called off lets one caller try at once, and the next rest is short', () => {
-    const health = new HopHealth(2, probeMs, hourMs);
-    for (const hop of [0, 1]) health.failed(hop, 0, 'refused');
-    for (const hop of [0, 1]) expect(health.mayTry(hop, 1000)).toBe(true);
-    for (const hop of [0, 1]) health.failed(hop, 1000, 'refused');
-    expect(health.pauseMs(1000)).toBe(2000);
-    health.endRests();
-    expect([health.pauseMs(1000), health.allIll]).toEqual([0, true]);
-    expect([health.mayTry(0, 1000), health.mayTry(0, 1000), health.mayTry(1, 1000)]).toEqual([
+    const health = healthOf();
+    fail(health, 0);
+    fail(health, 1000);
+    expect(health.pauseMs(1000, false)).toBe(2000);
+    health.endRest();
+    expect([health.advice(1000), health.pauseMs(1000, false)]).toEqual(['yes', 0]);
+    fail(health, 1000);
+    expect(health.pauseMs(1000, false)).toBe(1000);
+  });
+
+  it('knows how long it has not worked, probes included', () => {
+    const health = healthOf();
+    fail(health, 100);
+    fail(health, 1100);
+    expect(health.outageMs(5000)).toBe(4900);
+  });
+});
+
+describe('half-open: a hop that is probed', () => {
+  it('a probe that never comes back makes room for another', () => {
+    const health = healthOf();
+    fail(health, 0);
+    health.begin(1000);
+    expect(health.advice(1000 + probeMs - 1)).toBe('no');
+    expect(health.advice(1000 + probeMs)).toBe('yes');
+  });
+
+  it('does not rest, and mail waits all the same', () => {
+    const health = healthOf();
+    fail(health, 0);
+    health.begin(1000);
+    expect([health.restMs(1000), health.pauseMs(1000, false)]).toEqual([0, probeMs]);
+  });
+
+  it('a probe that we end says nothing: the rest is as it was', () => {
+    const health = healthOf();
+    fail(health, 0);
+    const probe = health.begin(1000);
+    health.abandoned(probe, 1500);
+    expect([health.state, health.restMs(1500)]).toEqual([HopState.open, 1000]);
+  });
+});
+
+describe('crowded: a hop that serves us and takes no further connection', () => {
+  it('is well, is not asked for a while, and at once when one of ours has ended', () => {
+    const health = healthOf();
+    work(health, 0);
+    expect(health.crowded(health.begin(0), 0)).toBe(true);
+    expect([health.state, health.isSure(1), health.advice(1), health.isCrowded]).toEqual([
+      HopState.closed,
       true,
-      false,
+      'no',
       true,
     ]);
-    for (const hop of [0, 1]) health.failed(hop, 1000, 'refused');
-    expect(health.pauseMs(1000)).toBe(1000);
-  });
-
-  it('does not pause the route while one hop works', () => {
-    const health = new HopHealth(2, probeMs, hourMs);
-    health.failed(0, 0, 'refused');
-    expect([health.pauseMs(1), health.allIll]).toEqual([0, false]);
-    health.failed(1, 400, 'refused');
-    expect([health.pauseMs(500), health.allIll]).toEqual([500, true]);
-  });
-
-  it('rests no longer than the route waits between two attempts', () => {
-    for (const [maxWaitMs, expected] of [
-      [5000, [1000, 2000, 4000, 5000, 5000]],
-      [300, [300, 300, 300]],
-    ] as const) {
-      const health = new HopHealth(1, probeMs, maxWaitMs);
-      let nowMs = 0;
-      const rests = expected.map(() => {
-        health.mayTry(0, nowMs);
-        health.failed(0, nowMs, 'refused');
-        const restMs = health.restMs(0, nowMs);
-        nowMs += restMs;
-        return restMs;
-      });
-      expect(rests).toEqual(expected);
-    }
-  });
-
-  it('knows which hop may be tried next, until when it rests, and how long nothing has worked', () => {
-    const health = new HopHealth(3, probeMs, hourMs);
-    health.failed(1, 0, 'refused');
-    health.failed(2, 100, 'refused');
-    expect([health.nextUp, health.restMs(1, 400), health.restMs(0, 400)]).toEqual([1, 600, 0]);
-    expect(health.outageMs(400)).toBe(0);
-    health.failed(0, 200, 'refused');
-    expect(health.outageMs(400)).toBe(200);
-    health.mayTry(1, 1000);
-    // While it is probed it does not rest.
-    expect([health.nextUp, health.restMs(1, 1000)]).toEqual([2, 0]);
-  });
-
-  it('holds the mail back in a long outage as in a short one', () => {
-    const health = new HopHealth(1, probeMs, hourMs);
-    health.failed(0, 0, 'refused');
-    let nowMs = 0;
-    while (nowMs <= 200_000) {
-      if (health.mayTry(0, nowMs)) health.failed(0, nowMs, 'refused');
-      expect(health.pauseMs(nowMs)).toBeGreaterThan(0);
-      nowMs += 500;
-    }
+    expect([health.pauseMs(1, false), health.pauseMs(1, true)]).toEqual([0, 9_999]);
+    health.freed();
+    expect(health.advice(1)).toBe('yes');
+    expect(health.crowded(health.begin(1), 1)).toBe(false);
   });
 });

@@ -69,6 +69,7 @@ export class RelayRig {
   readonly deliveries = new Map<string, number>();
   readonly seconds: number[] = [];
   readonly ambiguous = { value: 0 };
+  readonly resting = { value: 0 };
   readonly dispatcher: Dispatcher;
 
   constructor(route: RouteConfig | readonly RouteConfig[], options: Partial<DispatcherOptions> = {}) {
@@ -82,6 +83,7 @@ export class RelayRig {
       meters: {
         relayDeliveriesTotal: { of: (...labels) => this.#cell(labels.join(' ')) },
         relayAmbiguousTotal: { of: () => this.ambiguous },
+        relayHopsResting: { of: () => this.resting },
         relaySeconds: { of: () => ({ observe: (value) => this.seconds.push(value) }) },
       },
       idleConnectionMs: 300,

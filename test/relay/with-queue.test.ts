@@ -52,6 +52,7 @@ function relay(spool: Spool, route: RouteConfig): Dispatcher {
     meters: {
       relayDeliveriesTotal: { of: () => ({ value: 0 }) },
       relayAmbiguousTotal: { of: () => ({ value: 0 }) },
+      relayHopsResting: { of: () => ({ value: 0 }) },
       relaySeconds: { of: () => ({ observe: () => undefined }) },
     },
   });

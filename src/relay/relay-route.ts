@@ -1,0 +1,301 @@
+/**
+ * One route of the config at work: its destinations, and what they share (lanes, rate, sockets, memory of hops). A
+ * destination has a queue while it has something to do; with a hundred thousand of them due, most wait as a name in
+ * line. Made and woken by the dispatcher.
+ */
+import { LRUCache } from 'lru-cache';
+
+import { domainOf } from '../base/destination.js';
+import type { Log } from '../base/log.js';
+import type { RouteConfig } from '../config/config.js';
+import type { Spool } from '../queue/spool.js';
+
+import type { Carrier } from './carrier.js';
+import { HopDialer, type NetworkHop } from './hop-dialer.js';
+import type { HopAddresses } from './hop-address.js';
+import { HopPool } from './hop-pool.js';
+import { HopRecords } from './hop-records.js';
+import type { HopTimeouts } from './hop-timeouts.js';
+import { Maildir } from './maildir.js';
+import { MixedMxCarrier } from './mixed-mx-carrier.js';
+import { MxCarrier } from './mx-carrier.js';
+import type { MxLookup } from './mx-lookup.js';
+import type { Outcomes } from './outcomes.js';
+import { RouteLanes } from './route-lanes.js';
+import { RouteQueue } from './route-queue.js';
+import { RouteSockets } from './route-sockets.js';
+import { TokenBucket } from './token-bucket.js';
+
+export interface RelayRouteOptions {
+  readonly route: RouteConfig;
+  readonly spool: Spool;
+  readonly outcomes: Outcomes;
+  readonly hostname: string;
+  readonly log: Log;
+  readonly now: () => number;
+  /** The share of this worker. */
+  readonly messagesPerSecond: number;
+  readonly timeouts: HopTimeouts;
+  readonly idleMs: number;
+  readonly addresses: HopAddresses;
+  readonly mx: MxLookup;
+  /** Some destination is to be woken after so long. */
+  readonly onPaused: (pauseMs: number) => void;
+}
+
+interface Destination {
+  readonly queue: RouteQueue;
+  readonly carrier: QuietCarrier;
+}
+
+/** A carrier that tells whether anything is open for later. */
+type QuietCarrier = Carrier & { readonly isQuiet?: boolean };
+
+/** Queues at once beyond the lanes: those that stand in line for one, and those whose connections are still kept. */
+const sparePerLane = 4;
+/** Destinations whose hops rest, and until when: beyond, one is looked at too early. */
+const maxPaused = 100_000;
+
+export class RelayRoute {
+  readonly #options: RelayRouteOptions;
+  readonly #lanes: RouteLanes;
+  readonly #rate: TokenBucket;
+  readonly #sockets: RouteSockets;
+  readonly #records: HopRecords;
+  readonly #dialer: HopDialer;
+  readonly #maxQueues: number;
+  readonly #destinations = new Map<string, Destination>();
+  /** Due, and without a queue for now. */
+  readonly #waiting = new Set<string>();
+  /** Monotonic milliseconds. */
+  readonly #pausedUntilMs = new LRUCache<string, number>({ max: maxPaused });
+  /** Without work; their connections are kept a moment. */
+  readonly #lingering = new Set<string>();
+  readonly #leaving = new Set<Promise<void>>();
+  /** Of a route that names its hops; all its destinations share it. */
+  readonly #carrier: QuietCarrier | undefined;
+  #lingerTimer: NodeJS.Timeout | undefined;
+  #frozen = false;
+  #stopped = false;
+
+  constructor(options: RelayRouteOptions) {
+    this.#options = options;
+    const { route, hostname, timeouts, log, addresses, mx } = options;
+    const isMx = route.hops.some(({ kind }) => kind === 'mx');
+    const { connect, greeting, hello, startTls } = timeouts;
+    this.#lanes = new RouteLanes(route.connections, isMx);
+    this.#rate = new TokenBucket(options.messagesPerSecond, () => performance.now());
+    this.#sockets = new RouteSockets(route.connections);
+    this.#records = new HopRecords({
+      probeMs: connect + greeting + hello + startTls,
+      maxWaitMs: route.retry.maxMs,
+      maxAttempts: Math.ceil(route.connections / 2),
+    });
+    const finder = isMx ? mx.addresses : addresses;
+    this.#dialer = new HopDialer({
+      route,
+      hostname,
+      timeouts,
+      log,
+      addresses: finder,
+      sockets: this.#sockets,
+    });
+    this.#maxQueues = (1 + sparePerLane) * route.connections;
+    this.#carrier = isMx ? undefined : this.#namedCarrier();
+  }
+
+  /** Deliveries under way. */
+  get busy(): number {
+    let busy = 0;
+    for (const { queue } of this.#destinations.values()) busy += queue.busy;
+    return busy;
+  }
+
+  /** Hops that are left alone because they failed. */
+  get resting(): number {
+    return this.#records.ill;
+  }
+
+  get isFrozen(): boolean {
+    return this.#frozen;
+  }
+
+  /** Destinations with a queue: bounded. */
+  get queues(): number {
+    return this.#destinations.size;
+  }
+
+  /** Something may be due. Cheap: called for every commit. */
+  wake(destination: string): void {
+    const known = this.#destinations.get(destination);
+    if (known !== undefined) {
+      this.#lingering.delete(destination);
+      return known.queue.wake();
+    }
+    if (this.#frozen || this.#stopped) return;
+    const pausedUntilMs = this.#pausedUntilMs.get(destination);
+    if (pausedUntilMs !== undefined && pausedUntilMs > performance.now()) return;
+    if (this.#destinations.size >= this.#maxQueues && !this.#evict())
+      return void this.#waiting.add(destination);
+    this.#open(destination).wake();
+  }
+
+  /** An operator says that the hops may be tried again. The wake comes with what he made due. */
+  endRests(destination: string): void {
+    this.#pausedUntilMs.delete(destination);
+    const known = this.#destinations.get(destination);
+    if (known !== undefined) return known.queue.endRests();
+    if (!this.#stopped) this.#open(destination).endRests();
+  }
+
+  /**
+   * No new attempts while frozen; what is under way finishes. Mail of a frozen route does not expire, however old it
+   * gets: it stays because an operator wants it to, and only an attempt or an outage can end it.
+   */
+  freeze(frozen: boolean): void {
+    if (this.#frozen === frozen) return;
+    this.#frozen = frozen;
+    if (frozen) this.#waiting.clear();
+    for (const { queue } of this.#destinations.values()) queue.freeze(frozen);
+  }
+
+  /** No new leases; resolves when nothing is under way and all is settled. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#waiting.clear();
+    clearTimeout(this.#lingerTimer);
+    await Promise.all([...this.#destinations.keys()].map((destination) => this.#close(destination)));
+    await this.#carrier?.close();
+    await Promise.all(this.#leaving);
+    await this.#options.outcomes.settled();
+  }
+
+  cut(reason: string): void {
+    for (const { queue, carrier } of this.#destinations.values()) {
+      queue.cut();
+      carrier.cut(reason);
+    }
+    this.#carrier?.cut(reason);
+  }
+
+  // ---- destinations -----------------------------------------------------------------------------------------------
+
+  #open(destination: string): RouteQueue {
+    const { route, spool, outcomes, log, now } = this.#options;
+    const carrier = this.#carrier ?? this.#mxCarrier(domainOf(destination), destination);
+    const queue = new RouteQueue({
+      destination,
+      route,
+      carrier,
+      outcomes,
+      lanes: this.#lanes,
+      rate: this.#rate,
+      spool,
+      log,
+      now,
+      onQuiet: (pauseMs) => this.#quiet(destination, pauseMs),
+    });
+    if (this.#frozen) queue.freeze(true);
+    this.#destinations.set(destination, { queue, carrier });
+    return queue;
+  }
+
+  /** The queue of a named carrier costs nothing to keep; those of domains make room for others. */
+  #quiet(destination: string, pauseMs: number): void {
+    if (this.#carrier !== undefined || this.#stopped) return;
+    if (pauseMs > 0) {
+      this.#pausedUntilMs.set(destination, performance.now() + pauseMs);
+      this.#options.onPaused(pauseMs);
+    }
+    this.#lingering.add(destination);
+    this.#lingerTimer ??= setTimeout(() => this.#sweep(), this.#options.idleMs);
+    if (this.#waiting.size > 0 && this.#evict()) this.#next();
+  }
+
+  /** True: there is room for one more. */
+  #evict(): boolean {
+    for (const destination of this.#lingering) {
+      this.#lingering.delete(destination);
+      if (this.#destinations.get(destination)?.queue.isQuiet !== true) continue;
+      this.#drop(destination);
+      return true;
+    }
+    return false;
+  }
+
+  #next(): void {
+    const [destination] = this.#waiting;
+    if (destination === undefined) return;
+    this.#waiting.delete(destination);
+    this.wake(destination);
+  }
+
+  /** Who has kept his connections to their end. */
+  #sweep(): void {
+    this.#lingerTimer = undefined;
+    for (const destination of this.#lingering) {
+      const known = this.#destinations.get(destination);
+      if (known?.queue.isQuiet === true && known.carrier.isQuiet === true) {
+        this.#lingering.delete(destination);
+        this.#drop(destination);
+      }
+    }
+    if (this.#lingering.size > 0) this.#lingerTimer = setTimeout(() => this.#sweep(), this.#options.idleMs);
+  }
+
+  #drop(destination: string): void {
+    const left = this.#close(destination).finally(() => this.#leaving.delete(left));
+    this.#leaving.add(left);
+  }
+
+  async #close(destination: string): Promise<void> {
+    const known = this.#destinations.get(destination);
+    if (known === undefined) return;
+    if (!this.#stopped) this.#destinations.delete(destination);
+    await known.queue.stop();
+    if (known.carrier !== this.#carrier) await known.carrier.close();
+  }
+
+  // ---- carriers ---------------------------------------------------------------------------------------------------
+
+  #namedCarrier(): Carrier {
+    const { route, hostname } = this.#options;
+    const [first] = route.hops;
+    if (first?.kind === 'maildir') return new Maildir(first.path, hostname);
+    const hops = route.hops.filter(isNetworkHop);
+    return this.#pool(hops, () => {
+      for (const { queue } of this.#destinations.values()) queue.wake();
+    });
+  }
+
+  #mxCarrier(domain: string, destination: string): QuietCarrier {
+    const port = this.#options.route.hops.find((hop) => hop.kind === 'mx')?.port ?? 25;
+    const of = (each: string): MxCarrier =>
+      new MxCarrier({
+        domain: each,
+        port,
+        lookup: this.#options.mx,
+        health: this.#records.of(`mx ${each}`).health,
+        pool: (hops) => this.#pool(hops, () => this.#destinations.get(destination)?.queue.wake()),
+      });
+    return domain === '' ? new MixedMxCarrier(of) : of(domain);
+  }
+
+  #pool(hops: readonly NetworkHop[], onReady: () => void): HopPool {
+    const { route, log, idleMs } = this.#options;
+    return new HopPool({
+      route,
+      hops,
+      records: this.#records,
+      dialer: this.#dialer,
+      sockets: this.#sockets,
+      idleMs,
+      log,
+      onReady,
+    });
+  }
+}
+
+function isNetworkHop(hop: RouteConfig['hops'][number]): hop is NetworkHop {
+  return hop.kind === 'smtp' || hop.kind === 'lmtp';
+}

@@ -33,6 +33,7 @@ const packages = {
   promtool: 'prometheus',
   strace: 'strace',
   'systemd-analyze': 'systemd',
+  unshare: 'util-linux',
   openssl: 'openssl',
   python3: 'python3',
 } as const;
@@ -98,7 +99,7 @@ function answersDns(port: number): Promise<boolean> {
   });
 }
 
-async function started(
+export async function started(
   program: Program,
   port: number,
   directory: string | undefined,

@@ -118,6 +118,7 @@ export class MxLookup {
       if (behind === 'unknown') return temporary(domain, 'DNS did not answer');
       // The implicit MX of RFC 5321 §5.1: no MX, no error, so the name itself.
       if (behind.next === undefined) return this.#implicit(alias, domain);
+      if (behind.next === alias) break;
       alias = behind.next;
     }
     return temporary(domain, 'is an alias of an alias without end');
@@ -139,7 +140,7 @@ export class MxLookup {
     try {
       const [target] = await this.#resolver.resolveCname(name);
       const next = target === undefined ? undefined : asName(target);
-      return { next: next === name ? undefined : next };
+      return { next };
     } catch (error) {
       const code = errorCodeOf(error);
       return code === 'ENODATA' || code === 'ENOTFOUND' ? { next: undefined } : 'unknown';

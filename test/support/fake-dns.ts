@@ -1,8 +1,16 @@
-/** A DNS server that says what a test tells it to: A records, a CNAME to itself, an error, or nothing. UDP, loopback. */
+/** A DNS server that says what a test tells it to: records, a CNAME to itself, an error, or nothing. UDP, loopback. */
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { once } from 'node:events';
 
+export type FakeRecord =
+  | { readonly mx: string; readonly preference: number }
+  | { readonly cname: string }
+  | { readonly address: string };
+
 export type FakeReply =
+  /** Those of the type that was asked for; none is NODATA. A CNAME answers every question. */
+  | { readonly records: readonly FakeRecord[]; readonly ttlSeconds?: number; readonly delayMs?: number }
+  /** Whatever was asked for. */
   | { readonly addresses: readonly string[]; readonly ttlSeconds?: number; readonly delayMs?: number }
   | 'nxdomain'
   | 'servfail'
@@ -19,15 +27,17 @@ export interface FakeDns {
 
 const typeA = 1;
 const typeCname = 5;
+const typeMx = 15;
+const typeAaaa = 28;
 
-export async function startFakeDns(reply: (name: string) => FakeReply): Promise<FakeDns> {
+export async function startFakeDns(reply: (name: string, type: number) => FakeReply): Promise<FakeDns> {
   const socket = createSocket('udp4');
   const names: string[] = [];
   let closed = false;
   socket.on('message', (query, from) => {
     const question = readQuestion(query);
     names.push(question.name);
-    const told = reply(question.name);
+    const told = reply(question.name, question.type);
     if (told === 'silence') return;
     const delayMs = typeof told === 'object' ? (told.delayMs ?? 0) : 0;
     const send = (): void => {
@@ -56,6 +66,7 @@ type Told = Exclude<FakeReply, 'silence'>;
 
 interface Question {
   readonly name: string;
+  readonly type: number;
   /** Where it ends in the query. */
   readonly end: number;
 }
@@ -68,12 +79,12 @@ function readQuestion(query: Buffer): Question {
     labels.push(query.toString('latin1', at + 1, at + 1 + length));
     at += 1 + length;
   }
-  return { name: labels.join('.').toLowerCase(), end: at + 5 };
+  return { name: labels.join('.').toLowerCase(), type: query.readUInt16BE(at + 1), end: at + 5 };
 }
 
 /** RFC 1035 §4.1.1: the query's id and question, QR and RA set, then the answers. */
 function encode(query: Buffer, question: Question, told: Told): Buffer {
-  const answers = answersOf(told);
+  const answers = answersOf(told, question.type);
   const header = Buffer.alloc(12);
   query.copy(header, 0, 0, 2);
   header.writeUInt16BE(0x8180 | rcodeOf(told), 2);
@@ -87,13 +98,53 @@ function rcodeOf(told: Told): number {
   return told === 'nxdomain' ? 3 : 0;
 }
 
-function answersOf(told: Told): Buffer[] {
+function answersOf(told: Told, asked: number): Buffer[] {
   // A pointer to the question's name, which stands at offset 12: the name is its own alias.
   if (told === 'cname-loop') return [record(typeCname, 60, Buffer.from([0xc0, 12]))];
   if (typeof told !== 'object') return [];
-  return told.addresses.map((address) =>
-    record(typeA, told.ttlSeconds ?? 60, Buffer.from(address.split('.').map(Number))),
-  );
+  const ttlSeconds = told.ttlSeconds ?? 60;
+  if ('addresses' in told)
+    return told.addresses.map((address) =>
+      record(typeA, ttlSeconds, Buffer.from(address.split('.').map(Number))),
+    );
+  return told.records
+    .map(encoded)
+    .filter(({ type }) => type === asked || type === typeCname)
+    .map(({ type, data }) => record(type, ttlSeconds, data));
+}
+
+function encoded(told: FakeRecord): { readonly type: number; readonly data: Buffer } {
+  if ('cname' in told) return { type: typeCname, data: encodeName(told.cname) };
+  if ('address' in told) {
+    if (!told.address.includes(':'))
+      return { type: typeA, data: Buffer.from(told.address.split('.').map(Number)) };
+    return { type: typeAaaa, data: encodeV6(told.address) };
+  }
+  const preference = Buffer.alloc(2);
+  preference.writeUInt16BE(told.preference);
+  return { type: typeMx, data: Buffer.concat([preference, encodeName(told.mx)]) };
+}
+
+/** `` and `.` are the root. */
+function encodeName(name: string): Buffer {
+  const labels = name.split('.').filter((label) => label !== '');
+  const parts = labels.map((label) => {
+    const bytes = Buffer.from(label);
+    return Buffer.concat([Buffer.from([bytes.length]), bytes]);
+  });
+  return Buffer.concat([...parts, Buffer.from([0])]);
+}
+
+/** One `::` at most; no dotted part. */
+function encodeV6(address: string): Buffer {
+  const [head = '', tail = ''] = address.split('::');
+  const groups = (part: string): number[] =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const [left, right] = [groups(head), groups(tail)];
+  const zeros = Array.from({ length: 8 - left.length - right.length }, () => 0);
+  const bytes = Buffer.alloc(16);
+  for (const [index, group] of [...left, ...zeros, ...right].entries()) bytes.writeUInt16BE(group, index * 2);
+  return bytes;
 }
 
 function record(type: number, ttlSeconds: number, data: Buffer): Buffer {

@@ -1,21 +1,26 @@
 /**
- * Is there room for another message? Looks at the file system of the data directory once a second and at the bytes in
- * flight at each look; while there is not, the ask mask has MAIL set and MAIL gets 452 before the reserve is touched.
+ * Is there room for another message? Looks at the file system of the data directory once a second, at the bytes in
+ * flight and at the queue at each look and after each message; while there is no room, the ask mask has MAIL set and
+ * MAIL gets 452 (RFC 5321 §4.2.3) before the reserve is touched. Messages whose MAIL was accepted still come in.
  */
 import { statfs } from 'node:fs/promises';
 import { describeError } from '../base/errors.js';
 import { formatBytes } from '../base/units.js';
 import type { Log } from '../base/log.js';
+import type { LimitsConfig } from '../config/config.js';
 import { askBits } from '../protocol/types.js';
+import type { Spool, SpoolStats } from '../queue/spool.js';
 
-interface Room {
-  readonly directory: string;
-  readonly reserveBytes: number;
-  /** Beyond this many bytes received and not yet on disk, new mail is refused until it falls. */
-  readonly bytesInFlight: number;
-  bytesInFlightNow(): number;
-  giveBackSpace(): void;
+/** The checked Config fits. */
+export interface RoomConfig {
+  readonly dataDir: string;
+  readonly workers: number;
+  readonly limits: Pick<LimitsConfig, 'diskReserve' | 'bytesInFlight' | 'queueMessages' | 'queueBytes'>;
 }
+
+type RoomSpool = Pick<Spool, 'giveBackSpace'> & {
+  stats(): Pick<SpoolStats, 'messages' | 'bytes' | 'bytesInFlight'>;
+};
 
 // What a fresh queue file must find free: one that cannot be made would end the worker. It takes 128 KiB at first.
 const newFileBytes = 2 ** 20;
@@ -23,15 +28,25 @@ const newFileBytes = 2 ** 20;
 export class RoomMonitor {
   /** Read by every session at each command. */
   readonly ask = { mask: 0 };
-  readonly #room: Room;
+  readonly #config: RoomConfig;
+  readonly #spool: RoomSpool;
   readonly #log: Log;
+  readonly #messagesShare: number;
+  readonly #bytesShare: number;
   #diskShort = false;
+  /** As the log was told. */
+  #queueFull = false;
+  #commitRefused = false;
   #closed = false;
   #looking = false;
 
-  constructor(room: Room, log: Log) {
-    this.#room = room;
+  constructor(config: RoomConfig, spool: RoomSpool, log: Log) {
+    this.#config = config;
+    this.#spool = spool;
     this.#log = log;
+    // Even shares, so that no worker has to ask another; rounded up, since one message must always have room.
+    this.#messagesShare = Math.ceil(config.limits.queueMessages / config.workers);
+    this.#bytesShare = Math.ceil(config.limits.queueBytes / config.workers);
   }
 
   /** Why MAIL gets 452, one sentence for an operator; '' while it does not. */
@@ -39,9 +54,13 @@ export class RoomMonitor {
     this.update();
     if (this.ask.mask === 0) return '';
     if (this.#closed) return 'a commit to the queue failed: the worker ends and is replaced';
-    const reserve = formatBytes(this.#room.reserveBytes);
+    if (this.#commitRefused) return 'MAIL gets 452: the disk is full';
+    const reserve = formatBytes(this.#config.limits.diskReserve);
     if (this.#diskShort) return `MAIL gets 452: less free disk than limits.diskReserve (${reserve})`;
-    return 'MAIL gets 452: more than limits.bytesInFlight is received and not yet on disk';
+    const stats = this.#spool.stats();
+    return this.#isQueueFull(stats)
+      ? `MAIL gets 452: ${this.#fullQueue(stats)}`
+      : 'MAIL gets 452: more than limits.bytesInFlight is received and not yet on disk';
   }
 
   get diskShort(): boolean {
@@ -54,16 +73,16 @@ export class RoomMonitor {
     this.#looking = true;
     const freeBytes = await this.#freeBytes();
     this.#looking = false;
-    const { reserveBytes } = this.#room;
-    const short = freeBytes < reserveBytes;
+    const short = freeBytes < this.#config.limits.diskReserve;
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
-    if (short && freeBytes >= newFileBytes) this.#room.giveBackSpace();
+    if (short && freeBytes >= newFileBytes) this.#spool.giveBackSpace();
+    this.#announceQueue();
     this.update();
   }
 
   async #freeBytes(): Promise<number> {
-    const { directory } = this.#room;
+    const directory = this.#config.dataDir;
     try {
       const disk = await statfs(directory);
       return disk.bavail * disk.bsize;
@@ -76,28 +95,69 @@ export class RoomMonitor {
     }
   }
 
+  /** The spool's word (SpoolHooks.diskFull): a commit found no space, or finds space again. */
+  diskFull(full: boolean): void {
+    this.#commitRefused = full;
+    this.update();
+  }
+
   /** The queue takes nothing more for good: its first commit failed. */
   closeForGood(): void {
     this.#closed = true;
     this.update();
   }
 
+  /** At each look, each MAIL while there is no room, and behind each message. Cheap. */
   update(): void {
-    const full = this.#closed || this.#diskShort || this.#room.bytesInFlightNow() > this.#room.bytesInFlight;
-    if (full) this.ask.mask |= askBits.MAIL;
+    const stats = this.#spool.stats();
+    const isFlooded = stats.bytesInFlight > this.#config.limits.bytesInFlight;
+    const isFull =
+      this.#closed || this.#commitRefused || this.#diskShort || isFlooded || this.#isQueueFull(stats);
+    if (isFull) this.ask.mask |= askBits.MAIL;
     else this.ask.mask &= ~askBits.MAIL;
+  }
+
+  #isQueueFull(stats: Pick<SpoolStats, 'messages' | 'bytes'>): boolean {
+    return countOf(stats) >= this.#messagesShare || stats.bytes >= this.#bytesShare;
+  }
+
+  #fullQueue(stats: Pick<SpoolStats, 'messages' | 'bytes'>): string {
+    const { workers } = this.#config;
+    const share = workers === 1 ? '' : `; the share of a worker is 1/${workers}`;
+    return countOf(stats) >= this.#messagesShare
+      ? `limits.queueMessages is reached (${countOf(stats)} in the queue${share})`
+      : `limits.queueBytes is reached (${formatBytes(stats.bytes)} in the queue${share})`;
+  }
+
+  /** At each look alone: a queue at its limit is now over and now under it with every message. */
+  #announceQueue(): void {
+    const stats = this.#spool.stats();
+    const full = this.#isQueueFull(stats);
+    if (full === this.#queueFull) return;
+    this.#queueFull = full;
+    const facts = { messages: countOf(stats), bytes: stats.bytes };
+    if (full)
+      this.#log.error(
+        { event: 'queue.full', ...facts },
+        `${this.#fullQueue(stats)}: MAIL gets 452 until there are fewer; the relay goes on`,
+      );
+    else this.#log.info({ event: 'queue.room', ...facts }, 'the queue has room again: mail is accepted');
   }
 
   #announce(short: boolean, freeBytes: number): void {
     const free = formatBytes(freeBytes);
-    const reserve = formatBytes(this.#room.reserveBytes);
+    const reserve = formatBytes(this.#config.limits.diskReserve);
     if (short) {
       this.#log.error(
-        { event: 'disk.short', directory: this.#room.directory, freeBytes },
+        { event: 'disk.short', directory: this.#config.dataDir, freeBytes },
         `only ${free} free, less than limits.diskReserve (${reserve}): MAIL gets 452 until there is more; the relay goes on`,
       );
     } else {
       this.#log.info({ event: 'disk.room', freeBytes }, `${free} free again: mail is accepted`);
     }
   }
+}
+
+function countOf({ messages }: Pick<SpoolStats, 'messages'>): number {
+  return messages.active + messages.deferred + messages.held + messages.parked + messages.failed;
 }

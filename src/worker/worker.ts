@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
-import { describeError } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { watchProcess } from '../metrics/process-meters.js';
@@ -17,13 +16,17 @@ import { openPool } from '../pool/pool.js';
 import type { Pool } from '../pool/tasks.js';
 import { loadUsers } from '../pool/users-file.js';
 import { openSpool } from '../queue/lmdb-spool.js';
+import { salvageFile } from '../queue/salvage/salvage.js';
 import type { Spool, SpoolHooks } from '../queue/spool.js';
 import { Dispatcher } from '../relay/dispatcher.js';
+import type { Notifier } from '../relay/notifier.js';
+import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
 import type { Connection } from './connection.js';
 import { Intake } from './intake.js';
 import { Listener } from './listener.js';
 import { QueueCalls } from './queue-calls.js';
+import { queueHooks } from './queue-hooks.js';
 import { ReplyCounter } from './reply-counter.js';
 import { RoomMonitor } from './room-monitor.js';
 import { openSecureContext } from './secure-context.js';
@@ -70,7 +73,7 @@ export class Worker {
 
   private constructor(
     options: WorkerOptions,
-    parts: { meters: Meters; spool: Spool; pool: Pool; service: Service },
+    parts: { meters: Meters; spool: Spool; pool: Pool; service: Service; notifier: Notifier },
     listeners: Listener[],
   ) {
     this.#options = options;
@@ -79,7 +82,14 @@ export class Worker {
     this.#calls = new QueueCalls({
       spool: parts.spool,
       slot: options.slot,
-      salvage: (file) => Promise.reject(new Error(`salvage of ${file} is not wired`)),
+      salvage: (file) =>
+        salvageFile(parts.spool, file, {
+          directory: queueDirectory(options.config),
+          log: options.log,
+          count: (result) => {
+            parts.meters.queueSalvagedTotal.of(result).value += 1;
+          },
+        }),
     });
     this.#pool = parts.pool;
     this.#service = parts.service;
@@ -91,6 +101,9 @@ export class Worker {
       dnsServers: options.config.dns.servers,
       log: options.log,
       meters: parts.meters,
+      notifier: parts.notifier,
+      keepFailedMs: options.config.notifications.keepFailedMs,
+      workers: options.config.workers,
     });
     this.#ticker = setInterval(() => this.#tick(), tickMs);
     this.#fillGauges();
@@ -111,14 +124,14 @@ export class Worker {
     // The spool's hooks speak to a worker that exists only once the spool is open.
     let worker: Worker | undefined;
     const spool = await openSpool({
-      directory: join(config.dataDir, 'queue'),
+      directory: queueDirectory(config),
       slot: options.slot,
       incarnation: options.incarnation,
       smallMessageBytes,
       bytesInFlight: config.limits.bytesInFlight,
       commitTimeoutMs,
       generationBytes,
-      hooks: spoolHooks(options, meters, () => worker?.fail()),
+      hooks: queueHooks(log, meters, options.onPhase, () => worker?.fail()),
     });
     const pool = openPool({
       threads: poolThreads,
@@ -128,16 +141,7 @@ export class Worker {
       threadLost: (message) =>
         log.error({ event: 'pool.thread-lost', err: message }, 'a pool thread died and was replaced'),
     });
-    const room = new RoomMonitor(
-      {
-        directory: config.dataDir,
-        reserveBytes: config.limits.diskReserve,
-        bytesInFlight: config.limits.bytesInFlight,
-        bytesInFlightNow: () => spool.stats().bytesInFlight,
-        giveBackSpace: () => spool.giveBackSpace(),
-      },
-      log,
-    );
+    const room = new RoomMonitor(config, spool, log);
     await room.look();
     const service: Service = {
       config,
@@ -161,7 +165,8 @@ export class Worker {
     };
     const mechanisms = users === undefined ? [] : mechanismsFor(users, config.auth.mechanisms);
     const listeners = config.listeners.map((listener) => new Listener(listener, service, mechanisms));
-    worker = new Worker(options, { meters, spool, pool, service }, listeners);
+    const notifier = openNotifier({ config, spool, log, meters });
+    worker = new Worker(options, { meters, spool, pool, service, notifier }, listeners);
     return worker;
   }
 
@@ -297,6 +302,7 @@ export class Worker {
   #fillGauges(): void {
     const meters = this.#meters;
     meters.onSnapshot(() => {
+      this.#dispatcher.fillGauges();
       const stats = this.#spool.stats();
       for (const [state, count] of Object.entries(stats.messages))
         meters.queueMessages.of(state).value = count;
@@ -310,6 +316,10 @@ export class Worker {
   }
 }
 
+function queueDirectory(config: Config): string {
+  return join(config.dataDir, 'queue');
+}
+
 function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | undefined {
   const { dnsbl } = config.policy;
   if (dnsbl === undefined || dnsbl.lists.length === 0) return undefined;
@@ -319,32 +329,4 @@ function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | und
     ask: (task) => pool.run('dnsbl', task),
     meters,
   });
-}
-
-function spoolHooks(options: WorkerOptions, meters: Meters, fail: () => void): SpoolHooks {
-  const { log } = options;
-  const seconds = meters.queueCommitSeconds.of();
-  const messages = meters.queueCommitMessages.of();
-  return {
-    phase: options.onPhase,
-    commit: (observed) => {
-      seconds.observe(observed.seconds);
-      messages.observe(observed.messages);
-    },
-    failed: (error) => {
-      log.fatal(
-        { event: 'queue.failed', err: describeError(error) },
-        'a commit to the queue failed: this worker accepts nothing more, answers 451 and is replaced. Look at the disk.',
-      );
-      fail();
-    },
-    damaged: (what) => {
-      meters.queueDamagedTotal.of().value += 1;
-      log.error(
-        { event: 'queue.damaged', ...what },
-        'a queue file or record cannot be used; it was left where it is',
-      );
-    },
-    retired: (file) => log.debug({ event: 'queue.retired', file }),
-  };
 }

@@ -1,0 +1,57 @@
+/**
+ * What the queue tells its process while it works, as metrics and log lines for an operator. What follows from a failed
+ * commit is the worker's.
+ */
+import { describeError } from '../base/errors.js';
+import type { Log } from '../base/log.js';
+import type { Meters } from '../metrics/meters.js';
+import type { SpoolHooks } from '../queue/spool.js';
+
+/** @param fail ends the worker in order: nothing more may be acknowledged */
+export function queueHooks(
+  log: Log,
+  meters: Meters,
+  onPhase: SpoolHooks['phase'],
+  fail: () => void,
+): SpoolHooks {
+  const seconds = meters.queueCommitSeconds.of();
+  const messages = meters.queueCommitMessages.of();
+  return {
+    phase: onPhase,
+    commit: (observed) => {
+      seconds.observe(observed.seconds);
+      messages.observe(observed.messages);
+    },
+    failed: (error) => {
+      log.fatal(
+        { event: 'queue.failed', err: describeError(error) },
+        'a commit to the queue failed: this worker accepts nothing more, answers 451 and is replaced. Look at the disk.',
+      );
+      fail();
+    },
+    damaged: (what) => {
+      meters.queueDamagedTotal.of().value += 1;
+      log.error(
+        { event: 'queue.damaged', ...what },
+        'a queue file or record cannot be used; it was left where it is',
+      );
+    },
+    retired: (file) => log.debug({ event: 'queue.retired', file }),
+    parked: ({ id, reason }) => {
+      meters.queueParkedTotal.of().value += 1;
+      log.error(
+        { event: 'message.parked', qid: id, reason },
+        'a message was parked: it is not tried again until you release it. `postern queue show` has its attempts.',
+      );
+    },
+    diskFull: (full) => {
+      meters.queueDiskFull.of().value = Number(full);
+      if (full)
+        log.error(
+          { event: 'queue.disk-full' },
+          'the disk is full: new mail gets 452, the relay goes on with the space kept for it. Make room.',
+        );
+      else log.info({ event: 'queue.disk-room' }, 'the queue can be written again');
+    },
+  };
+}

@@ -33,8 +33,9 @@ function caError(pem: string): string | undefined {
   const blocks = pem.match(/-----BEGIN [A-Z0-9 ]*CERTIFICATE-----[^-]*-----END [A-Z0-9 ]*CERTIFICATE-----/g);
   if (blocks === null) return 'there is none';
   try {
-    for (const block of blocks) new X509Certificate(block);
-    return undefined;
+    return blocks.every((block) => new X509Certificate(block).subject !== undefined)
+      ? undefined
+      : 'one without a subject';
   } catch (error) {
     return describeError(error);
   }

@@ -32,10 +32,12 @@ export class IncomingMessage {
   headerEndWanted = false;
   readonly #limits: SessionLimits;
   readonly #reader: DataReader;
-  readonly #header = new HeaderScanner();
+  readonly #header: HeaderScanner;
 
-  constructor(limits: SessionLimits) {
+  /** @param hostname ours, lower case: what a loop of mail through this machine has behind `by` */
+  constructor(limits: SessionLimits, hostname: string) {
     this.#limits = limits;
+    this.#header = new HeaderScanner(hostname);
     this.#reader = new DataReader(limits.dataLineBytes);
   }
 
@@ -97,6 +99,8 @@ export class IncomingMessage {
       this.refuse(replies.headerTooLarge, 'header-too-large', sink);
     if (header.receivedFields > this.#limits.receivedHops)
       this.refuse(replies.tooManyHops, 'too-many-hops', sink);
+    if (header.ownReceivedFields > this.#limits.ownReceivedHops)
+      this.refuse(replies.ownLoop, 'too-many-hops', sink);
   }
 
   #deliver(chunk: Buffer, start: number, end: number, sink: SessionSink): void {

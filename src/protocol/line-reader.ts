@@ -10,6 +10,10 @@ import { matches } from './verb-table.js';
 
 // RFC 4954 §4: AUTH's own bound, with its CRLF.
 const authLineBytes = 12_288;
+// What the parameters that we know add to 512: for MAIL SIZE 26 (RFC 1870 §3), BODY 17 (RFC 6152 §2), SMTPUTF8 10
+// (RFC 6531 §3.1), AUTH 500 (RFC 4954 §3), RET and ENVID 116; for RCPT NOTIFY and ORCPT 536 (RFC 3461 §4).
+const mailGrowthBytes = 669;
+const rcptGrowthBytes = 536;
 // What is left of a line that was too long is read and dropped; a client that sends more than this has no line end.
 const endlessLineBytes = 65_536;
 
@@ -40,7 +44,7 @@ export class LineReader {
   #dropped = 0;
   #afterCr = false;
 
-  /** @param lineBytes longest line, CRLF included */
+  /** @param lineBytes longest line, CRLF included; that of AUTH, MAIL and RCPT is longer */
   constructor(lineBytes: number) {
     this.#lineBytes = lineBytes;
   }
@@ -59,10 +63,9 @@ export class LineReader {
     let limit = from - this.#carried + (inAuth ? authLineBytes : this.#lineBytes);
     let after = this.#scan(chunk, from, limit);
     this.auth = inAuth;
-    if (after < 0 && chunk.length >= limit && !inAuth && this.#startsWithAuth(chunk, from)) {
+    if (after < 0 && chunk.length >= limit && !inAuth) {
       const scanned = Math.max(from, limit);
-      this.auth = true;
-      limit = from - this.#carried + authLineBytes;
+      limit = from - this.#carried + this.#ownBytes(chunk, from);
       after = this.#scan(chunk, scanned, limit);
     }
     if (after >= 0) return this.#line(chunk, from, after);
@@ -101,15 +104,17 @@ export class LineReader {
     return 'line';
   }
 
-  /** AUTH may be longer, and is told apart by its first bytes, wherever the chunk edge fell. */
-  #startsWithAuth(chunk: Buffer, from: number): boolean {
-    const word = 'AUTH ';
-    if (this.#carried >= word.length) return matches(this.#carry, 0, word);
-    const head = Buffer.concat([
-      this.#carry.subarray(0, this.#carried),
-      chunk.subarray(from, from + word.length),
-    ]);
-    return matches(head, 0, word);
+  /** Some verbs may be longer, and are told apart by their first bytes, wherever the chunk edge fell. */
+  #ownBytes(chunk: Buffer, from: number): number {
+    const wordBytes = 'AUTH '.length;
+    const head =
+      this.#carried >= wordBytes
+        ? this.#carry
+        : Buffer.concat([this.#carry.subarray(0, this.#carried), chunk.subarray(from, from + wordBytes)]);
+    this.auth = matches(head, 0, 'AUTH ');
+    if (this.auth) return authLineBytes;
+    if (matches(head, 0, 'MAIL ')) return this.#lineBytes + mailGrowthBytes;
+    return this.#lineBytes + (matches(head, 0, 'RCPT ') ? rcptGrowthBytes : 0);
   }
 
   #tooLong(from: number, at: number): LineEvent {
@@ -140,9 +145,10 @@ export class LineReader {
     this.#carried = needed;
   }
 
-  /** The usual bound first, AUTH's only when a line needs it. */
+  /** The usual bound first, that of longer verbs only when a line needs it. */
   #grow(needed: number): void {
-    const size = needed <= this.#lineBytes ? this.#lineBytes : Math.max(authLineBytes, this.#lineBytes);
+    const longest = Math.max(authLineBytes, this.#lineBytes + mailGrowthBytes);
+    const size = needed <= this.#lineBytes ? this.#lineBytes : longest;
     const carry = Buffer.allocUnsafeSlow(size);
     this.#carry.copy(carry, 0, 0, this.#carried);
     this.#carry = carry;

@@ -2,7 +2,7 @@
 import { parseMailParameters, parseRcptParameters, type ParameterFault } from './parameters.js';
 import { PathParser, type PathFault } from './path-parser.js';
 import { replies } from './replies.js';
-import type { Mailbox, Question, Reply, SessionOptions } from './types.js';
+import type { Mailbox, Question, RcptParameters, Reply, SessionOptions } from './types.js';
 import { matches } from './verb-table.js';
 
 export type MailQuestion = Extract<Question, { kind: 'mail' }>;
@@ -42,14 +42,19 @@ export function parseMail(
   return { kind: 'mail', reversePath, parameters };
 }
 
+export interface ParsedRcpt {
+  readonly mailbox: Mailbox;
+  readonly parameters: RcptParameters;
+}
+
 /** @param smtpUtf8 MAIL of this transaction said SMTPUTF8 */
-export function parseRcpt(bytes: Buffer, start: number, end: number, smtpUtf8: boolean): Mailbox | Reply {
+export function parseRcpt(bytes: Buffer, start: number, end: number, smtpUtf8: boolean): ParsedRcpt | Reply {
   const fault = parsePath(bytes, start, end, 'TO:', 'forward');
   if (fault !== undefined) return forwardPathReplies[fault];
   const { mailbox, nonAscii } = paths;
-  const parameterFault = parseRcptParameters(bytes, paths.end, end);
-  if (parameterFault !== undefined) return parameterReplies[parameterFault];
-  return nonAscii && !smtpUtf8 ? replies.addressNeedsUtf8 : mailbox;
+  const parameters = parseRcptParameters(bytes, paths.end, end, smtpUtf8);
+  if (typeof parameters === 'string') return parameterReplies[parameters];
+  return nonAscii && !smtpUtf8 ? replies.addressNeedsUtf8 : { mailbox, parameters };
 }
 
 function parsePath(

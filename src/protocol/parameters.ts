@@ -3,7 +3,9 @@
  * 6); each once; everything else is refused by name of its fault.
  */
 import { DIGIT, EQUALS, HYPHEN, LET_DIG, SPACE, VALUE, is } from './characters.js';
-import type { MailParameters } from './types.js';
+import { parseEnvelopeId, parseNotify, parseOriginalRecipient, parseRet } from './dsn-parameters.js';
+import type { MailParameters, RcptParameters } from './types.js';
+import { isXtext } from './xtext.js';
 
 export type ParameterFault = 'syntax' | 'unknown';
 
@@ -13,19 +15,19 @@ const noParameters: MailParameters = Object.freeze({
   smtpUtf8: false,
 });
 
-interface MutableParameters {
-  sizeBytes: number | undefined;
-  body: '7BIT' | '8BITMIME' | undefined;
-  smtpUtf8: boolean;
-}
+const noRcptParameters: RcptParameters = Object.freeze({});
 
-/** @param value undefined where there is no `=` */
-type Take = (parameters: MutableParameters, value: string | undefined) => ParameterFault | undefined;
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** @param value undefined where there is no `=`; one character for each octet */
+type Take = (parameters: Mutable<MailParameters>, value: string | undefined) => ParameterFault | undefined;
 
 const takers: ReadonlyMap<string, Take> = new Map<string, Take>([
   ['SIZE', takeSize],
   ['BODY', takeBody],
   ['SMTPUTF8', takeSmtpUtf8],
+  ['RET', takeRet],
+  ['ENVID', takeEnvelopeId],
 ]);
 // RFC 4954 §5: whoever announces AUTH takes AUTH=. No client is trusted to name another submitter: read and forgotten.
 const takersWithAuth: ReadonlyMap<string, Take> = new Map<string, Take>([...takers, ['AUTH', takeAuth]]);
@@ -41,32 +43,42 @@ export function parseMailParameters(
   auth: boolean,
 ): MailParameters | ParameterFault {
   if (at === end) return noParameters;
-  const parameters: MutableParameters = { sizeBytes: undefined, body: undefined, smtpUtf8: false };
+  const parameters: Mutable<MailParameters> = { sizeBytes: undefined, body: undefined, smtpUtf8: false };
   const known = auth ? takersWithAuth : takers;
-  const seen: string[] = [];
   return (
     eachParameter(bytes, at, end, (keyword, value) => {
       const take = known.get(keyword);
-      if (take === undefined) return 'unknown';
-      if (seen.includes(keyword)) return 'syntax';
-      seen.push(keyword);
-      return take(parameters, value);
+      return take === undefined ? 'unknown' : take(parameters, value);
     }) ?? parameters
   );
 }
 
-/** RCPT has none yet: what is well formed is unknown. */
-export function parseRcptParameters(bytes: Buffer, at: number, end: number): ParameterFault | undefined {
-  return at === end ? undefined : eachParameter(bytes, at, end, () => 'unknown');
+/** @param smtpUtf8 MAIL of this transaction said SMTPUTF8 */
+export function parseRcptParameters(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  smtpUtf8: boolean,
+): RcptParameters | ParameterFault {
+  if (at === end) return noRcptParameters;
+  const parameters: Mutable<RcptParameters> = {};
+  return (
+    eachParameter(bytes, at, end, (keyword, value) => {
+      if (keyword === 'NOTIFY') return takeNotify(parameters, value);
+      if (keyword === 'ORCPT') return takeOriginalRecipient(parameters, value, smtpUtf8);
+      return 'unknown';
+    }) ?? parameters
+  );
 }
 
-/** Calls `take` with the upper-case keyword until one has a fault. Linear: each byte is looked at once. */
+/** Calls `take` with the upper-case keyword until one has a fault: each may come once. Each byte is looked at once. */
 function eachParameter(
   bytes: Buffer,
   start: number,
   end: number,
   take: (keyword: string, value: string | undefined) => ParameterFault | undefined,
 ): ParameterFault | undefined {
+  const seen: string[] = [];
   let at = start;
   while (at < end) {
     if (bytes[at++] !== SPACE) return 'syntax';
@@ -83,8 +95,9 @@ function eachParameter(
       if (at === valueStart) return 'syntax';
       value = bytes.toString('latin1', valueStart, at);
     }
-    const fault = take(keyword, value);
+    const fault = seen.includes(keyword) ? 'syntax' : take(keyword, value);
     if (fault !== undefined) return fault;
+    seen.push(keyword);
   }
   return undefined;
 }
@@ -94,7 +107,10 @@ function isKeywordByte(byte: number | undefined, first: boolean): boolean {
 }
 
 /** RFC 1870 §4: 1 to 20 digits. Beyond 2^53 it is too large for us anyway. */
-function takeSize(parameters: MutableParameters, value: string | undefined): ParameterFault | undefined {
+function takeSize(
+  parameters: Mutable<MailParameters>,
+  value: string | undefined,
+): ParameterFault | undefined {
   if (value === undefined || value.length > 20) return 'syntax';
   for (let at = 0; at < value.length; at++) if (!is(DIGIT, value.charCodeAt(at))) return 'syntax';
   parameters.sizeBytes = Number(value);
@@ -102,7 +118,10 @@ function takeSize(parameters: MutableParameters, value: string | undefined): Par
 }
 
 /** RFC 6152 §2. */
-function takeBody(parameters: MutableParameters, value: string | undefined): ParameterFault | undefined {
+function takeBody(
+  parameters: Mutable<MailParameters>,
+  value: string | undefined,
+): ParameterFault | undefined {
   const body = value?.toUpperCase();
   if (body !== '7BIT' && body !== '8BITMIME') return 'syntax';
   parameters.body = body;
@@ -110,24 +129,46 @@ function takeBody(parameters: MutableParameters, value: string | undefined): Par
 }
 
 /** RFC 6531 §3.4: no value. */
-function takeSmtpUtf8(parameters: MutableParameters, value: string | undefined): ParameterFault | undefined {
+function takeSmtpUtf8(
+  parameters: Mutable<MailParameters>,
+  value: string | undefined,
+): ParameterFault | undefined {
   if (value !== undefined) return 'syntax';
   parameters.smtpUtf8 = true;
   return undefined;
 }
 
-/** RFC 3461 §4 xtext: `+` and two upper-case hexadecimal digits for what is not printable. `<>` stands for nobody. */
-function takeAuth(_parameters: MutableParameters, value: string | undefined): ParameterFault | undefined {
-  if (value === undefined) return 'syntax';
-  for (let at = 0; at < value.length; at++) {
-    if (value.charCodeAt(at) >= 0x80) return 'syntax';
-    if (value[at] !== '+') continue;
-    if (!isUpperHex(value[at + 1]) || !isUpperHex(value[at + 2])) return 'syntax';
-    at += 2;
-  }
-  return undefined;
+/** RFC 4954 §5: xtext; `<>` stands for nobody. */
+function takeAuth(_parameters: unknown, value: string | undefined): ParameterFault | undefined {
+  return value !== undefined && isXtext(value) ? undefined : 'syntax';
 }
 
-function isUpperHex(character: string | undefined): boolean {
-  return character !== undefined && '0123456789ABCDEF'.includes(character);
+function takeRet(parameters: Mutable<MailParameters>, value: string | undefined): ParameterFault | undefined {
+  parameters.ret = value === undefined ? undefined : parseRet(value);
+  return parameters.ret === undefined ? 'syntax' : undefined;
+}
+
+function takeEnvelopeId(
+  parameters: Mutable<MailParameters>,
+  value: string | undefined,
+): ParameterFault | undefined {
+  parameters.envelopeId = value === undefined ? undefined : parseEnvelopeId(value);
+  return parameters.envelopeId === undefined ? 'syntax' : undefined;
+}
+
+function takeNotify(
+  parameters: Mutable<RcptParameters>,
+  value: string | undefined,
+): ParameterFault | undefined {
+  parameters.notify = value === undefined ? undefined : parseNotify(value);
+  return parameters.notify === undefined ? 'syntax' : undefined;
+}
+
+function takeOriginalRecipient(
+  parameters: Mutable<RcptParameters>,
+  value: string | undefined,
+  smtpUtf8: boolean,
+): ParameterFault | undefined {
+  parameters.originalRecipient = value === undefined ? undefined : parseOriginalRecipient(value, smtpUtf8);
+  return parameters.originalRecipient === undefined ? 'syntax' : undefined;
 }

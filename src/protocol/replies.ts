@@ -90,6 +90,7 @@ const rows = {
   earlyTalk: [554, '5.5.0', 'Data sent before it was asked for', 'RFC 2920 §3.1'],
   noValidRecipients: [554, '5.5.1', 'No valid recipients', 'RFC 2920 §3.2'],
   tooManyHops: [554, '5.4.6', 'Too many hops, this looks like a loop', 'RFC 5321 §6.3'],
+  ownLoop: [554, '5.4.6', 'This message was here too often, it loops', 'RFC 5321 §6.3'],
   noService: [554, '5.7.1', 'No service for you', 'RFC 5321 §3.1'],
 } as const satisfies Record<string, Row>;
 
@@ -161,6 +162,7 @@ function ehloKeywords(options: SessionOptions): string[] {
     '8BITMIME',
     'SMTPUTF8',
     'ENHANCEDSTATUSCODES',
+    'DSN',
     'HELP',
   ];
   if (options.startTls && !options.secure) keywords.push('STARTTLS');

@@ -305,7 +305,7 @@ export class Session {
     const parsed = parseRcpt(bytes, start, end, transaction.parameters.smtpUtf8);
     if (isReply(parsed)) this.#reply(parsed, 'RCPT', sink);
     else if (transaction.recipients.length < this.#options.limits.recipients)
-      this.#ask({ kind: 'recipient', mailbox: parsed, transaction }, sink);
+      this.#ask({ kind: 'recipient', ...parsed, transaction }, sink);
     else if (++transaction.overshoot > recipientOvershoot)
       this.#reply(replies.tooManyRecipients, 'RCPT', sink);
     else sink.reply(replies.tooManyRecipients, 'RCPT');
@@ -438,7 +438,7 @@ export class Session {
       this.#leave(replies.earlyTalk, 'DATA', 'errors', sink);
       return;
     }
-    this.#message ??= new IncomingMessage(this.#options.limits);
+    this.#message ??= new IncomingMessage(this.#options.limits, this.#options.hostname);
     this.#message.begin((this.#options.ask.mask & askBits.HEADER_END) !== 0);
     this.#ended = false;
     sink.messageBegin(this.#openTransaction());
@@ -518,7 +518,7 @@ export class Session {
         this.#beginTransaction(question, reply, sink);
         return;
       case 'recipient':
-        this.#openTransaction().add(question.mailbox, verdict.route ?? '', verdict.address);
+        this.#openTransaction().add(question, verdict.route ?? '', verdict.address);
         this.#reply(reply ?? replies.recipientOk, 'RCPT', sink);
         return;
       case 'credentials':

@@ -1,5 +1,5 @@
 /** One mail transaction, RFC 5321 §3.3: made by MAIL, dropped as a whole. Nothing of a message lives elsewhere. */
-import type { Mailbox, MailParameters, Recipient, Transaction } from './types.js';
+import type { Mailbox, MailParameters, RcptParameters, Recipient, Transaction } from './types.js';
 
 export class OpenTransaction implements Transaction {
   readonly number: number;
@@ -16,7 +16,12 @@ export class OpenTransaction implements Transaction {
   }
 
   /** @param address to be stored and relayed instead of the client's */
-  add(mailbox: Mailbox, route: string, address: string | undefined): void {
-    this.recipients.push({ mailbox: address === undefined ? mailbox : { ...mailbox, address }, route });
+  add(
+    { mailbox, parameters }: { readonly mailbox: Mailbox; readonly parameters: RcptParameters },
+    route: string,
+    address: string | undefined,
+  ): void {
+    const stored = address === undefined ? mailbox : { ...mailbox, address };
+    this.recipients.push({ mailbox: stored, parameters, route });
   }
 }

@@ -42,7 +42,7 @@ export interface MailParameters {
   readonly smtpUtf8: boolean;
   /** RFC 3461 §4.3. */
   readonly ret?: 'FULL' | 'HDRS' | undefined;
-  /** ENVID as written: valid xtext, at most 100 characters. RFC 3461 §4.4. */
+  /** ENVID as written: valid xtext of printable characters, at most 100. RFC 3461 §4.4. */
   readonly envelopeId?: string | undefined;
 }
 
@@ -50,7 +50,8 @@ export interface MailParameters {
 export interface RcptParameters {
   /** Undefined: not given. An empty list is NEVER. */
   readonly notify?: readonly ('SUCCESS' | 'FAILURE' | 'DELAY')[] | undefined;
-  /** ORCPT as written: `rfc822;` and valid xtext, at most 500 characters. */
+  /** ORCPT as written, at most 500 octets: a type, `;`, and valid xtext of printable characters; of the type utf-8 what
+   *  RFC 6533 §3 allows, with UTF-8 in it only where MAIL said SMTPUTF8. */
   readonly originalRecipient?: string | undefined;
 }
 
@@ -179,6 +180,8 @@ export interface SessionLimits {
   readonly headerBytes: number;
   /** Received: fields of a message beyond which it loops (RFC 5321 §6.3: at least 100). */
   readonly receivedHops: number;
+  /** Of these, fields with our hostname after `by` beyond which it loops through us. */
+  readonly ownReceivedHops: number;
   /** Longest body line passed on; longer ones refuse the message. */
   readonly dataLineBytes: number;
   /** AUTH failures in one session before 421 and close. */
@@ -187,6 +190,7 @@ export interface SessionLimits {
 
 /** One object per listener and TLS state, shared by all its sessions: EHLO's reply is encoded once for it. */
 export interface SessionOptions {
+  /** ASCII, lower case. */
   readonly hostname: string;
   readonly greeting: string;
   readonly role: 'inbound' | 'submission';

@@ -364,13 +364,16 @@ export class Connection implements SessionSink, SocketOwner {
 
   // ---- messages --------------------------------------------------------------------------------------------------
 
-  #store(transaction: Transaction): Promise<Verdict> {
+  async #store(transaction: Transaction): Promise<Verdict> {
     const writer = this.#writer;
     if (writer === undefined) throw new Error('message-end without a message');
     this.#writer = undefined;
     writer.onWritable = undefined;
     this.#service.stageData.observe((performance.now() - this.#messageStartedMs) / 1000);
-    return this.#service.intake.store(writer, transaction, this.#sessionFacts());
+    const verdict = await this.#service.intake.store(writer, transaction, this.#sessionFacts());
+    // Before the session goes on: this message may have been the last that the queue has room for.
+    this.#service.room.update();
+    return verdict;
   }
 
   #sessionFacts(): SessionFacts {

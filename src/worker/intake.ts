@@ -2,7 +2,7 @@
  * The one place where "committed" becomes 250 (promise 1): `store` awaits the commit, and only then is there a reply
  * that says the message is queued. Also opens each message with its trace field on top (RFC 5321 §4.4).
  */
-import { describeError } from '../base/errors.js';
+import { describeError, errorCodeOf } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Cell, Meters } from '../metrics/meters.js';
 import { traceField } from '../protocol/received.js';
@@ -14,6 +14,11 @@ import type { Listener } from './listener.js';
 // A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
 const loggedRecipients = 5;
 const loggedCharacters = 256;
+
+/** Nothing is wrong but that there is no space: 452, as MAIL gets it from then on. */
+function isFull(error: unknown): boolean {
+  return errorCodeOf(error) === 'SPOOL_FULL';
+}
 
 /** What the envelope and the trace field need to know of the session. */
 export interface SessionFacts {
@@ -62,14 +67,19 @@ export class Intake {
     return writer;
   }
 
-  /** Never rejects: what goes wrong is a 451, and nothing is acknowledged. */
+  /** Never rejects: what goes wrong is a 451 or 452, and nothing is acknowledged. */
   async store(writer: MessageWriter, transaction: Transaction, facts: SessionFacts): Promise<Verdict> {
     const startedMs = performance.now();
     const { parameters, recipients, reversePath } = transaction;
     try {
       await writer.commit({
         reversePath: reversePath.address,
-        recipients: recipients.map(({ mailbox, route }) => ({ address: mailbox.address, route })),
+        recipients: recipients.map(({ mailbox, parameters: { notify, originalRecipient }, route }) => ({
+          address: mailbox.address,
+          route,
+          notify,
+          originalRecipient,
+        })),
         body: parameters.body,
         smtpUtf8: parameters.smtpUtf8,
         arrivedAtMs: Date.now(),
@@ -78,13 +88,15 @@ export class Intake {
         clientName: facts.clientName,
         user: facts.user,
         sessionId: facts.sessionId,
+        ret: parameters.ret,
+        envelopeId: parameters.envelopeId,
       });
     } catch (error) {
       this.#log.error(
         { event: 'message.not-stored', sid: facts.sessionId, qid: writer.id, err: describeError(error) },
-        'the message could not be written to the queue: the client was told to try again (451)',
+        'the message could not be written to the queue: the client was told to try again (4xx)',
       );
-      return { ok: false, reply: replies.localError };
+      return { ok: false, reply: isFull(error) ? replies.insufficientStorage : replies.localError };
     }
     this.#commitSeconds.observe((performance.now() - startedMs) / 1000);
     facts.listener.messagesAccepted.value += 1;

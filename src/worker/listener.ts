@@ -124,7 +124,7 @@ function sessionOptions(
 
 function sessionLimits(limits: LimitsConfig): SessionLimits {
   const { messageBytes, recipients, errors, junkCommands, commandLineBytes } = limits;
-  const { headerBytes, receivedHops, dataLineBytes, authFailures } = limits;
+  const { headerBytes, receivedHops, ownReceivedHops, dataLineBytes, authFailures } = limits;
   return {
     messageBytes,
     recipients,
@@ -133,6 +133,7 @@ function sessionLimits(limits: LimitsConfig): SessionLimits {
     commandLineBytes,
     headerBytes,
     receivedHops,
+    ownReceivedHops,
     dataLineBytes,
     authFailures,
   };

@@ -21,6 +21,7 @@ export const limits: SessionLimits = {
   commandLineBytes: 2048,
   headerBytes: 262_144,
   receivedHops: 100,
+  ownReceivedHops: 5,
   dataLineBytes: 65_536,
   authFailures: 5,
 };

@@ -203,7 +203,7 @@ test.skipIf(!hasIpv6)('submission on IPv6: AUTH inside STARTTLS, then any recipi
   expect(await client.command('MAIL FROM:<a@x.test>')).toMatch(/^530 5\.7\.0/);
   expect(await client.command('AUTH PLAIN AHUAcA==')).toMatch(/^235/);
   expect(await client.send('Subject: x\r\n\r\nx', { to: 'b@far.test' })).toMatch(/^250 2\.0\.0 Ok/);
-  const listed = await worker.call({ method: 'list', offset: 0, limit: 10 });
+  const listed = await worker.call({ method: 'list', filter: {}, offset: 0, limit: 10 });
   expect(listed).toMatchObject({ value: { total: 1, messages: [{ recipients: [{ route: 'nowhere' }] }] } });
   const mx = await greeted(ports['mx'] ?? 0);
   await mx.command('MAIL FROM:<a@x.test>');

@@ -210,7 +210,7 @@ export interface Status {
   upSeconds: number;
   pid: number;
   /** How many workers there should be. */
-  slots?: number;
+  slots: number;
   workers: WorkerStatus[];
   queue: QueueStats;
   quarantined: string[];

@@ -63,7 +63,7 @@ function refusals({ workers }: Status): string[] {
 }
 
 /** Slots whose worker died and has no successor yet, or whose successor is not ready. */
-function missingWorkers({ workers, slots = 0 }: Status): string[] {
+function missingWorkers({ workers, slots }: Status): string[] {
   const serving = new Set(workers.filter(({ state }) => state === 'ready').map(({ slot }) => slot));
   const missing = Array.from({ length: slots }, (_, slot) => slot).filter((slot) => !serving.has(slot));
   return missing.map((slot) => `worker ${slot} takes no mail; the log says why (worker.died, worker.unable)`);

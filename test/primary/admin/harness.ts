@@ -60,6 +60,10 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
     dns: { servers: [] },
     domains: [],
     routes: {},
+    notifications: {
+      enabled: false, delayAfterMs: 0, route: undefined, templateFile: undefined, perSenderPerHour: 1, perHour: 1,
+      keepFailedMs: 0,
+    }, // prettier-ignore
     limits: noLimits,
     policy: { dnsbl: undefined },
     auth: { mechanisms: [], usersFile: undefined },
@@ -68,7 +72,7 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
 }
 
 const noLimits: Config['limits'] = {
-  messageBytes: 0, recipients: 0, bytesInFlight: 0, diskReserve: 0, exempt: [], connectionsPerWorker: 0,
+  messageBytes: 0, recipients: 0, bytesInFlight: 0, diskReserve: 0, queueMessages: 0, queueBytes: 0, ownReceivedHops: 0, exempt: [], connectionsPerWorker: 0,
   connectionsPerHost: 0, connectionsPerNetwork: 0, errors: 0, junkCommands: 0, authFailures: 0,
   commandLineBytes: 0, dataLineBytes: 0, headerBytes: 0, receivedHops: 0, commandTimeoutMs: 0,
   dataTimeoutMs: 0, messageTimeoutMs: 0, tlsHandshakeTimeoutMs: 0,
@@ -78,6 +82,7 @@ export interface Answered {
   readonly status: number;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly text: string;
+  readonly bytes: Buffer;
   /** The body as JSON; undefined where it is none. */
   readonly json: unknown;
 }
@@ -88,7 +93,7 @@ export async function call(
   method: string,
   path: string,
   headers: Record<string, string> = {},
-  body?: string,
+  body?: string | Buffer,
 ): Promise<Answered> {
   const sent = request({
     host: '127.0.0.1',
@@ -100,13 +105,16 @@ export async function call(
   });
   sent.end(body);
   const [response] = await once(sent, 'response');
-  let text = '';
-  for await (const chunk of response) text += String(chunk);
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(Buffer.from(chunk));
+  const bytes = Buffer.concat(chunks);
+  const text = bytes.toString('utf8');
   const isJson = String(response.headers['content-type']).startsWith('application/json');
   return {
     status: response.statusCode,
     headers: response.headers,
     text,
+    bytes,
     json: isJson && text !== '' ? JSON.parse(text) : undefined,
   };
 }

@@ -5,7 +5,16 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 
 import { startAdmin } from '../../../src/primary/admin/server.js';
-import { detail, FakeBackend, holdScrapes, knownId, stats, unknownId } from './fake-backend.js';
+import {
+  detail,
+  envelope,
+  FakeBackend,
+  holdScrapes,
+  knownId,
+  message,
+  stats,
+  unknownId,
+} from './fake-backend.js';
 import {
   call,
   configWith,
@@ -14,7 +23,13 @@ import {
   startHarness,
   temporaryDataDir,
   token,
+  type Answered,
+  type Harness,
 } from './harness.js';
+
+function post(harness: Harness, path: string, body: unknown): Promise<Answered> {
+  return call(harness, 'POST', path, { 'content-type': 'application/json' }, JSON.stringify(body));
+}
 
 function countBytes(chunk: unknown): number {
   return Buffer.isBuffer(chunk) ? chunk.length : 0;
@@ -100,9 +115,22 @@ describe('the API', () => {
   }); // prettier-ignore
 
   it.each([
-    { query: '', asked: { method: 'list', offset: 0, limit: 100 } },
-    { query: '?state=held', asked: { method: 'list', state: 'held', offset: 0, limit: 100 } },
-    { query: '?offset=7&limit=1000', asked: { method: 'list', offset: 7, limit: 1000 } },
+    { query: '', asked: { method: 'list', filter: {}, offset: 0, limit: 100 } },
+    { query: '?state=parked', asked: { method: 'list', filter: { state: 'parked' }, offset: 0, limit: 100 } },
+    { query: '?offset=7&limit=1000', asked: { method: 'list', filter: {}, offset: 7, limit: 1000 } },
+    {
+      query:
+        '?route=office&domain=Example.ORG&sender=%3C%3E&recipient=%40x.test&olderThanMs=5&youngerThanMs=9&error=4.7.1%20x',
+      asked: {
+        method: 'list',
+        filter: {
+          route: 'office', domain: 'example.org', sender: '<>', recipient: '@x.test', olderThanMs: 5, youngerThanMs: 9,
+          error: '4.7.1 x',
+        }, // prettier-ignore
+        offset: 0,
+        limit: 100,
+      },
+    },
   ])('GET /api/v1/queue$query asks for one page', async ({ query, asked }) => {
     const harness = await startHarness();
     expect(await call(harness, 'GET', `/api/v1/queue${query}`)).toMatchObject({
@@ -112,17 +140,162 @@ describe('the API', () => {
     expect(harness.backend.calls).toEqual([asked]);
   });
 
-  it.each(['state=lost', 'offset=-1', 'offset=x', 'limit=1001', 'limit=1e2', 'limit=', 'offset=99999999999'])(
-    'GET /api/v1/queue?%s is 400 and asks nobody',
-    async (query) => {
-      const harness = await startHarness();
-      expect(await call(harness, 'GET', `/api/v1/queue?${query}`)).toMatchObject({
-        status: 400,
-        json: { error: { code: 'BAD_REQUEST' } },
-      });
-      expect(harness.backend.calls).toEqual([]);
-    },
-  );
+  it.each([
+    'state=lost',
+    'offset=-1',
+    'offset=x',
+    'limit=1001',
+    'limit=1e2',
+    'limit=',
+    'offset=99999999999',
+    'domain=',
+    'error=',
+    'route=a%2Fb',
+    'olderThanMs=4h',
+    'olderThanMs=99999999999999999',
+    'stat=held',
+    'state=held&state=failed',
+    'after=X',
+  ])('GET /api/v1/queue?%s is 400 and asks nobody', async (query) => {
+    const harness = await startHarness();
+    expect(await call(harness, 'GET', `/api/v1/queue?${query}`)).toMatchObject({
+      status: 400,
+      json: { error: { code: 'BAD_REQUEST' } },
+    });
+    expect(harness.backend.calls).toEqual([]);
+  });
+
+  it('a parameter that is misspelt changes nothing and is named', async () => {
+    const harness = await startHarness();
+    const answer = await call(harness, 'GET', '/api/v1/queue/ids?stat=held');
+    expect(answer).toMatchObject({ status: 400, json: { error: { code: 'BAD_REQUEST' } } });
+    expect(answer.text).toContain('there is no parameter stat; there are state, route');
+    expect((await call(harness, 'DELETE', `/api/v1/queue/${knownId}?dry=1`)).status).toBe(400);
+    expect(harness.backend.calls).toEqual([]);
+    expect((await call(harness, 'GET', '/livez?probe=1')).status).toBe(200);
+  });
+
+  it('GET /api/v1/queue/ids asks for a page behind an id', async () => {
+    const harness = await startHarness();
+    const answer = await call(harness, 'GET', `/api/v1/queue/ids?state=held&after=${knownId}&limit=10`);
+    expect(answer).toMatchObject({ status: 200, json: { ids: [knownId], total: 1, complete: true } });
+    expect(harness.backend.calls).toEqual([
+      { method: 'select', filter: { state: 'held' }, after: knownId, limit: 10 },
+    ]);
+  });
+
+  it('POST /api/v1/queue/change does it to many and says to how many', async () => {
+    const harness = await startHarness();
+    const answer = await post(harness, '/api/v1/queue/change', { change: 'hold', ids: [knownId, unknownId] });
+    expect(answer).toMatchObject({ status: 200, json: { change: 'hold', asked: 2, done: 1 } });
+    expect(harness.backend.calls).toEqual([{ method: 'change', change: 'hold', ids: [knownId, unknownId] }]);
+    expect(harness.logged).toContainEqual(
+      expect.objectContaining({ event: 'admin.call', call: 'POST /api/v1/queue/change', change: 'hold', asked: 2, done: 1 }),
+    );
+  }); // prettier-ignore
+
+  it.each([
+    { why: 'no JSON', body: '{' },
+    { why: 'nothing', body: '' },
+    { why: 'JSON that is not UTF-8', body: Buffer.from('{"ids":["\xff"]}', 'latin1') },
+    { why: 'a list', body: '[]' },
+    { why: 'no ids', body: '{"change":"hold"}' },
+    { why: 'a change that is none', body: '{"change":"burn","ids":[]}' },
+    { why: 'an id that is none', body: '{"change":"hold","ids":["../x"]}' },
+    { why: 'more than was asked for', body: '{"change":"hold","ids":[],"all":true}' },
+    { why: 'more ids than one call takes', body: JSON.stringify({ change: 'hold', ids: Array(10_001).fill(knownId) }) },
+    { why: 'nesting without end', body: '['.repeat(500_000) },
+    { why: 'a prototype', body: '{"__proto__":{"ids":[]},"change":"hold"}' },
+  ])('a body with $why is 400 and asks nobody', async ({ body }) => {
+    const harness = await startHarness();
+    const answer = await call(harness, 'POST', '/api/v1/queue/change', { 'content-type': 'application/json' }, body);
+    expect(answer).toMatchObject({ status: 400, json: { error: { code: 'BAD_REQUEST' } } });
+    expect(harness.backend.calls).toEqual([]);
+  }); // prettier-ignore
+
+  it('a body of another type is 415: a form of a page cannot send JSON', async () => {
+    const harness = await startHarness();
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', '']) {
+      const headers = type === '' ? {} : { 'content-type': type };
+      const answer = await call(harness, 'POST', '/api/v1/queue/survey', headers, '{"ids":[]}');
+      expect(answer).toMatchObject({ status: 415, json: { error: { code: 'BODY_TYPE' } } });
+    }
+    const charset = { 'content-type': 'Application/JSON; charset=utf-8' };
+    expect((await call(harness, 'POST', '/api/v1/queue/survey', charset, '{"ids":[]}')).status).toBe(200);
+  });
+
+  it('the message is given as it is stored, piece by piece', async () => {
+    const harness = await startHarness();
+    const whole = await call(harness, 'GET', `/api/v1/queue/${knownId}/message`);
+    expect(whole).toMatchObject({ status: 200, bytes: message });
+    expect(whole.headers['content-type']).toBe('application/octet-stream');
+    const part = await call(harness, 'GET', `/api/v1/queue/${knownId}/message?offset=3&limit=5`);
+    expect(part.bytes).toEqual(message.subarray(3, 8));
+    expect((await call(harness, 'GET', `/api/v1/queue/${knownId}/message?offset=999`)).bytes).toHaveLength(0);
+    expect((await call(harness, 'GET', `/api/v1/queue/${knownId}/message?limit=524289`)).status).toBe(400);
+    expect((await call(harness, 'GET', `/api/v1/queue/${knownId}/envelope`)).json).toEqual({
+      id: knownId,
+      bytes: message.length,
+      envelope,
+    });
+  });
+
+  it('an import is begun, written, committed or dropped', async () => {
+    const harness = await startHarness();
+    const path = `/api/v1/queue/import/${unknownId}`;
+    expect(await call(harness, 'POST', path)).toMatchObject({ status: 201, json: { state: 'begun' } });
+    const octets = { 'content-type': 'application/octet-stream' };
+    const data = Buffer.from([0, 255, 13, 10]);
+    const written = await call(harness, 'POST', `${path}/data?offset=7`, octets, data);
+    expect(written).toMatchObject({ status: 200, json: { id: unknownId, bytes: 11 } });
+    const committed = await post(harness, `${path}/commit`, { bytes: 11, envelope });
+    expect(committed).toMatchObject({ status: 200, json: { state: 'stored' } });
+    expect(await call(harness, 'DELETE', path)).toMatchObject({ status: 200, json: { state: 'dropped' } });
+    expect(harness.backend.calls).toEqual([
+      { method: 'import-begin', id: unknownId },
+      { method: 'import-write', id: unknownId, offset: 7, data: 'AP8NCg==' },
+      { method: 'import-commit', id: unknownId, bytes: 11, envelope },
+      { method: 'import-drop', id: unknownId },
+    ]);
+    expect(harness.logged.filter(({ event }) => event === 'admin.call')).toHaveLength(1);
+  });
+
+  it.each([
+    { path: 'data', query: '', status: 400, why: 'no offset' },
+    { path: 'data', query: '?offset=-1', status: 400, why: 'no number' },
+    { path: 'data', query: '?offset=0', bytes: 524_289, status: 400, why: 'more than a piece' },
+    { path: 'data', query: '?offset=0', bytes: 1_048_577, status: 413, why: 'more than any body' },
+  ])('a piece of an import with $why is $status', async ({ path, query, bytes = 10, status }) => {
+    const harness = await startHarness();
+    const octets = { 'content-type': 'application/octet-stream' };
+    const target = `/api/v1/queue/import/${unknownId}/${path}${query}`;
+    expect((await call(harness, 'POST', target, octets, Buffer.alloc(bytes))).status).toBe(status);
+    expect(harness.backend.calls).toEqual([]);
+  });
+
+  it('an import of what is there already is 409', async () => {
+    const harness = await startHarness();
+    expect(await call(harness, 'POST', `/api/v1/queue/import/${knownId}`)).toMatchObject({
+      status: 409,
+      json: { error: { code: 'EXISTS' } },
+    });
+  });
+
+  it('routes are listed, frozen and thawed by name', async () => {
+    const harness = await startHarness();
+    expect((await call(harness, 'GET', '/api/v1/routes')).json).toEqual({
+      routes: [
+        { name: 'disk', frozen: false },
+        { name: 'office', frozen: true },
+      ],
+    });
+    expect(await call(harness, 'POST', '/api/v1/routes/disk/freeze')).toMatchObject({ status: 200, json: { route: 'disk', frozen: true } });
+    expect(await call(harness, 'POST', '/api/v1/routes/office/thaw')).toMatchObject({ status: 200, json: { route: 'office', frozen: false } });
+    expect(await call(harness, 'POST', '/api/v1/routes/nowhere/freeze')).toMatchObject({ status: 404, json: { error: { code: 'NOT_FOUND' } } });
+    expect((await call(harness, 'POST', '/api/v1/routes/a%2Fb/freeze')).status).toBe(404);
+    expect(harness.backend.frozen).toEqual([['disk', true], ['office', false]]);
+    expect(harness.logged).toContainEqual(expect.objectContaining({ event: 'admin.call', route: 'disk', status: 200 }));
+  }); // prettier-ignore
 
   it('GET /api/v1/queue/stats is not a message called stats', async () => {
     const harness = await startHarness();

@@ -185,7 +185,7 @@ class SenderNotifier implements Notifier {
       writer.abort();
       log.error(
         { ...this.#line('notification.not-stored', lease, duty, to), reason: describeError(error) },
-        'a notification could not be written to the queue; the message stays and is tried again',
+        'a notification could not be written to the queue; that of a failure or delay comes with the next attempt',
       );
       return 'not-stored';
     }

@@ -106,7 +106,8 @@ function addSection(sections: Map<string, Words>, { name, line, lines }: Section
   if (subject.length > maxSubjectChars)
     return `${first.number}: a subject of ${subject.length} characters; expected at most ${maxSubjectChars}`;
   const fault =
-    faultOf(subject, first.number, true) ?? firstOf(rest, (each) => faultOf(each.text, each.number, false));
+    faultOf(subject, first.number, name, true) ??
+    firstOf(rest, (each) => faultOf(each.text, each.number, name, false));
   if (fault !== undefined) return fault;
   const text = trimBlankLines(rest.map((each) => each.text.trimEnd())).join('\n');
   if (text === '') return `${line}: [${name}] has no text; expected some below its subject`;
@@ -131,13 +132,15 @@ function trimBlankLines(lines: readonly string[]): readonly string[] {
 /** `{{`, a placeholder, or a brace that is neither. */
 const braces = /\{\{|\{([A-Za-z]+)\}|\{/g;
 
-function faultOf(text: string, line: number, isSubject: boolean): string | undefined {
+function faultOf(text: string, line: number, kind: string, isSubject: boolean): string | undefined {
   for (const [found, name] of text.matchAll(braces)) {
     if (found === '{{') continue;
     if (name === undefined)
       return `${line}: a lone {; expected a placeholder such as {sender}, or {{ for a brace`;
     if (!placeholders.some((known) => known === name))
       return `${line}: {${name}}; expected one of {${placeholders.join('}, {')}}`;
+    if (name === 'retryUntil' && kind !== 'delay')
+      return `${line}: {retryUntil} in [${kind}]; expected in [delay] alone`;
     if (isSubject && onlyInText.has(name)) return `${line}: {${name}} in a subject; expected it in the text`;
   }
   return undefined;
@@ -155,7 +158,8 @@ export const defaultTemplate: Template = {
     subject: 'Undelivered mail: your message has come back',
     text: `This is the mail system at {hostname}.
 
-The message that you sent on {arrivedAt} could not be delivered to:
+The message that you sent on {arrivedAt}
+could not be delivered to:
 
 {recipients}
 
@@ -163,8 +167,8 @@ It will not be tried again for these addresses. What stands below each of
 them is the reason; it often says what to do. Check how the address is
 written, or send this notification to somebody who can help.
 
-{returned} If you write to <{postmaster}> about it, please name the queue id
-{queueId}.`,
+{returned} If you write about it to
+<{postmaster}>, please name the queue id {queueId}.`,
   },
   delay: {
     subject: 'Delayed mail: your message is still waiting',
@@ -172,12 +176,13 @@ written, or send this notification to somebody who can help.
 
 There is nothing that you have to do, and no need to send it again.
 
-The message that you sent on {arrivedAt} could not be delivered yet to:
+The message that you sent on {arrivedAt}
+could not be delivered yet to:
 
 {recipients}
 
-It is tried again until {retryUntil}. If that does not help
-either, you will get another notification.
+It is tried again until {retryUntil}.
+If that does not help either, you will get another notification.
 
 The queue id of the message is {queueId}, the postmaster
 here is <{postmaster}>.`,
@@ -205,7 +210,7 @@ meant for:
 
 {recipients}
 
-Its queue id was {queueId}. {returned} Most of these are
-answers to forged senders and need no action.`,
+Its queue id was {queueId}. {returned}
+Most of these answer forged senders and need no action.`,
   },
 };

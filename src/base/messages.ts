@@ -179,6 +179,8 @@ export type FromWorker =
   | { type: 'unable'; code: string; message: string }
   /** What the spool is doing to which file, for the attribution of a death. */
   | { type: 'phase'; kind: 'opening' | 'scanning' | 'draining' | 'idle'; file: string }
+  /** A queue file that is closed in this process and of no use to any: refused as damaged, or only damage is left. */
+  | { type: 'unusable'; file: string; reason: string }
   /** Every second; a worker silent for 30 s is killed. `connections`: open now. `refusing`: why MAIL gets 4xx now,
    *  one sentence; '' or absent while it does not. */
   | { type: 'heartbeat'; leased: number; connections: number; files: string[]; refusing?: string }

@@ -19,10 +19,23 @@ export async function prepareDataDirectory(dataDir: string): Promise<string> {
   return queueDirectory;
 }
 
-async function probe(path: string): Promise<void> {
+// Well above what a worker's new queue file takes.
+const roomBytes = 2 ** 20;
+
+/** Whether a file in this directory can be written to the disk. */
+export async function takesFiles(directory: string): Promise<boolean> {
+  try {
+    await probe(join(directory, `.probe-${process.pid}`), Buffer.alloc(roomBytes, 1));
+    return true;
+  } catch {
+    return false; // that is the answer
+  }
+}
+
+async function probe(path: string, content: Buffer = Buffer.from('x')): Promise<void> {
   const handle = await open(path, 'w', 0o600);
   try {
-    await handle.write('x');
+    await handle.writeFile(content);
     await handle.sync();
   } finally {
     await handle.close();

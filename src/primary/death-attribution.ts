@@ -14,17 +14,23 @@ export interface Death {
   readonly files: readonly string[];
   /** It said 'unable' before: it ended in an orderly way, and said why. */
   readonly unable: boolean;
+  /** The file that another process left and in which a commit failed: what the worker ended for. */
+  readonly commitFailedIn: string | undefined;
   /** The primary killed it because it said nothing: its event loop stood. */
   readonly wasSilent: boolean;
 }
 
-/** 'reading': died while opening, verifying or scanning that file. 'crash': our code or LMDB's went down with it open. */
+/**
+ * 'reading': died while opening, verifying or scanning that file. 'crash': our code or LMDB's went down with it open.
+ * 'commit': ended because nothing could be written to it; whether the disk is to blame is for the caller to find out.
+ */
 export type Blame =
   | { readonly kind: 'reading'; readonly files: readonly [string] }
   | { readonly kind: 'crash'; readonly files: readonly string[] }
+  | { readonly kind: 'commit'; readonly files: readonly [string] }
   | { readonly kind: 'none' };
 
-/** What a worker exits with after the first failed commit: a disk's fault, not a file's. */
+/** What a worker exits with after the first failed commit: a disk's fault as a rule, not a file's. */
 const commitFailedExitCode = 70;
 
 // A memory fault or a failed assertion in native code.
@@ -33,6 +39,9 @@ const crashSignals: ReadonlySet<string> = new Set(['SIGABRT', 'SIGSEGV', 'SIGBUS
 const sentSignals: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT']);
 
 export function attributeDeath(death: Death): Blame {
+  const { commitFailedIn } = death;
+  if (death.exitCode === commitFailedExitCode && commitFailedIn !== undefined)
+    return { kind: 'commit', files: [commitFailedIn] };
   if (isNobodysFault(death)) return { kind: 'none' };
   if (death.phase !== undefined) return { kind: 'reading', files: [death.phase.file] };
   // With a message leased, the message is the first suspect: its own attempt counter parks it.

@@ -6,10 +6,8 @@ import type { Blame } from './death-attribution.js';
 
 const deathsUntilQuarantine = 3;
 
-interface Count {
-  reading: number;
-  crash: number;
-}
+type Kind = Exclude<Blame['kind'], 'none'>;
+type Count = Record<Kind, number>;
 
 export class DeathLedger {
   // Bounded by the queue files on disk: forgotten when a file was read to its end, quarantined or retired.
@@ -26,7 +24,7 @@ export class DeathLedger {
     const count = this.#counts.get(file);
     if (count === undefined) return;
     count.reading = 0;
-    if (count.crash === 0) this.#counts.delete(file);
+    if (count.crash + count.commit === 0) this.#counts.delete(file);
   }
 
   /** Forgets the files that are no longer on disk. */
@@ -34,8 +32,8 @@ export class DeathLedger {
     for (const file of this.#counts.keys()) if (!files.has(file)) this.#counts.delete(file);
   }
 
-  #isThird(file: string, kind: 'reading' | 'crash'): boolean {
-    const count = this.#counts.get(file) ?? { reading: 0, crash: 0 };
+  #isThird(file: string, kind: Kind): boolean {
+    const count = this.#counts.get(file) ?? { reading: 0, crash: 0, commit: 0 };
     this.#counts.set(file, count);
     count[kind] += 1;
     if (count[kind] < deathsUntilQuarantine) return false;

@@ -1,6 +1,7 @@
 /** Wires the primary: lock, supervisor, admission, scrape, admin HTTP, signals. Called by `postern start`. */
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { Log } from '../base/log.js';
@@ -8,7 +9,7 @@ import { listQuarantinedFiles, listSpoolFiles, quarantineSpoolFile } from '../ba
 import type { Config } from '../config/config.js';
 import { AdmissionBroadcast } from './admission.js';
 import { Backend } from './backend.js';
-import { prepareDataDirectory } from './data-directory.js';
+import { prepareDataDirectory, takesFiles } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
 import { FrozenRoutes } from './frozen-routes.js';
 import { Lifecycle, reportStartError } from './lifecycle.js';
@@ -17,6 +18,7 @@ import { QueueCustody } from './queue-custody.js';
 import { Questions } from './questions.js';
 import { Reloader } from './reload.js';
 import { schedulingPolicy } from './scheduling.js';
+import { Salvage } from './salvage.js';
 import { Scrape } from './scrape.js';
 import { PrimaryService } from './service.js';
 import { Supervisor, type SupervisorListener } from './supervisor.js';
@@ -63,6 +65,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const directory = {
     list: async () => listSpoolFiles(queueDirectory),
     quarantine: async (file: string) => quarantineSpoolFile(queueDirectory, file),
+    takesFilesBeside: async (file: string) => takesFiles(dirname(file)),
   };
   const queue = new QueueCustody(directory, await listQuarantinedFiles(queueDirectory), log);
   const frozenRoutes = await FrozenRoutes.open({
@@ -79,7 +82,8 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
   const scrape = new Scrape({ supervisor, questions, queue, version, config: () => reloader.config });
   // The aggregate hears of a death last, the round that waits for the dead worker first.
-  listeners.push(questions, admission, scrape);
+  const salvage = new Salvage({ supervisor, questions, queue, log });
+  listeners.push(questions, admission, salvage, scrape);
   const reloader = new Reloader({
     config,
     load: options.load,
@@ -99,6 +103,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     scrape,
     reloader,
     frozenRoutes,
+    salvage,
     stop,
   });
   const service = new PrimaryService({ config, log, supervisor, admission, scrape, backend });

@@ -15,11 +15,12 @@ export interface QueueDirectory {
   list(): Promise<QueueFile[]>;
   /** Moves a file away; where to. */
   quarantine(file: string): Promise<string>;
+  /** Whether a new file beside this one can be written, to the disk. */
+  takesFilesBeside(file: string): Promise<boolean>;
 }
 
 export class QueueCustody {
-  /** Paths of queue files that were moved away and are still there, for an operator to look at. */
-  readonly quarantined: string[];
+  #quarantined: string[];
   readonly #directory: QueueDirectory;
   readonly #log: Log;
   readonly #files = new QueueFiles();
@@ -28,8 +29,18 @@ export class QueueCustody {
   /** @param quarantined what earlier runs moved away */
   constructor(directory: QueueDirectory, quarantined: readonly string[], log: Log) {
     this.#directory = directory;
-    this.quarantined = [...quarantined];
+    this.#quarantined = [...quarantined];
     this.#log = log;
+  }
+
+  /** Paths of queue files that were moved away and not yet salvaged. */
+  get quarantined(): readonly string[] {
+    return this.#quarantined;
+  }
+
+  /** Its messages are back in the queue, or somebody took it away. */
+  release(path: string): void {
+    this.#quarantined = this.#quarantined.filter((other) => other !== path);
   }
 
   /**
@@ -52,13 +63,25 @@ export class QueueCustody {
   async holdInquest(worker: WorkerProcess): Promise<void> {
     const files = this.#files.ownedBy(await this.#list(), worker.incarnation);
     const { signal = null, code: exitCode = null } = worker.exit ?? {};
-    const { phase, leased, wasSilent } = worker;
+    const { phase, leased, wasSilent, commitFailedIn } = worker;
     const unable = worker.unable !== undefined;
-    const death: Death = { signal, exitCode, phase, leased, files, unable, wasSilent };
-    const blame = attributeDeath(death);
+    const death: Death = { signal, exitCode, phase, leased, files, unable, wasSilent, commitFailedIn };
+    const blame = await this.#unlessTheDisk(attributeDeath(death));
     if (mayBeAMessages(death)) this.#files.blame(files);
     this.#report(worker, blame);
-    for (const file of this.#ledger.record(blame)) await this.#quarantine(file);
+    for (const file of this.#ledger.record(blame))
+      await this.#quarantine(file, 'a queue file ended three workers and was moved away');
+  }
+
+  /** A worker has closed this file and cannot use it. */
+  async setAside(file: string, reason: string): Promise<void> {
+    await this.#quarantine(file, `a queue file cannot be used and was moved away: ${reason}`);
+  }
+
+  /** Where no new file can be written either, it is not the old one's fault: a full disk must not quarantine it. */
+  async #unlessTheDisk(blame: Blame): Promise<Blame> {
+    if (blame.kind !== 'commit') return blame;
+    return (await this.#directory.takesFilesBeside(blame.files[0])) ? blame : { kind: 'none' };
   }
 
   wasRead(file: string): void {
@@ -79,20 +102,19 @@ export class QueueCustody {
       worker_pid: pid,
       ...how,
       blame: blame.kind,
-      file: phase?.file,
+      file: blame.kind === 'commit' ? blame.files[0] : phase?.file,
     };
     this.#log.error(facts, 'a worker died');
   }
 
-  async #quarantine(file: string): Promise<void> {
+  async #quarantine(file: string, what: string): Promise<void> {
     try {
       const path = await this.#directory.quarantine(file);
-      this.quarantined.push(path);
-      const facts = { event: 'queue.quarantined', file, path };
-      this.#log.error(facts, 'a queue file ended three workers and was moved away');
+      this.#quarantined.push(path);
+      this.#log.error({ event: 'queue.quarantined', file, path }, what);
     } catch (error) {
       const facts = { event: 'queue.quarantine_failed', file, error: describeError(error) };
-      this.#log.error(facts, 'a queue file that ended three workers cannot be moved away');
+      this.#log.error(facts, 'a queue file that is of no use cannot be moved away');
     }
   }
 

@@ -188,6 +188,7 @@ export class Supervisor {
     if (message.type === 'online') void this.#initialise(worker);
     if (message.type === 'ready') this.#onReady(worker);
     if (message.type === 'unable') this.#onUnable(worker, message);
+    if (message.type === 'unusable') void this.#queue.setAside(message.file, message.reason);
   }
 
   async #initialise(worker: WorkerProcess): Promise<void> {

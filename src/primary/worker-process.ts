@@ -54,6 +54,8 @@ export class WorkerProcess {
   refusing = '';
   exit: { signal: string | null; code: number | null } | undefined;
   unable: { code: string; message: string } | undefined;
+  /** The file of another process in which a commit failed: its last words. */
+  commitFailedIn: string | undefined;
   /** It was killed because it said nothing. */
   wasSilent = false;
   readonly started: Promise<StartOutcome>;
@@ -150,8 +152,9 @@ export class WorkerProcess {
         this.refusing = message.refusing ?? '';
         break;
       case 'phase':
-        this.#enter(message.kind === 'idle' ? undefined : { kind: message.kind, file: message.file });
+        this.#takePhase(message);
         break;
+      case 'unusable':
       case 'online':
       case 'networks':
       case 'snapshot':
@@ -160,6 +163,11 @@ export class WorkerProcess {
         break;
     }
     this.#events.message(this, message);
+  }
+
+  #takePhase({ kind, file }: Extract<FromWorker, { type: 'phase' }>): void {
+    if (kind === 'draining') this.commitFailedIn = file;
+    else this.#enter(kind === 'idle' ? undefined : { kind, file });
   }
 
   #enter(phase: Death['phase']): void {

@@ -12,6 +12,7 @@ const quiet: Death = {
   files: [own, adopted],
   unable: false,
   wasSilent: false,
+  commitFailedIn: undefined,
 };
 const opening = { kind: 'opening', file: adopted } as const;
 const scanning = { kind: 'scanning', file: adopted } as const;
@@ -64,6 +65,16 @@ describe('F-05 whose fault a death was', () => {
     },
     { death: { exitCode: 1 }, blame: none, why: 'an exception while idle blames no file' },
     { death: { exitCode: 70 }, blame: none, why: 'a failed commit is the disk’s fault' },
+    {
+      death: { exitCode: 70, commitFailedIn: adopted },
+      blame: { kind: 'commit', files: [adopted] },
+      why: 'unless it was in a file that another process left',
+    },
+    {
+      death: { signal: 'SIGKILL', commitFailedIn: adopted },
+      blame: none,
+      why: 'not if something else ended it',
+    },
     { death: { exitCode: 70, phase: scanning }, blame: none, why: 'also while another file is scanned' },
     { death: { exitCode: 0, phase: scanning }, blame: none, why: 'an orderly end blames nobody' },
     {

@@ -46,6 +46,16 @@ describe('F-05 quarantine after three deaths of one kind', () => {
     expect(ledger.record(crash('a'))).toEqual(['a']);
   });
 
+  test('three failed commits in a file name it, whether it was read to its end or not', () => {
+    const ledger = new DeathLedger();
+    const commit = { kind: 'commit', files: ['a'] } as const;
+    const named = [1, 2, 3].map(() => {
+      ledger.wasRead('a');
+      return ledger.record(commit);
+    });
+    expect(named).toEqual([[], [], ['a']]);
+  });
+
   test('files that are gone are forgotten', () => {
     const ledger = new DeathLedger();
     ledger.record(reading);

@@ -22,12 +22,13 @@ import { cases } from './cases.mjs';
 import { newRun, runLoad } from './load/load.mjs';
 import { parseLoadOptions } from './load/options.mjs';
 import { machineFacts } from './machine.mjs';
+import { describeDepth, watchQueueDepth } from './queue-depth.mjs';
 import { root, startServer, startSilentHop, startSink, until } from './server.mjs';
 
 /** @typedef {import('./cases.mjs').Case} Case */
 /** @typedef {Awaited<ReturnType<typeof runLoad>>} LoadResult */
 /** @typedef {Awaited<ReturnType<typeof startServer>>} Server */
-/** @typedef {LoadResult & { relay?: { seconds: number, messagesPerSecond: number }, scrape?: { requests: number, p50Ms: number, p99Ms: number } }} Figures */
+/** @typedef {LoadResult & { relay?: { seconds: number, messagesPerSecond: number, queueDepth: number[] }, scrape?: { requests: number, p50Ms: number, p99Ms: number } }} Figures */
 /** @typedef {Figures & { name: string }} Row */
 
 const usage = `
@@ -84,20 +85,22 @@ async function load(entry, server, bounds) {
 }
 
 /** Until the sink has all of it: the warm-up's messages too, which are taken off by waiting for them first.
- *  @param {Case} entry @param {{ port: number, pid: number }} server @param {{ count: () => Promise<number> }} sink @param {number} seconds
+ *  @param {Case} entry @param {{ port: number, pid: number, adminUrl: string }} server @param {{ count: () => Promise<number> }} sink @param {number} seconds
  *  @returns {Promise<Figures>} */
 async function relayCase(entry, server, sink, seconds) {
   await quiet(sink);
   const before = await sink.count();
+  const depth = watchQueueDepth(server.adminUrl);
   const startedMs = performance.now();
   const result = await load(entry, server, { durationMs: seconds * 1000 });
   const wanted = before + result.counts.acked;
   await until('the sink has every message', async () => (await sink.count()) >= wanted, relayTimeoutMs);
   const relaySeconds = (performance.now() - startedMs) / 1000;
+  const queueDepth = await depth.stop();
   const messagesPerSecond = Number((result.counts.acked / relaySeconds).toFixed(1));
   return {
     ...result,
-    relay: { seconds: Number(relaySeconds.toFixed(2)), messagesPerSecond },
+    relay: { seconds: Number(relaySeconds.toFixed(2)), messagesPerSecond, queueDepth },
   };
 }
 
@@ -184,6 +187,7 @@ function remarks(rows) {
       ? []
       : [
           `${name}: all ${counts.acked} at the sink after ${relay.seconds} s, ${relay.messagesPerSecond} messages/s end to end`,
+          `${name}: ${describeDepth(relay.queueDepth)}`,
         ]),
     ...(scrape === undefined
       ? []

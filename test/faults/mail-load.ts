@@ -19,7 +19,7 @@ export interface LoadOptions {
   readonly pauseMs?: number;
   /** Share of messages of 64 to 400 KiB, which go to disk in chunks while they come. */
   readonly large?: number;
-  /** Local parts of recipients begin with one of these. */
+  /** The local parts of all recipients of a message begin with one of these. */
   readonly recipients?: readonly string[];
 }
 
@@ -84,10 +84,8 @@ export class MailLoad {
     const { random } = this.#options;
     const id = `${this.#run}-${(this.#next++).toString(36)}-${random.between(0, 36 ** 5).toString(36)}`;
     const message = messageOf(id, this.#sizeOf(random));
-    const recipients = Array.from(
-      { length: random.between(1, 3) },
-      (_, n) => `${random.pick(this.#options.recipients ?? ['rcpt'])}-${n}@example.test`,
-    );
+    const kind = random.pick(this.#options.recipients ?? ['rcpt']);
+    const recipients = Array.from({ length: random.between(1, 3) }, (_, n) => `${kind}-${n}@example.test`);
     const sha256 = createHash('sha256').update(message).digest('hex');
     const record: Sent = { sha256, recipients, outcome: 'unknown', answeredAtMs: 0 };
     this.sent.set(id, record);

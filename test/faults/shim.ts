@@ -38,7 +38,8 @@ export interface ShimOptions {
   /** The record of process P goes to `<record>.P`. */
   readonly record?: string;
   readonly control?: ControlPage;
-  readonly noSync?: boolean;
+  /** The call that does nothing and says that it did. */
+  readonly noSync?: 'fdatasync' | 'fsync' | 'dsync';
   /** Faults in every process, not only in cluster workers. */
   readonly anyProcess?: boolean;
 }
@@ -49,7 +50,7 @@ export function shimEnvironment(shim: Shim, options: ShimOptions): Record<string
     FAULTS_ROOT: options.root,
     ...(options.record === undefined ? {} : { FAULTS_RECORD: options.record }),
     ...(options.control === undefined ? {} : { FAULTS_CONTROL: options.control.file }),
-    ...(options.noSync === true ? { FAULTS_NO_SYNC: '1' } : {}),
+    ...(options.noSync === undefined ? {} : { FAULTS_NO_SYNC: options.noSync }),
     ...(options.anyProcess === true ? { FAULTS_ANY_PROCESS: '1' } : {}),
     // libuv's ring would go round the C library.
     UV_USE_IO_URING: '0',

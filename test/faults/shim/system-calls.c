@@ -5,7 +5,8 @@
  *               (CLOCK_MONOTONIC, as process.hrtime), to FAULTS_RECORD.<pid>: crash-images.ts builds crash images of it;
  *   fails       the n-th call of a kind, counted for the whole process, as the page at FAULTS_CONTROL says, which the
  *               test writes while the server runs (control-page.ts has the same layout);
- *   pretends    with FAULTS_NO_SYNC=1 that everything is synced and syncs nothing: the build that must fail the check.
+ *   pretends    with FAULTS_NO_SYNC that a file is synced and does not sync it: `fdatasync`, `fsync` or `dsync` (O_DSYNC
+ *               is dropped) names the call that a broken build left out, which the check of crash images must find.
  *
  * LMDB's lock files are left out: they hold nothing that must survive. Calls that go round the C library (io_uring,
  * copy_file_range by syscall(2)) are not seen; the recording of a sound server that used them would fail the check.
@@ -72,7 +73,7 @@ struct file {
 static struct file files[MAX_FILES];
 static const char *root;
 static size_t root_bytes;
-static int no_sync;
+static const char *no_sync = "";
 static int record_fd = -1;
 static struct control *control;
 static uint32_t first_epoch, seen_epoch, count;
@@ -88,7 +89,7 @@ __attribute__((constructor)) static void start(void) {
   root = getenv("FAULTS_ROOT");
   if (!root) return;
   root_bytes = strlen(root);
-  no_sync = getenv("FAULTS_NO_SYNC") != NULL;
+  if (getenv("FAULTS_NO_SYNC")) no_sync = getenv("FAULTS_NO_SYNC");
   if (prefix) {
     char name[PATH_MAX];
     snprintf(name, sizeof name, "%s.%d", prefix, getpid());
@@ -210,7 +211,7 @@ static int open_at(int directory, const char *path, int flags, mode_t mode) {
   int fd, is_new;
   if (!below_root(path)) return syscall(SYS_openat, directory, path, flags, mode);
   if (refused(fault_of(OP_OPEN))) return -1;
-  if (no_sync) flags &= ~(O_DSYNC | O_SYNC);
+  if (!strcmp(no_sync, "dsync")) flags &= ~(O_DSYNC | O_SYNC);
   is_new = (flags & O_CREAT) && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) != 0;
   fd = syscall(SYS_openat, directory, path, flags, mode);
   if (fd < 0) return fd;
@@ -332,7 +333,7 @@ static int sync_call(int fd, long call) {
   struct record head = { .op = OP_SYNC, .begin_ns = now() };
   int result;
   if (!file) return syscall(call, fd);
-  if (no_sync) return 0;
+  if (!strcmp(no_sync, call == SYS_fsync ? "fsync" : "fdatasync")) return 0;
   if (refused(fault_of(OP_SYNC))) return -1;
   result = syscall(call, fd);
   head.inode = file->inode;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
-import type { QueuedMessage } from '../../../src/queue/spool.js';
-import type { CarryOutcome } from '../../../src/relay/carrier.js';
+import type { QueuedMessage, QueuedRecipient } from '../../../src/queue/spool.js';
+import type { CarryOutcome, Handover } from '../../../src/relay/carrier.js';
 import { dutiesOf, owesAnything, type DutyRules } from '../../../src/relay/notifications/duties.js';
 import { arrivedAtMs, deferred, hour, leaseOf, minute, outcomeOf, progress, recipient, refused, taken } from './fixtures.js'; // prettier-ignore
 
@@ -38,7 +38,7 @@ describe('C-071, C-122: failures are told unless NOTIFY says no', () => {
     [['SUCCESS', 'FAILURE', 'DELAY'], ['failure: joe@example.net failed'], 'among others'],
     [['SUCCESS', 'DELAY'], ['unwanted: joe@example.net'], 'left out'],
     [[], ['unwanted: joe@example.net'], 'NEVER'],
-  ] as const)('NOTIFY %j: %j (%s)', (notify, expected) => {
+  ] as [QueuedRecipient['notify'], string[], string][])('NOTIFY %j: %j (%s)', (notify, expected) => {
     expect(owed({ recipients: [recipient(joe, { notify })] }, outcomeOf([refused()]))).toEqual(expected);
   });
 
@@ -118,9 +118,12 @@ describe('C-122: a delay is told once, in time', () => {
     [120 * hour - 5 * minute, {}, {}, [], 'the failure would follow at once'],
     [120 * hour - 6 * minute, {}, {}, told, 'there is one more attempt in between'],
     [50 * hour, { routes: [progress({ attempts: 2 })] }, {}, [], 'F-30: old by the clock alone'],
-  ] as const)('after %i ms with %j and %j: %j (%s)', (afterMs, message, changes, expected) => {
-    expect(owed(message, outcomeOf([deferred()]), afterMs, changes)).toEqual(expected);
-  });
+  ] as [number, Partial<QueuedMessage>, Partial<DutyRules>, string[], string][])(
+    'after %i ms with %j and %j: %j (%s)',
+    (afterMs, message, changes, expected) => {
+      expect(owed(message, outcomeOf([deferred()]), afterMs, changes)).toEqual(expected);
+    },
+  );
 
   test('a caller that tried nothing because of an outage knows that the time has passed', () => {
     const message = { routes: [progress({ attempts: 1 })] };
@@ -147,9 +150,12 @@ describe('C-124, C-125: success is told by the last that speaks DSN', () => {
     ['final', {}, [], 'not asked for'],
     ['final', { recipients: [recipient(joe, { notify: ['FAILURE', 'DELAY'] })] }, [], 'not asked for'],
     ['relayed', { recipients: [recipient(joe, { notify: [] })] }, [], 'NEVER'],
-  ] as const)('%s, %j: %j (%s)', (handover, message, expected) => {
-    expect(owed(message, outcomeOf([taken()], { handover }))).toEqual(expected);
-  });
+  ] as [Handover | undefined, Partial<QueuedMessage>, string[], string][])(
+    '%s, %j: %j (%s)',
+    (handover, message, expected) => {
+      expect(owed(message, outcomeOf([taken()], { handover }))).toEqual(expected);
+    },
+  );
 });
 
 describe('what is asked after every attempt', () => {

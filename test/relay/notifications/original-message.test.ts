@@ -101,8 +101,11 @@ describe('the Message-ID for References', () => {
   });
 });
 
+function line(length: number): Buffer {
+  return Buffer.from(`a\r\n${'x'.repeat(length)}\r\nb\r\n`);
+}
+
 test('lines of 998 octets are short, of 999 are not', () => {
-  const line = (length: number): Buffer => Buffer.from(`a\r\n${'x'.repeat(length)}\r\nb\r\n`);
   expect(hasShortLines(line(998))).toBe(true);
   expect(hasShortLines(line(999))).toBe(false);
   expect(hasShortLines(Buffer.from('x'.repeat(998)))).toBe(true);

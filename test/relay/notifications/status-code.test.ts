@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { diagnose } from '../../../src/relay/notifications/status-code.js';
+import { diagnose, type Action } from '../../../src/relay/notifications/status-code.js';
 
 describe('C-127: the Status field fits the action and is the most exact that is known (RFC 3463)', () => {
   test.each([
@@ -24,7 +24,7 @@ describe('C-127: the Status field fits the action and is the most exact that is 
     ['delivered', '250 2.1.5 Ok', '2.1.5', "the hop's own"],
     ['delivered', 'stored as 1763810289.M0Q0D9.mx', '2.0.0', 'a Maildir'],
     ['relayed', '250 Ok', '2.0.0', 'a hop without enhanced codes'],
-  ] as const)('%s, %j: %s, %s', (action, lastReply, status) => {
+  ] as [Action, string, string, string][])('%s, %j: %s, %s', (action, lastReply, status) => {
     expect(diagnose(action, lastReply).status).toBe(status);
   });
 

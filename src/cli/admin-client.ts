@@ -2,7 +2,9 @@
  * The admin API as the commands call it. Owns where it is, the token, and what a person is told when it cannot be
  * reached or refuses. Never opens a queue file: the server has them.
  */
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { Agent, request, type IncomingMessage } from 'node:http';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
@@ -36,7 +38,7 @@ const octets = 'application/octet-stream';
 /** What goes along with a call: one body at most. */
 export interface Sent {
   readonly json?: unknown;
-  readonly bytes?: Uint8Array<ArrayBuffer>;
+  readonly bytes?: Buffer;
   readonly timeoutMs?: number;
 }
 
@@ -49,6 +51,8 @@ interface Received {
 export class AdminClient {
   readonly #access: AdminAccess;
   readonly #configFile: string;
+  // Calls follow each other closely: one connection serves many.
+  readonly #agent = new Agent({ keepAlive: true });
   #token: string | undefined;
 
   /** @throws ConfigError, UsageError */
@@ -89,7 +93,7 @@ export class AdminClient {
   /** Whether anything listens there still. */
   async isUp(): Promise<boolean> {
     try {
-      await (await fetch(`http://${this.place}/livez`, { signal: AbortSignal.timeout(5_000) })).text();
+      await this.#exchange('GET', '/livez', {}, {}, AbortSignal.timeout(5_000));
       return true;
     } catch (error) {
       return isTimeout(error);
@@ -99,29 +103,38 @@ export class AdminClient {
   async #fetch(method: Method, path: string, sent: Sent): Promise<Received> {
     const { timeoutMs = answerTimeoutMs } = sent;
     this.#token ??= this.#access.token ?? (await this.#readToken());
+    const headers = { authorization: `Bearer ${this.#token}`, ...contentType(sent) };
     try {
-      const response = await fetch(`http://${this.place}${path}`, {
-        method,
-        headers: { authorization: `Bearer ${this.#token}`, ...contentType(sent) },
-        body: sent.json === undefined ? (sent.bytes ?? null) : JSON.stringify(sent.json),
-        signal: AbortSignal.timeout(timeoutMs),
-        redirect: 'error',
-      });
-      const body = Buffer.from(await response.arrayBuffer());
-      return { status: response.status, type: response.headers.get('content-type') ?? '', body };
+      return await this.#exchange(method, path, headers, sent, AbortSignal.timeout(timeoutMs));
     } catch (error) {
       throw new PosternError('ADMIN_UNREACHABLE', this.#unreachable(error, timeoutMs), error);
     }
+  }
+
+  async #exchange(
+    method: Method,
+    path: string,
+    headers: Record<string, string>,
+    sent: Sent,
+    signal: AbortSignal,
+  ): Promise<Received> {
+    const call = request(`http://${this.place}${path}`, { method, headers, agent: this.#agent, signal });
+    call.end(sent.json === undefined ? sent.bytes : JSON.stringify(sent.json));
+    const [response]: IncomingMessage[] = await once(call, 'response');
+    if (response === undefined) throw new TypeError('no response came with its event');
+    const chunks: Buffer[] = [];
+    for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
+    const { statusCode = 0, headers: answered } = response;
+    return { status: statusCode, type: answered['content-type'] ?? '', body: Buffer.concat(chunks) };
   }
 
   #unreachable(error: unknown, timeoutMs: number): string {
     const where = `the admin address ${this.place} of ${this.#configFile}`;
     if (isTimeout(error))
       return `no answer from ${where} within ${timeoutMs / 1000} s; the server's log may say why`;
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    return errorCodeOf(cause) === 'ECONNREFUSED'
+    return errorCodeOf(error) === 'ECONNREFUSED'
       ? this.#notRunning()
-      : `no Postern can be reached on ${where}: ${describeError(cause)}`;
+      : `no Postern can be reached on ${where}: ${describeError(error)}`;
   }
 
   #notRunning(): string {
@@ -193,8 +206,10 @@ function reachable(address: string): string {
   return address === '::' ? '::1' : address;
 }
 
+/** http's own error has the signal's as its cause. */
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError';
+  if (!(error instanceof Error)) return false;
+  return error.name === 'TimeoutError' || isTimeout(error.cause);
 }
 
 function parseJson(text: string): unknown {

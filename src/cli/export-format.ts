@@ -34,7 +34,7 @@ export interface ExportedMessage {
 /** What a reader is told, in this order for each message: message, data…, end or gone. Then total, once. */
 export type ExportPart =
   | { readonly kind: 'message'; readonly message: ExportedMessage }
-  | { readonly kind: 'data'; readonly data: Buffer<ArrayBuffer> }
+  | { readonly kind: 'data'; readonly data: Buffer }
   /** All its bytes were there, and the checksum is right. */
   | { readonly kind: 'end'; readonly message: ExportedMessage }
   | { readonly kind: 'gone'; readonly message: ExportedMessage }

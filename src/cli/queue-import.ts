@@ -26,8 +26,6 @@ interface ImportOptions extends ConfigOption, JsonOption {
   readonly check?: true;
 }
 
-type Piece = Buffer<ArrayBuffer>;
-
 interface Summary {
   /** Stored by this import. */
   imported: number;
@@ -116,7 +114,7 @@ class Importer {
   async #read(source: AsyncIterable<Buffer>): Promise<void> {
     let message: ExportedMessage | undefined;
     /** The one piece of a message that may be small. */
-    let piece: Piece | undefined;
+    let piece: Buffer | undefined;
     let large: ServerImport | undefined;
     try {
       for await (const part of readExport(source)) {
@@ -145,7 +143,7 @@ class Importer {
     }
   }
 
-  async #beginLarge(message: ExportedMessage, piece: Piece): Promise<ServerImport> {
+  async #beginLarge(message: ExportedMessage, piece: Buffer): Promise<ServerImport> {
     // One at a time, so that neither this process nor the server holds many pieces.
     await this.#settle();
     const store = new ServerImport(this.#client, message, this.#hold);
@@ -160,7 +158,7 @@ class Importer {
   }
 
   /** Returns when there is room for the next. */
-  async #storeSmall(message: ExportedMessage, piece: Piece | undefined): Promise<void> {
+  async #storeSmall(message: ExportedMessage, piece: Buffer | undefined): Promise<void> {
     // The same id twice would be two messages, were both under way at once.
     await this.#underWay.get(message.id);
     const store = this.#storeWhole(message, piece)
@@ -171,7 +169,7 @@ class Importer {
   }
 
   /** Nothing is lost when the server's worker is replaced meanwhile: the message is all here. */
-  async #storeWhole(message: ExportedMessage, piece: Piece | undefined): Promise<void> {
+  async #storeWhole(message: ExportedMessage, piece: Buffer | undefined): Promise<void> {
     const store = new ServerImport(this.#client, message, this.#hold);
     await insisting(async () => {
       await store.begin();
@@ -247,7 +245,7 @@ class ServerImport {
     }
   }
 
-  async write(bytes: Piece): Promise<void> {
+  async write(bytes: Buffer): Promise<void> {
     if (this.isKnown) return;
     await this.#call('POST', `${this.#path}/data?offset=${this.#bytes}`, { bytes });
     this.#bytes += bytes.length;

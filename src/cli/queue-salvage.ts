@@ -10,8 +10,8 @@ import { exitCodes, UsageError } from './failure.js';
 import { columns, jsonOption, printable, printJson, printLines, type JsonOption } from './output.js';
 import { confirm } from './prompt.js';
 
-// A file may hold gigabytes, and all of it is read; the server's own bound is 10 minutes.
-const salvageTimeoutMs = 620_000;
+// A file may hold gigabytes, and all of it is read; the server's own bound is an hour.
+const salvageTimeoutMs = 3_620_000;
 
 interface SalvageOptions extends ConfigOption, JsonOption {
   readonly yes?: true;

@@ -15,9 +15,11 @@ import type { QueueCustody } from './queue-custody.js';
 import { QueueDesk } from './queue-desk.js';
 import type { Questions } from './questions.js';
 import type { Reloader } from './reload.js';
+import type { Salvage } from './salvage.js';
 import type { Scrape } from './scrape.js';
 import type { Slot } from './slot.js';
 import type { Supervisor } from './supervisor.js';
+import type { WorkerProcess } from './worker-process.js';
 
 export interface BackendParts {
   readonly version: string;
@@ -27,18 +29,23 @@ export interface BackendParts {
   readonly scrape: Scrape;
   readonly reloader: Reloader;
   readonly frozenRoutes: FrozenRoutes;
+  readonly salvage: Salvage;
   /** Begins the drain. */
   readonly stop: () => void;
 }
 
 export class Backend implements AdminBackend {
   readonly #parts: BackendParts;
-  readonly #desk: QueueDesk;
+  readonly #desk: QueueDesk<WorkerProcess>;
   readonly #startedAtMs = performance.now();
 
   constructor(parts: BackendParts) {
     this.#parts = parts;
-    this.#desk = new QueueDesk(parts);
+    const { supervisor, questions } = parts;
+    this.#desk = new QueueDesk({
+      fleet: supervisor,
+      ask: async (workers, call, boundMs) => askQueue(questions, workers, call, boundMs),
+    });
   }
 
   async status(): Promise<Status> {
@@ -78,7 +85,7 @@ export class Backend implements AdminBackend {
   }
 
   async queue(call: QueueCall): Promise<QueueAnswer> {
-    return this.#desk.ask(call);
+    return call.method === 'salvage' ? this.#salvage(call.file) : this.#desk.ask(call);
   }
 
   routes(): RouteStatus[] {
@@ -93,11 +100,31 @@ export class Backend implements AdminBackend {
     await (frozen ? frozenRoutes.freeze(route) : frozenRoutes.thaw(route));
   }
 
+  /** Our own files alone: whoever has the token must not have a worker open what he likes. */
+  async #salvage(file: string): Promise<QueueAnswer> {
+    const { queue, salvage } = this.#parts;
+    // Not beside one that runs by itself: of the same file two would make duplicates.
+    if (queue.quarantined.includes(file)) return salvage.byHand(file);
+    return { ok: false, code: 'NOT_FOUND', message: `${file} is no quarantined file` };
+  }
+
   async #queueStats(): Promise<QueueStats> {
     const answer = await this.queue({ method: 'stats' });
     if (answer.ok && answer.value !== null && 'oldestSeconds' in answer.value) return answer.value;
     return emptyStats();
   }
+}
+
+async function askQueue(
+  questions: Questions,
+  workers: readonly WorkerProcess[],
+  call: QueueCall,
+  boundMs: number,
+): Promise<ReadonlyMap<WorkerProcess, QueueAnswer>> {
+  const { replies } = await questions.ask(workers, (id) => ({ type: 'call', id, call }), boundMs);
+  const answers = new Map<WorkerProcess, QueueAnswer>();
+  for (const [worker, reply] of replies) if (reply.type === 'answer') answers.set(worker, reply.answer);
+  return answers;
 }
 
 /** Sockets are shared, so one worker that takes mail is enough; all that refuse it are named when none does. */

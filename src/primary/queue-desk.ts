@@ -2,8 +2,7 @@
  * One queue out of all shards: decides which workers a call of the admin API goes to, how long they may take, and
  * makes one answer of theirs. Owns which worker an open import is at. How answers merge is queue-answers.ts.
  */
-import type { QueueAnswer, QueueCall } from '../base/messages.js';
-import type { Questions } from './questions.js';
+import type { QueueAnswer, QueueCall, QueueSelection } from '../base/messages.js';
 import {
   firstRefusal,
   mergeForOne,
@@ -14,43 +13,70 @@ import {
   mergeSurveys,
   sumDone,
   wholeRefusal,
+  type CallForOne,
   type Refusal,
 } from './queue-answers.js';
-import type { Supervisor } from './supervisor.js';
-import type { WorkerProcess } from './worker-process.js';
 
-// What the CLI waits for is 30 s.
+// What the CLI waits for is 30 s. A walk over a long queue pauses for the mail that flows meanwhile, and one by sender
+// or error reads every message.
 const walkBoundMs = 25_000;
-const oneBoundMs = 10_000;
+// A commit on a slow disk.
+const changeBoundMs = 10_000;
+// Of a worker that is well, whatever it does beside; one that stands must not make an operator wait for the others.
+const lookBoundMs = 3_000;
 const statsBoundMs = 1_000;
-// A quarantined file may hold gigabytes.
-const salvageBoundMs = 600_000;
 // As many as all workers together would take; those beyond have been forgotten by their client.
 const maxImports = 256;
 
-export interface QueueDeskParts {
-  readonly supervisor: Supervisor;
-  readonly questions: Questions;
+/** What of a worker process matters here. */
+export interface ShardWorker {
+  readonly state: 'starting' | 'ready' | 'draining';
+  /** Why it refuses mail; '' while it does not. */
+  readonly refusing: string;
+  /** The file it is busy with. */
+  readonly phase: { readonly kind: string } | undefined;
+  readonly isGone: boolean;
 }
+
+/** The supervisor, as far as the queue needs it. */
+export interface Fleet<W extends ShardWorker> {
+  readonly slots: readonly { readonly isReady: boolean; readonly current: W | undefined }[];
+  readonly workers: readonly W[];
+  /** Those that have a shard open, draining ones too. */
+  readonly serving: readonly W[];
+}
+
+export interface QueueDeskParts<W extends ShardWorker> {
+  readonly fleet: Fleet<W>;
+  /** The answers that came within the bound, by worker. */
+  readonly ask: (
+    workers: readonly W[],
+    call: QueueCall,
+    boundMs: number,
+  ) => Promise<ReadonlyMap<W, QueueAnswer>>;
+}
+
+/** Salvage is of files, not of the queue. */
+export type QueueDeskCall = Exclude<QueueCall, { method: 'salvage' }>;
 
 interface Asked {
   readonly answers: readonly QueueAnswer[];
   readonly missing: number;
 }
 
-export class QueueDesk {
-  readonly #supervisor: Supervisor;
-  readonly #questions: Questions;
-  /** Oldest first. */
-  readonly #imports = new Map<string, WorkerProcess>();
+export class QueueDesk<W extends ShardWorker> {
+  readonly #fleet: Fleet<W>;
+  readonly #ask: QueueDeskParts<W>['ask'];
+  /** Which worker has the open import of an id; oldest first. */
+  readonly #imports = new Map<string, W>();
   #turn = 0;
 
-  constructor({ supervisor, questions }: QueueDeskParts) {
-    this.#supervisor = supervisor;
-    this.#questions = questions;
+  constructor({ fleet, ask }: QueueDeskParts<W>) {
+    this.#fleet = fleet;
+    this.#ask = ask;
   }
 
-  async ask(call: QueueCall): Promise<QueueAnswer> {
+  async ask(call: QueueDeskCall): Promise<QueueAnswer> {
     switch (call.method) {
       case 'list':
         return this.#list(call);
@@ -75,47 +101,43 @@ export class QueueDesk {
       case 'import-commit':
       case 'import-drop':
         return this.#continueImport(call);
-      case 'salvage':
-        return this.#askOne(this.#nextWorker(), call, salvageBoundMs);
-      case 'show':
       case 'hold':
       case 'release':
       case 'retry':
       case 'delete':
+        return this.#ofOne(call, changeBoundMs);
+      case 'show':
       case 'envelope':
-      case 'read': {
-        const wasWhole = this.isWhole;
-        const { answers, missing } = await this.#askAll(call, oneBoundMs);
-        const answer = mergeForOne(call, answers, missing);
-        const isAbsent = !answer.ok && answer.code === 'NOT_FOUND';
-        return isAbsent && !(wasWhole && this.isWhole) ? unread : answer;
-      }
+      case 'read':
+        return this.#ofOne(call, lookBoundMs);
     }
+  }
+
+  /** That there is no such message is known only when every file has been read. */
+  async #ofOne(call: CallForOne, boundMs: number): Promise<QueueAnswer> {
+    const wasWhole = this.isWhole;
+    const { answers, missing } = await this.#askAll(call, boundMs);
+    const answer = mergeForOne(call, answers, missing);
+    const isAbsent = !answer.ok && answer.code === 'NOT_FOUND';
+    return isAbsent && !(wasWhole && this.isWhole) ? unread : answer;
   }
 
   /** Whether all of the queue can be seen now: a worker is in each slot, and none is still reading files. */
   get isWhole(): boolean {
-    const { slots, workers } = this.#supervisor;
+    const { slots, workers } = this.#fleet;
     return slots.every((slot) => slot.isReady) && !workers.some(isReading);
   }
 
   /** Draining workers still hold files of their own, so they are asked too. */
   async #askAll(call: QueueCall, boundMs: number): Promise<Asked> {
-    const { serving } = this.#supervisor;
-    const { replies, missing } = await this.#questions.ask(
-      serving,
-      (id) => ({ type: 'call', id, call }),
-      boundMs,
-    );
-    const answers = [...replies.values()].flatMap((reply) => (reply.type === 'answer' ? [reply.answer] : []));
-    return { answers, missing };
+    const { serving } = this.#fleet;
+    const answers = [...(await this.#ask(serving, call, boundMs)).values()];
+    return { answers, missing: serving.length - answers.length };
   }
 
-  async #askOne(worker: WorkerProcess | undefined, call: QueueCall, boundMs: number): Promise<QueueAnswer> {
+  async #askOne(worker: W | undefined, call: QueueCall, boundMs: number): Promise<QueueAnswer> {
     if (worker === undefined) return noWorker;
-    const { replies } = await this.#questions.ask([worker], (id) => ({ type: 'call', id, call }), boundMs);
-    const reply = replies.get(worker);
-    return reply?.type === 'answer' ? reply.answer : silent;
+    return (await this.#ask([worker], call, boundMs)).get(worker) ?? silent;
   }
 
   /** All or nothing: a figure that lacks a shard without saying so misleads. */
@@ -139,12 +161,13 @@ export class QueueDesk {
    */
   async #list(call: Extract<QueueCall, { method: 'list' }>): Promise<QueueAnswer> {
     const { filter, offset, limit } = call;
-    const selected = await this.#ids({ method: 'select', filter, limit: offset + limit }, offset + limit);
+    const boundMs = isByRecord(filter) ? walkBoundMs : lookBoundMs;
+    const selected = await this.#ids({ method: 'select', filter, limit: offset + limit }, boundMs);
     if ('ok' in selected) return selected;
     const { total, complete } = selected;
     const page = selected.ids.slice(offset);
     if (page.length === 0) return { ok: true, value: { total, messages: [], complete } };
-    const { answers, missing } = await this.#askAll({ method: 'rows', ids: page }, walkBoundMs);
+    const { answers, missing } = await this.#askAll({ method: 'rows', ids: page }, lookBoundMs);
     const refusal = firstRefusal(answers);
     if (refusal !== undefined) return refusal;
     const messages = mergeRows(answers, page);
@@ -152,19 +175,22 @@ export class QueueDesk {
   }
 
   async #select(call: Extract<QueueCall, { method: 'select' }>): Promise<QueueAnswer> {
-    const selected = await this.#ids(call, call.limit ?? Infinity);
+    const selected = await this.#ids(call, walkBoundMs);
     return 'ok' in selected ? selected : { ok: true, value: selected };
   }
 
   async #ids(
     call: Extract<QueueCall, { method: 'select' }>,
-    limit: number,
+    boundMs: number,
   ): Promise<Refusal | { ids: string[]; total: number; complete: boolean }> {
     const wasWhole = this.isWhole;
-    const { answers, missing } = await this.#askAll(call, walkBoundMs);
+    const { answers, missing } = await this.#askAll(call, boundMs);
     const refusal = firstRefusal(answers);
     if (refusal !== undefined) return refusal;
-    return { ...mergeIds(answers, limit), complete: wasWhole && this.isWhole && missing === 0 };
+    return {
+      ...mergeIds(answers, call.limit ?? Infinity),
+      complete: wasWhole && this.isWhole && missing === 0,
+    };
   }
 
   async #beginImport(call: Extract<QueueCall, { method: 'import-begin' }>): Promise<QueueAnswer> {
@@ -175,7 +201,7 @@ export class QueueDesk {
     if (known.value !== null && 'found' in known.value && known.value.found > 0)
       return { ok: false, code: 'EXISTS', message: `${id} is in the queue already` };
     const worker = this.#nextWorker();
-    const answer = await this.#askOne(worker, call, oneBoundMs);
+    const answer = await this.#askOne(worker, call, lookBoundMs);
     if (answer.ok && worker !== undefined) this.#remember(id, worker);
     return answer;
   }
@@ -195,7 +221,7 @@ export class QueueDesk {
   }
 
   /** The workers drop what is abandoned by themselves. */
-  #remember(id: string, worker: WorkerProcess): void {
+  #remember(id: string, worker: W): void {
     this.#imports.delete(id);
     this.#imports.set(id, worker);
     const [oldest] = this.#imports.keys();
@@ -203,8 +229,8 @@ export class QueueDesk {
   }
 
   /** In turn, one that accepts mail. */
-  #nextWorker(): WorkerProcess | undefined {
-    const able = this.#supervisor.slots.flatMap(({ current }) =>
+  #nextWorker(): W | undefined {
+    const able = this.#fleet.slots.flatMap(({ current }) =>
       current?.state === 'ready' && current.refusing === '' ? [current] : [],
     );
     this.#turn++;
@@ -212,8 +238,13 @@ export class QueueDesk {
   }
 }
 
+/** Each message has to be read for it; the rest is in the index. */
+function isByRecord({ domain, sender, recipient, error }: QueueSelection): boolean {
+  return [domain, sender, recipient, error].some((value) => value !== undefined);
+}
+
 /** Its index lacks messages still. */
-function isReading({ phase }: WorkerProcess): boolean {
+function isReading({ phase }: ShardWorker): boolean {
   return phase?.kind === 'opening' || phase?.kind === 'scanning';
 }
 

@@ -1,69 +1,145 @@
 import { describe, expect, test } from 'vitest';
 
-import type { QueueAnswer, QueueCall, QueueRow } from '../../src/base/messages.js';
-import { callForWorker, mergeQueueAnswers } from '../../src/primary/queue-answers.js';
+import type { QueueAnswer, QueueRow } from '../../src/base/messages.js';
+import {
+  firstRefusal,
+  mergeForOne,
+  mergeIds,
+  mergeRows,
+  mergeShapes,
+  mergeStats,
+  mergeSurveys,
+  sumDone,
+  wholeRefusal,
+} from '../../src/primary/queue-answers.js';
 
-const row = (id: string, second: number): QueueRow => ({
+const row = (id: string): QueueRow => ({
   id,
   slot: 0,
   state: 'active',
   bytes: 10,
-  arrivedAt: new Date(second * 1000).toISOString(),
+  arrivedAt: new Date(0).toISOString(),
   nextAttemptAt: null,
   attempts: 1,
   from: 'a@example.test',
   recipients: [],
 });
-const list = (...messages: QueueRow[]): QueueAnswer => ({
+const value = (answer: Extract<QueueAnswer, { ok: true }>['value']): QueueAnswer => ({
   ok: true,
-  value: { total: messages.length, messages },
+  value: answer,
 });
+const ids = (total: number, ...list: string[]): QueueAnswer => value({ ids: list, total });
 const refused = (code: string): QueueAnswer => ({ ok: false, code, message: code });
-const idsOf = (answer: QueueAnswer) =>
-  answer.ok && answer.value !== null && 'messages' in answer.value && Array.isArray(answer.value.messages)
-    ? answer.value.messages.map(({ id }) => id)
-    : answer;
 
-describe('a page of the whole queue', () => {
-  const shards = [list(row('A', 3), row('B', 1)), list(row('C', 2), row('D', 1))];
+describe('ids of all shards', () => {
+  const shards = [ids(7, 'A', 'C', 'E'), ids(2, 'B', 'D')];
 
   test.each([
-    { offset: 0, limit: 10, ids: ['B', 'D', 'C', 'A'], why: 'sorted by arrival, then id' },
-    { offset: 1, limit: 2, ids: ['D', 'C'], why: 'cut after the merge' },
-    { offset: 9, limit: 2, ids: [], why: 'empty behind the end' },
-  ])('$why', ({ offset, limit, ids }) => {
-    const answer = mergeQueueAnswers({ method: 'list', offset, limit }, shards, 0);
-    expect(idsOf(answer)).toEqual(ids);
-    expect(answer).toMatchObject({ value: { total: 4 } });
+    { limit: 10, expected: ['A', 'B', 'C', 'D', 'E'], why: 'ascending' },
+    { limit: 2, expected: ['A', 'B'], why: 'no more than the page' },
+  ])('$why', ({ limit, expected }) => {
+    expect(mergeIds(shards, limit)).toEqual({ ids: expected, total: 9 });
   });
 
-  test('each worker is asked for all that could be on the page', () => {
-    const call: QueueCall = { method: 'list', state: 'held', offset: 30, limit: 10 };
-    expect(callForWorker(call)).toEqual({ method: 'list', state: 'held', offset: 0, limit: 40 });
-    expect(callForWorker({ method: 'show', id: 'X' })).toEqual({ method: 'show', id: 'X' });
+  test('one that moves between two workers is there once', () => {
+    expect(mergeIds([ids(1, 'A'), ids(1, 'A')], 10).ids).toEqual(['A']);
   });
 });
 
-const stats = (active: number, oldestSeconds: number): QueueAnswer => ({
-  ok: true,
-  value: { messages: { active, deferred: 1, held: 0, failed: 2 }, bytes: 100, oldestSeconds, files: 3 },
+test('rows come in the order asked for, and what has gone is left out', () => {
+  const shards = [
+    value({ total: 1, messages: [row('C')] }),
+    value({ total: 2, messages: [row('A'), row('D')] }),
+  ];
+  expect(mergeRows(shards, ['A', 'B', 'C', 'D']).map(({ id }) => id)).toEqual(['A', 'C', 'D']);
 });
+
+const stats = (active: number, oldestSeconds: number): QueueAnswer =>
+  value({
+    messages: { active, deferred: 1, held: 0, parked: 3, failed: 2 },
+    bytes: 100,
+    oldestSeconds,
+    files: 3,
+  });
 
 test('stats add up, the oldest message is the oldest of all', () => {
-  expect(mergeQueueAnswers({ method: 'stats' }, [stats(1, 60), stats(4, 5)], 1)).toEqual({
-    ok: true,
-    value: {
-      messages: { active: 5, deferred: 2, held: 0, failed: 4 },
-      bytes: 200,
-      oldestSeconds: 60,
-      files: 6,
-    },
+  expect(mergeStats([stats(1, 60), stats(4, 5)])).toEqual({
+    messages: { active: 5, deferred: 2, held: 0, parked: 6, failed: 4 },
+    bytes: 200,
+    oldestSeconds: 60,
+    files: 6,
+  });
+});
+
+test('a survey adds up, each domain once', () => {
+  const part = (found: number, ...domains: string[]): QueueAnswer =>
+    value({ found, bytes: found * 10, domains });
+  expect(mergeSurveys([part(2, 'a.test', 'c.test'), part(3, 'b.test', 'c.test')])).toEqual({
+    found: 5,
+    bytes: 50,
+    domains: ['a.test', 'b.test', 'c.test'],
+  });
+});
+
+test('changes done are summed', () => {
+  expect(sumDone([value({ done: 3 }), value({ done: 0 }), value({ done: 4 })])).toEqual({ done: 7 });
+});
+
+describe('a shape', () => {
+  const shape = (...rows: [string, ...number[]][]): QueueAnswer =>
+    value({ ageMinutes: [5, 10], rows: rows.map(([domain, ...counts]) => ({ domain, counts })) });
+
+  test('adds the columns of each domain, most messages first, the rest last', () => {
+    const shards = [shape(['a.test', 1, 0, 0], ['', 9, 9, 9]), shape(['b.test', 0, 2, 2], ['a.test', 1, 1, 0], ['', 1, 0, 0])];
+    expect(mergeShapes(shards)).toEqual({
+      ageMinutes: [5, 10],
+      rows: [
+        { domain: 'b.test', counts: [0, 2, 2] },
+        { domain: 'a.test', counts: [2, 1, 0] },
+        { domain: '', counts: [10, 9, 9] },
+      ],
+    });
+  }); // prettier-ignore
+
+  test('rows beyond the bound are one', () => {
+    const domains = Array.from({ length: 502 }, (_, n): [string, ...number[]] => [
+      `d${n}.test`,
+      600 - n,
+      0,
+      0,
+    ]);
+    const { rows } = mergeShapes([shape(...domains)]);
+    expect(rows).toHaveLength(501);
+    expect(rows.at(-1)).toEqual({ domain: '', counts: [100 + 99, 0, 0] });
+  });
+
+  test('of no worker at all is empty', () => {
+    expect(mergeShapes([])).toEqual({ ageMinutes: [], rows: [] });
+  });
+});
+
+test('a worker that answers with something else is a bug, not an empty page', () => {
+  expect(() => mergeIds([value(null)], 10)).toThrow(TypeError);
+  expect(() => mergeStats([value({ done: 1 })])).toThrow(TypeError);
+});
+
+describe('a figure of the whole queue', () => {
+  test('is refused when a worker refused it', () => {
+    expect(wholeRefusal([value({ done: 1 }), refused('SPOOL_COMMIT')], 0)).toMatchObject({
+      code: 'SPOOL_COMMIT',
+    });
+    expect(firstRefusal([value({ done: 1 })])).toBeUndefined();
+  });
+
+  test('is refused when a worker is silent: a part would be taken for the whole', () => {
+    expect(wholeRefusal([value({ done: 1 })], 1)).toMatchObject({ ok: false, code: 'POOL_TIMEOUT' });
+    expect(wholeRefusal([value({ done: 1 })], 0)).toBeUndefined();
   });
 });
 
 describe('a call for one message', () => {
-  const call: QueueCall = { method: 'hold', id: 'X' };
-  const done: QueueAnswer = { ok: true, value: null };
+  const call = { method: 'hold', id: 'X' } as const;
+  const done = value(null);
   test.each([
     {
       answers: [refused('NOT_FOUND'), done],
@@ -91,6 +167,6 @@ describe('a call for one message', () => {
       why: 'not said while somebody who may have it is silent',
     },
   ])('$why', ({ answers, missing, expected }) => {
-    expect(mergeQueueAnswers(call, answers, missing)).toMatchObject(expected);
+    expect(mergeForOne(call, answers, missing)).toMatchObject(expected);
   });
 });

@@ -27,7 +27,10 @@ process.on('message', (message) => {
     drain,
     'over-limit': ({ networks }) => note('over-limit', networks.join(' ')),
     snapshot: ({ id }) => fake.mute || send({ type: 'snapshot', id, metrics: metrics() }),
-    call: ({ id, call }) => fake.mute || send({ type: 'answer', id, answer: answer(call) }),
+    call: ({ id, call }) => {
+      if (call.method === 'salvage') salvage(id, call.file);
+      else if (!fake.mute) send({ type: 'answer', id, answer: answer(call) });
+    },
   }[message.type];
   act(message);
 });
@@ -68,7 +71,17 @@ function adopt(files, blame) {
   note('adopt', files.join(' '), { blame });
   for (const file of files) {
     send({ type: 'phase', kind: 'scanning', file });
+    if (fake.cannotCommit && file.includes(fake.cannotCommit)) {
+      send({ type: 'phase', kind: 'idle', file: '' });
+      send({ type: 'phase', kind: 'draining', file }, () => process.exit(70));
+      return undefined;
+    }
+    if (fake.unusable && file.includes(fake.unusable))
+      send({ type: 'unusable', file, reason: 'it is not what it was' });
     if (fake.dieScanning && file.includes(fake.dieScanning)) {
+      if (fake.hang)
+        return setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 20);
+
       // At the next turn: the phase has to be on its way.
       return setTimeout(() => process.kill(process.pid, fake.dieSignal ?? 'SIGABRT'), 20);
     }
@@ -93,8 +106,18 @@ function metrics() {
   return { postern_messages_accepted_total: [{ labels: ['mx'], value: 10 * (own.slot + 1) }] };
 }
 
+function salvage(id, file) {
+  note('salvage', file);
+  if (fake.salvage === 'die') process.exit(1);
+  const report = { file: `${file}.salvaged`, salvaged: 1, known: 0, unreadable: 0 };
+  const refusal = { ok: false, code: 'SPOOL_FORMAT', message: 'of a newer version' };
+  const answer = fake.salvage === 'done' ? { ok: true, value: report } : refusal;
+  send({ type: 'answer', id, answer });
+}
+
 function answer(call) {
-  if (call.method === 'list') return { ok: true, value: { total: 1, messages: [row()] } };
+  if (call.method === 'select') return { ok: true, value: { ids: [rowId()], total: 1 } };
+  if (call.method === 'rows') return { ok: true, value: { total: 1, messages: [row()] } };
   if (call.method === 'stats') return { ok: true, value: stats() };
   if (call.id === rowId()) return { ok: true, value: null };
   return { ok: false, code: 'NOT_FOUND', message: 'no such message' };
@@ -103,7 +126,7 @@ function answer(call) {
 const rowId = () => `0000000000000${String(own.slot).padStart(3, '0')}`;
 
 function row() {
-  const arrivedAt = new Date(1_700_000_000_000 - own.slot * 1000).toISOString();
+  const arrivedAt = new Date(1_700_000_000_000 + own.slot * 1000).toISOString();
   return {
     id: rowId(),
     slot: own.slot,

@@ -1,7 +1,11 @@
 /** Where Postern does on purpose what an RFC does not say, for the reference that operators read. */
 export const deviations = `## Where Postern deviates from the RFCs
 
-- Mail that cannot be delivered is kept as \`failed\`; its sender gets no notification yet (RFC 5321 §6.1 wants one).
+- A sender is told of mail that fails (RFC 5321 §6.1) only within \`notifications.perSenderPerHour\` and \`perHour\`, so
+  that forged senders are not flooded, and only where a route reaches him; otherwise the message is kept as \`failed\`
+  for \`notifications.keepFailed\`. Senders at our own domains that would be refused at RCPT are not told.
+- A message with our own name behind \`by\` in more than \`limits.ownReceivedHops\` \`Received:\` fields is refused with
+  554 5.4.6 as a loop, long before the hundred fields of RFC 5321 §6.3.
 - A message with a bare CR, a bare LF or a NUL is refused with 550 5.6.0 at its end (RFC 5321 §4.5.2 wants control
   characters passed on; §2.3.8 forbids a CR or LF alone): servers that disagree about line ends let mail be smuggled.
 - CR CR LF . CR LF ends a message, which is refused like the others; the next MAIL of that session gets 421, since other

@@ -261,6 +261,14 @@ describe('routes', () => {
   );
 });
 
+describe('notifications', () => {
+  test('go by a route that is there', () => {
+    expect(faultsOf(`${smallest}notifications: { route: out }\n`)).toEqual([
+      "postern.yaml:8:25: notifications.route: found 'out', expected one of the routes disk",
+    ]);
+  });
+});
+
 describe('admin', () => {
   test('needs a token of the operator outside loopback', () => {
     const open = `${smallest}admin: { address: 0.0.0.0 }\n`;

@@ -44,6 +44,15 @@ describe('a variable', () => {
     expect(load(`${smallest}workers: 2\n`, { POSTERN_WORKERS: 'auto' }).workers).toBeGreaterThan(0);
   });
 
+  test('switches on and off', () => {
+    expect(load(smallest, { POSTERN_NOTIFICATIONS_ENABLED: 'false' }).notifications.enabled).toBe(false);
+    const off = `${smallest}notifications: { enabled: false }\n`;
+    expect(load(off, { POSTERN_NOTIFICATIONS_ENABLED: 'true' }).notifications.enabled).toBe(true);
+    expect(faultsOf(smallest, { POSTERN_NOTIFICATIONS_ENABLED: 'no' })).toEqual([
+      "POSTERN_NOTIFICATIONS_ENABLED: notifications.enabled: found 'no', expected true or false",
+    ]);
+  });
+
   test('can make a section that the file has not', () => {
     expect(faultsOf(smallest, { POSTERN_TLS_KEY: '/none' })).toEqual([
       'postern.yaml:1:1: tls.certificate: found nothing, expected a path',

@@ -71,6 +71,19 @@ test('a users file that is not there is told with the command that makes it', ()
   );
 });
 
+test.each<[string, Record<string, string>, string]>([
+  ['that is not there', {}, 'found a file that cannot be read (ENOENT'],
+  [
+    'that nobody would read',
+    { 'w.txt': 'x'.repeat(65_537) },
+    'found a file of 65537 bytes, expected at most 65536',
+  ],
+])('words of notifications %s are told', (_, files, fault) => {
+  expect(faultsOf(`${smallest}notifications: { template: w.txt }\n`, {}, files)).toEqual([
+    expect.stringContaining(`postern.yaml:8:28: notifications.template: ${fault}`),
+  ]);
+});
+
 test('a recipients file that is not there is told', () => {
   const yaml = smallest.replace('route: disk', 'recipients: { file: none.txt }, route: disk');
   expect(faultsOf(yaml)).toEqual([

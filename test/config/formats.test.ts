@@ -2,26 +2,35 @@ import { describe, expect, test } from 'vitest';
 import {
   domainForms,
   isDnsServer,
+  hiddenSecret,
   isDomain,
   isLocalPart,
+  isLoginText,
   isMailAddress,
   isOpenWildcard,
   isReplyFilter,
   isToken,
+  parseFingerprint,
   parseHop,
+  parseNetworkHop,
 } from '../../src/config/formats.js';
 
 describe('next hops', () => {
   test.each([
-    ['smtp://10.0.0.5:25', { kind: 'smtp', host: '10.0.0.5', port: 25 }],
-    ['smtp://mail.example.org', { kind: 'smtp', host: 'mail.example.org', port: 25 }],
-    ['lmtp://127.0.0.1', { kind: 'lmtp', host: '127.0.0.1', port: 24 }],
-    ['smtp://[2001:db8::1]:2525', { kind: 'smtp', host: '2001:db8::1', port: 2525 }],
-    ['lmtp://[::1]', { kind: 'lmtp', host: '::1', port: 24 }],
-    ['smtp://mail.example.org/', { kind: 'smtp', host: 'mail.example.org', port: 25 }],
-    ['lmtp://mail_store:24', { kind: 'lmtp', host: 'mail_store', port: 24 }],
+    ['smtp://10.0.0.5:25', { kind: 'smtp', host: '10.0.0.5', port: 25, priority: 0, weight: 1 }],
+    ['smtp://mail.example.org', { kind: 'smtp', host: 'mail.example.org', port: 25, priority: 0, weight: 1 }],
+    ['lmtp://127.0.0.1', { kind: 'lmtp', host: '127.0.0.1', port: 24, priority: 0, weight: 1 }],
+    ['smtp://[2001:db8::1]:2525', { kind: 'smtp', host: '2001:db8::1', port: 2525, priority: 0, weight: 1 }],
+    ['lmtp://[::1]', { kind: 'lmtp', host: '::1', port: 24, priority: 0, weight: 1 }],
+    [
+      'smtp://mail.example.org/',
+      { kind: 'smtp', host: 'mail.example.org', port: 25, priority: 0, weight: 1 },
+    ],
+    ['lmtp://mail_store:24', { kind: 'lmtp', host: 'mail_store', port: 24, priority: 0, weight: 1 }],
     ['maildir:./maildir', { kind: 'maildir', path: './maildir' }],
     ['maildir:/var/mail/all', { kind: 'maildir', path: '/var/mail/all' }],
+    ['mx', { kind: 'mx', port: 25 }],
+    ['mx:2525', { kind: 'mx', port: 2525 }],
   ])('%s', (text, hop) => {
     expect(parseHop(text)).toEqual(hop);
   });
@@ -40,6 +49,11 @@ describe('next hops', () => {
     ['smtp://user:secret@mail.example.org', 'credentials, which there is no support for'],
     ['smtp://mail.example.org/path', 'a path'],
     ['smtp://mail example.org', 'a space'],
+    ['mx:', 'no port'],
+    ['mx:0', 'port 0'],
+    ['mx:65536', 'a port beyond 16 bits'],
+    ['mx://example.org', 'a host: the recipient names it'],
+    ['MX', 'the word is in lower case, as the others'],
     ['maildir:', 'no path'],
     ['maildir://var/mail', 'slashes as of a URL'],
   ])('%s is none: %s', (text) => {
@@ -160,4 +174,45 @@ test.each([
   ['0123456789abcdéf', false, 'not ASCII'],
 ])('token %s: %s (%s)', (text, accepted) => {
   expect(isToken(text)).toBe(accepted);
+});
+
+describe('a next hop that shares with others', () => {
+  test.each(['maildir:x', 'mx', 'mx:2525'])('is not %s', (text) => {
+    expect(parseNetworkHop(text)).toBeUndefined();
+  });
+});
+
+describe('names and passwords of a login (RFC 4616 §2)', () => {
+  test.each([
+    ['joe', true, 'a name'],
+    ['größe und mehr', true, 'UTF-8 and spaces'],
+    ['x'.repeat(255), true, '255 octets'],
+    ['', false, 'nothing'],
+    ['x'.repeat(256), false, '256 octets'],
+    ['ü'.repeat(128), false, '256 octets in 128 characters'],
+    ['a\0b', false, 'a NUL'],
+    ['a\nb', false, 'a second line'],
+    [hiddenSecret, false, 'what `config show` prints in its place'],
+  ])('%j: %s, %s', (text, accepted) => {
+    expect(isLoginText(text)).toBe(accepted);
+  });
+});
+
+describe('fingerprints', () => {
+  const hex = '0123456789abcdef'.repeat(4);
+  const colons = hex.replaceAll(/(..)(?!$)/g, '$1:');
+
+  test.each<[string, string | undefined, string]>([
+    [hex, hex, 'digits'],
+    [hex.toUpperCase(), hex, 'in upper case'],
+    [colons, hex, 'with colons'],
+    [colons.toUpperCase(), hex, 'as openssl prints it'],
+    [hex.slice(1), undefined, 'a digit less'],
+    [`${hex}0`, undefined, 'a digit more'],
+    [hex.replace('f', 'g'), undefined, 'no digit'],
+    [colons.replace(':', ''), undefined, 'a colon less'],
+    [`sha256:${hex}`, undefined, 'a prefix'],
+  ])('%s → %s: %s', (text, wanted) => {
+    expect(parseFingerprint(text)).toBe(wanted);
+  });
 });

@@ -72,6 +72,7 @@ function examples(): string {
   mkdirSync(join(folder, 'tls'));
   cpSync(testCertificate, join(folder, 'tls/fullchain.pem'));
   cpSync(testKey, join(folder, 'tls/privkey.pem'));
+  cpSync(testCertificate, join(folder, 'tls/office-ca.pem'));
   writeFileSync(join(folder, 'users.yaml'), 'users: {}\n');
   writeFileSync(join(folder, 'recipients.txt'), 'info\nalice@example.org\n');
   return folder;
@@ -83,6 +84,7 @@ describe('examples', () => {
   test('there are some', () => {
     expect(names).toContain('mx-relay.yaml');
     expect(names).toContain('lmtp-dovecot.yaml');
+    expect(names).toContain('outbound-submission.yaml');
   });
 
   test.each(names)('%s loads once its certificate and lists are there', (name) => {

@@ -29,6 +29,8 @@ describe('a right file', () => {
       recipients: 1_000,
       bytesInFlight: 256 * 2 ** 20,
       diskReserve: 2 ** 30,
+      queueMessages: 1_000_000,
+      queueBytes: 64 * 2 ** 30,
       exempt: ['127.0.0.0/8', '::1'],
       connectionsPerWorker: 10_000,
       connectionsPerHost: 50,
@@ -40,10 +42,32 @@ describe('a right file', () => {
       dataLineBytes: 65_536,
       headerBytes: 262_144,
       receivedHops: 100,
+      ownReceivedHops: 5,
       commandTimeoutMs: 300_000,
       dataTimeoutMs: 300_000,
       messageTimeoutMs: 1_800_000,
       tlsHandshakeTimeoutMs: 30_000,
+    });
+  });
+
+  test('tells senders of failures, and after four hours of delays', () => {
+    expect(load(smallest).notifications).toEqual({
+      enabled: true,
+      delayAfterMs: 14_400_000,
+      route: undefined,
+      templateFile: undefined,
+      perSenderPerHour: 20,
+      perHour: 1_000,
+      keepFailedMs: 604_800_000,
+    });
+  });
+
+  test('takes the words of notifications from a file beside the config', () => {
+    const yaml = `${smallest}notifications: { template: words.txt, route: disk }\n`;
+    const file = writeConfig(yaml, { 'words.txt': 'Sorry.\n' });
+    expect(loadConfig(file, {}).notifications).toMatchObject({
+      templateFile: join(dirname(file), 'words.txt'),
+      route: 'disk',
     });
   });
 
@@ -306,11 +330,11 @@ limits:
     ],
     [
       'hooks: ./hooks.mjs',
-      '8:1: hooks: found an unknown key, expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, limits, policy, auth, log',
+      '8:1: hooks: found an unknown key, expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, notifications, limits, policy, auth, log',
     ],
     [
       'listners: []',
-      "8:1: listners: found an unknown key, expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, limits, policy, auth, log; did you mean 'listeners'?",
+      "8:1: listners: found an unknown key, expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, notifications, limits, policy, auth, log; did you mean 'listeners'?",
     ],
   ])('%s', (line, expected) => {
     expect(faultsOf(`${smallest}${line}\n`)).toEqual([`postern.yaml:${expected}`]);
@@ -319,11 +343,11 @@ limits:
   test.each<[string, string]>([
     [
       '  office: { to: 10.0.0.5 }',
-      "8:17: routes.office.to: found '10.0.0.5', expected smtp://host:port, lmtp://host:port or maildir:path",
+      "8:17: routes.office.to: found '10.0.0.5', expected smtp://host:port, lmtp://host:port, maildir:path or mx",
     ],
     [
       '  office: { to: [smtp://10.0.0.5, smtp:no] }',
-      "8:35: routes.office.to[1]: found 'smtp:no', expected smtp://host:port, lmtp://host:port or maildir:path",
+      "8:35: routes.office.to[1]: found 'smtp:no', expected smtp://host:port, lmtp://host:port, maildir:path or mx",
     ],
     [
       '  office: { to: [] }',
@@ -331,11 +355,11 @@ limits:
     ],
     [
       '  office: { to: 25 }',
-      '8:17: routes.office.to: found 25, expected smtp://host:port, lmtp://host:port or maildir:path, or a list of them',
+      '8:17: routes.office.to: found 25, expected smtp://host:port, lmtp://host:port, maildir:path or mx, or a list of them',
     ],
     [
       '  office: {}',
-      '8:3: routes.office.to: found nothing, expected smtp://host:port, lmtp://host:port or maildir:path, or a list of them',
+      '8:3: routes.office.to: found nothing, expected smtp://host:port, lmtp://host:port, maildir:path or mx, or a list of them',
     ],
     [
       '  my office: { to: smtp://10.0.0.5 }',
@@ -343,11 +367,11 @@ limits:
     ],
     [
       '  office: { to: smtp://10.0.0.5, port: 25 }',
-      '8:34: routes.office.port: found an unknown key, expected one of to, tls, connections, messagesPerConnection, retry',
+      '8:34: routes.office.port: found an unknown key, expected one of to, tls, tlsCa, tlsFingerprints, auth, timeouts, messagesPerSecond, connections, messagesPerConnection, retry',
     ],
     [
       '  office: smtp://10.0.0.5',
-      "8:11: routes.office: found 'smtp://10.0.0.5', expected a map of to, tls, connections, messagesPerConnection, retry",
+      "8:11: routes.office: found 'smtp://10.0.0.5', expected a map of to, tls, tlsCa, tlsFingerprints, auth, timeouts, messagesPerSecond, connections, messagesPerConnection, retry",
     ],
   ])('route %s', (line, expected) => {
     expect(faultsOf(`${smallest}${line}\n`)).toEqual([`postern.yaml:${expected}`]);

@@ -8,6 +8,9 @@ import { loadConfig } from '../../src/config/load.js';
 import { smallest, temporaryFolder } from './harness.js';
 
 const text = `${smallest}  office: { to: [smtp://10.0.0.5, 'lmtp://[::1]:24'], retry: { first: 1m } }
+  pair: { to: [{ hop: smtp://10.0.0.7, weight: 3 }], tls: required, auth: { user: u, password: p }, timeouts: { end: 5m } }
+  world: { to: mx }
+notifications: { enabled: true, delayAfter: 4h, route: world }
 admin: { port: 2580, token: null }
 limits: { messageBytes: 25MiB, exempt: [127.0.0.0/8] }
 policy: { dnsbl: { lists: [{ zone: bl.example, replies: ['127.0.0.[2..11]'] }] } }

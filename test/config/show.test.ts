@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.js';
@@ -19,20 +20,31 @@ domains:
   - { names: [example.net], recipients: any, route: disk }
 routes:
   office: { to: [smtp://10.0.0.5, 'lmtp://[2001:db8::1]:2400'], tls: required, retry: { first: 90s, max: 1h30m } }
-  out: { to: smtp://smarthost.example.net, connections: 3 }
+  out: { to: smtp://smarthost.example.net, connections: 3, messagesPerSecond: 2.5, timeouts: { greeting: 30s, end: 1500ms } }
+  pair: { to: [{ hop: smtp://10.0.0.7, weight: 3 }, { hop: 'smtp://[::1]:26', priority: 1 }], tls: verified, tlsCa: ca.pem }
+  pinned: { to: [{ hop: smtp://10.0.0.7, priority: 0 }], tls: verified, tlsFingerprints: ['${'0123456789ABCDEF'.repeat(4)}'] }
+  world: { to: mx:2525, tls: verified }
   disk: { to: maildir:all }
-limits: { messageBytes: 1500000, diskReserve: 0, commandTimeout: 1500ms, exempt: [] }
+notifications: { enabled: false, delayAfter: 0, route: out, template: words.txt, perHour: 7, keepFailed: 90s }
+limits: { queueMessages: 17, queueBytes: 5000000, messageBytes: 1500000, diskReserve: 0, commandTimeout: 1500ms, exempt: [] }
 policy:
   dnsbl: { lists: [{ zone: bl.example, weight: 1.5 }], defer: 0.5, minTtl: 0 }
 auth: { mechanisms: [PLAIN], users: { file: users.yaml } }
 log: { level: debug }
 `;
 
+const others = {
+  'people.txt': 'joe\n',
+  'users.yaml': 'users: {}\n',
+  'words.txt': 'Sorry.\n',
+  'ca.pem': readFileSync(testCertificate, 'utf8'),
+};
+
 test.each([
   ['the smallest config', smallest],
   ['a config with every key', everything],
 ])('what is shown of %s loads to the same config', (_, yaml) => {
-  const config = load(yaml, {}, { 'people.txt': 'joe\n', 'users.yaml': 'users: {}\n' });
+  const config = load(yaml, {}, others);
   expect(loadConfig(writeConfig(configShow(config)), {})).toEqual(config);
 });
 
@@ -41,6 +53,8 @@ test('is in human units', () => {
   expect(shown.limits).toMatchObject({
     messageBytes: '25MiB',
     diskReserve: '1GiB',
+    queueBytes: '64GiB',
+    queueMessages: 1_000_000,
     recipients: 1000,
     commandLineBytes: '2KiB',
     commandTimeout: '5m',
@@ -55,3 +69,22 @@ test('keeps the token to itself, and what it shows instead cannot become one', (
   expect(JSON.stringify(configPlain(load(`${smallest}admin: { token: ${token} }\n`)))).not.toContain(token);
   expect(() => loadConfig(writeConfig(shown), {})).toThrow('admin.token');
 });
+
+test.each([
+  ['password: geheim-4711', {}],
+  ['passwordFile: p.txt', { 'p.txt': 'geheim-4711\n' }],
+])(
+  'keeps the password of a route to itself (%s), and what it shows instead cannot become one',
+  (key, files) => {
+    const config = load(
+      `${smallest}  out: { to: smtp://10.0.0.5, tls: required, auth: { user: joe, ${key} } }\n`,
+      {},
+      files,
+    );
+    const shown = configShow(config);
+    expect(shown).toContain('user: joe');
+    expect(shown).not.toContain('geheim');
+    expect(JSON.stringify(configPlain(config))).not.toContain('geheim');
+    expect(() => loadConfig(writeConfig(shown), {})).toThrow('routes.out.auth.password');
+  },
+);

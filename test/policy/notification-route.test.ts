@@ -58,7 +58,7 @@ describe('the destination of a notification', () => {
 });
 
 describe('the postmaster', () => {
-  it.each([
+  it.each<[string | undefined, object, string]>([
     [undefined, { address: 'postmaster@ok.test', route: 'office' }, 'of our first domain'],
     [
       'me@ext.test',

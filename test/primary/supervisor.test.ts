@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 
-import type { QueueRow } from '../../src/base/messages.js';
+import type { QueueRow, Status } from '../../src/base/messages.js';
 import { until } from '../support/processes.js';
 import { Primary, type PrimaryConfig } from '../support/primary.js';
 
@@ -96,23 +96,21 @@ function poison(primary: Primary): string {
   return file;
 }
 
-async function startWithPoison(fake: {
-  dieSignal: NodeJS.Signals;
-}): Promise<{ primary: Primary; file: string }> {
+async function startWithPoison(
+  fake: NonNullable<PrimaryConfig['fake']>[string],
+  silenceBoundMs?: number,
+): Promise<{ primary: Primary; file: string }> {
   const first = await start({ fake: { 0: { neverReady: true } } });
   const file = poison(first);
   first.signal('SIGKILL');
   await first.exited;
-  const primary = await start({
-    dataDir: first.dataDir,
-    fake: { all: { dieScanning: 'POISON', ...fake } },
-  });
+  const primary = await start({ dataDir: first.dataDir, fake: { all: fake } }, silenceBoundMs);
   return { primary, file };
 }
 
 describe('F-05 quarantine', () => {
   test('a file that ends three workers that scan it is moved away, and the service goes on', async () => {
-    const { primary, file } = await startWithPoison({ dieSignal: 'SIGABRT' });
+    const { primary, file } = await startWithPoison({ dieScanning: 'POISON', dieSignal: 'SIGABRT' });
     const { path } = await primary.event('queue.quarantined', { file });
     await primary.event('service.ready');
     expect(primary.events('worker.died', { blame: 'reading' })).toHaveLength(3);
@@ -128,10 +126,101 @@ describe('F-05 quarantine', () => {
   });
 
   test('never for SIGKILL', async () => {
-    const { primary, file } = await startWithPoison({ dieSignal: 'SIGKILL' });
+    const { primary, file } = await startWithPoison({ dieScanning: 'POISON', dieSignal: 'SIGKILL' });
     await primary.event('worker.died', { signal: 'SIGKILL', file }, 5);
     expect(primary.events('queue.quarantined')).toEqual([]);
     expect(existsSync(file)).toBe(true);
+  });
+});
+
+describe('F-05 other ways in which a file ends its workers', () => {
+  test('a hang while it is scanned counts like a crash: the kill is our own', async () => {
+    const { primary, file } = await startWithPoison({ dieScanning: 'POISON', hang: true }, 1_500);
+    await primary.event('queue.quarantined', { file });
+    expect(primary.events('worker.died', { blame: 'reading' })).toHaveLength(3);
+    expect(primary.events('worker.silent').length).toBeGreaterThanOrEqual(3);
+  });
+
+  test('no commit in it works while the disk takes new files: it is the file', async () => {
+    const { primary, file } = await startWithPoison({ cannotCommit: 'POISON' });
+    const { path } = await primary.event('queue.quarantined', { file });
+    expect(primary.events('worker.died', { blame: 'commit', file })).toHaveLength(3);
+    expect(existsSync(String(path))).toBe(true);
+  });
+
+  test('no commit works and the disk takes no new files: it is the disk, and every file stays', async () => {
+    const { primary, file } = await startWithPoison({ cannotCommit: 'POISON' });
+    // The probe has this name; where a folder has it, no file can be made.
+    mkdirSync(join(primary.dataDir, 'queue', 'slot-1', `.probe-${primary.pid}`));
+    await primary.event('worker.died', { exit_code: 70, blame: 'none' }, 5);
+    expect(existsSync(file)).toBe(true);
+  });
+
+  test('a worker that cannot use a file has it moved away at once', async () => {
+    const { primary, file } = await startWithPoison({ unusable: 'POISON' });
+    await primary.event('queue.quarantined', { file });
+    expect(primary.events('worker.died')).toEqual([]);
+  });
+});
+
+describe('salvage of quarantined files', () => {
+  test('happens by itself, by the worker of its slot; then nothing is quarantined any more', async () => {
+    const { primary, file } = await startWithPoison({ unusable: 'POISON', salvage: 'done' });
+    const { path } = await primary.event('queue.quarantined', { file });
+    await primary.event('fake.salvage', { slot: 1, text: String(path) });
+    await until(
+      'it to be released',
+      async () => (await primary.api<Status>('/api/v1/status')).quarantined.length === 0,
+    );
+    expect(await primary.metric('postern_queue_quarantined_files')).toBe(0);
+    expect(primary.events('fake.salvage')).toHaveLength(1);
+  });
+
+  test('of a file that lies there from an earlier run, too', async () => {
+    const { primary, file } = await startWithPoison({ unusable: 'POISON' });
+    const { path } = await primary.event('queue.quarantined', { file });
+    await primary.event('queue.salvage_failed', { file: String(path), code: 'SPOOL_FORMAT' });
+    await primary.stop();
+    const again = await startReady({ dataDir: primary.dataDir, fake: { all: { salvage: 'done' } } });
+    await again.event('fake.salvage', { slot: 1, text: String(path) });
+  });
+
+  test('a file that ends its salvager is tried once in a run, and by hand', async () => {
+    const { primary, file } = await startWithPoison({ unusable: 'POISON', salvage: 'die' });
+    const { path } = await primary.event('queue.quarantined', { file });
+    await primary.event('queue.salvage_failed', { file: String(path), code: 'POOL_TASK' });
+    await primary.event('worker.ready', { slot: 1 }, 2);
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // some heartbeats
+    expect(primary.events('fake.salvage')).toHaveLength(1);
+    expect(await primary.api('/api/v1/status')).toMatchObject({ quarantined: [path] });
+  });
+});
+
+describe('what the workers are told of their files and routes', () => {
+  test('F-41 files of a crash are handed over as such, those of a kill from outside are not', async () => {
+    const primary = await startReady();
+    process.kill(await primary.pidOf(0), 'SIGKILL');
+    await primary.event('fake.init', { slot: 0, blame: false }, 2);
+    process.kill(await primary.pidOf(0), 'SIGSEGV');
+    const third = await primary.event('fake.init', { slot: 0 }, 3);
+    // The killed one's were read to their end by the second; those of its own go with the blame.
+    expect([third['blame'], String(third.text).split(' ').length]).toEqual([true, 2]);
+  });
+
+  test('frozen routes are told to all, to a new worker too, and outlive a restart', async () => {
+    const primary = await startReady({ routes: { office: {}, store: {} } });
+    expect((await primary.fetch('/api/v1/routes/office/freeze', 'POST')).status).toBe(200);
+    await primary.event('fake.freeze', { slot: 0, text: 'office' });
+    await primary.event('fake.freeze', { slot: 1, text: 'office' });
+    expect((await primary.fetch('/api/v1/routes/offcie/freeze', 'POST')).status).toBe(404);
+    process.kill(await primary.pidOf(0), 'SIGKILL');
+    await primary.event('fake.init', { slot: 0, frozen: 'office' });
+    await primary.stop();
+    const again = await startReady({ dataDir: primary.dataDir, routes: { office: {}, store: {} } });
+    expect(again.events('fake.init', { frozen: 'office' })).toHaveLength(2);
+    expect(await again.api('/api/v1/status')).toMatchObject({ frozen: ['office'] });
+    expect((await again.fetch('/api/v1/routes/office/thaw', 'POST')).status).toBe(200);
+    await again.event('fake.freeze', { slot: 1, text: '' });
   });
 });
 
@@ -157,7 +246,7 @@ describe('what all workers have together', () => {
   test('the admin API merges the shards', async () => {
     const primary = await startReady();
     const page = await primary.api<{ total: number; messages: QueueRow[] }>('/api/v1/queue');
-    expect([page.total, page.messages.map(({ slot }) => slot)]).toEqual([2, [1, 0]]); // by arrival
+    expect([page.total, page.messages.map(({ slot }) => slot)]).toEqual([2, [0, 1]]); // by arrival
     expect(await primary.api('/api/v1/queue/stats')).toMatchObject({ messages: { active: 2 }, bytes: 10 });
     expect((await primary.fetch('/api/v1/queue/0000000000000001/hold', 'POST')).status).toBe(200);
     expect((await primary.fetch('/api/v1/queue/0000000000000009/hold', 'POST')).status).toBe(404);

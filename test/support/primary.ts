@@ -20,6 +20,14 @@ interface Fake {
   /** Part of the name of a queue file that ends who scans it. */
   dieScanning?: string;
   dieSignal?: NodeJS.Signals;
+  /** Stands still there instead of dying. */
+  hang?: boolean;
+  /** Part of the name of a queue file in which every commit fails. */
+  cannotCommit?: string;
+  /** Part of the name of a queue file that it calls unusable. */
+  unusable?: string;
+  /** What it does when it is to salvage a file; refuses otherwise. */
+  salvage?: 'done' | 'die';
   leased?: number;
   silent?: boolean;
   /** Leaves the admin's questions without an answer. */
@@ -34,6 +42,8 @@ export interface PrimaryConfig {
   dataDir?: string;
   workers?: number;
   admin?: { address: string; port: number; token: string };
+  /** Only their names matter. */
+  routes?: Record<string, object>;
   listeners?: { name: string; address: string; port: number }[];
   limits?: { connectionsPerWorker: number; connectionsPerHost: number; connectionsPerNetwork: number };
   log?: { level: string };
@@ -76,6 +86,7 @@ export class Primary {
       listeners: [{ name: 'mx', address: '127.0.0.1', port: ports.smtp }],
       limits: { connectionsPerWorker: 100, connectionsPerHost: 5, connectionsPerNetwork: 10 },
       log: { level: 'info' },
+      routes: {},
       fake: {},
       ...config,
     };

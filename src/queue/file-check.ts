@@ -20,6 +20,12 @@ const branchFlag = 0x01;
 const leafFlag = 0x02;
 const bigDataFlag = 0x01;
 const noPage = 0xffff_ffff_ffff_ffffn;
+// Where the first meta page is missing, the second lies at one of these.
+const possiblePageBytes = [4096, 8192, 16_384, 32_768, 65_536];
+// Disks write this much at once or not at all; a meta is smaller and lies in the first such piece of its page.
+const sectorBytes = 512;
+// LMDB makes a file of 128 KiB. What is larger has seen commits, whatever its meta pages say.
+const maxUnfinishedBytes = 2 ** 20;
 
 interface Meta {
   readonly pageBytes: number;
@@ -30,20 +36,41 @@ interface Meta {
 }
 
 /**
- * 'empty': made, and its process died before a byte was in it; nothing was ever queued.
+ * 'empty': made, and its process died, or the power went, before its first commit; nothing was ever queued in it.
  * @throws PosternError SPOOL_FORMAT (not such a file), SPOOL_CORRUPT (cut short); system errors as they are
  */
 export async function checkQueueFile(file: string): Promise<'empty' | 'whole'> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
-    if (size === 0) return 'empty';
+    if (size === 0 || (size <= maxUnfinishedBytes && (await isUnfinished(handle)))) return 'empty';
     const meta = await readNewestMeta(handle, file);
     if (size < (meta.lastPage + 1) * meta.pageBytes) await checkTrees(handle, file, meta, size);
     return 'whole';
   } finally {
     await handle.close();
   }
+}
+
+/**
+ * The first commit syncs both meta pages before it counts. So where one of them never reached the disk, and no other
+ * tells of a commit, there was none. (Found by crash images: test/faults/power-loss.test.ts.)
+ */
+async function isUnfinished(handle: FileHandle): Promise<boolean> {
+  const first = await readMeta(handle, 0);
+  if (first !== undefined) return first.transaction === 0n && (await isBlank(handle, first.pageBytes));
+  if (!(await isBlank(handle, 0))) return false;
+  for (const pageBytes of possiblePageBytes) {
+    const second = await readMeta(handle, pageBytes);
+    if (second !== undefined && second.transaction > 0n) return false;
+  }
+  return true;
+}
+
+/** Zeros, or past the end of the file. */
+async function isBlank(handle: FileHandle, at: number): Promise<boolean> {
+  const { buffer } = await handle.read(Buffer.alloc(sectorBytes), 0, sectorBytes, at);
+  return buffer.every((byte) => byte === 0);
 }
 
 async function readNewestMeta(handle: FileHandle, file: string): Promise<Meta> {

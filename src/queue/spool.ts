@@ -276,6 +276,9 @@ export interface SpoolHooks {
   failed(error: Error): void;
   /** A record or a file that cannot be used; it was left where it is. */
   damaged(what: { readonly file: string; readonly id?: string; readonly reason: string }): void;
+  /** A file that is closed in this process, still in its place, and of no use to another: it was refused as damaged, or
+   *  nothing is left in it but damage. */
+  unusable?: ((what: { readonly file: string; readonly reason: string }) => void) | undefined;
   /** A file was emptied, closed and unlinked. */
   retired(file: string): void;
   /** A message was parked. */

@@ -84,6 +84,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
       log,
       onPhase: (phase) =>
         channel.send({ type: 'phase', kind: phase?.kind ?? 'idle', file: phase?.file ?? '' }),
+      onUnusable: ({ file, reason }) => channel.send({ type: 'unusable', file, reason }),
       onFailing: () => {
         failed = true;
       },

@@ -7,17 +7,20 @@ import type { Log } from '../base/log.js';
 import type { Meters } from '../metrics/meters.js';
 import type { SpoolHooks } from '../queue/spool.js';
 
-/** @param fail ends the worker in order: nothing more may be acknowledged */
+/**
+ * @param primary what goes to the primary as it is
+ * @param fail ends the worker in order: nothing more may be acknowledged
+ */
 export function queueHooks(
   log: Log,
   meters: Meters,
-  onPhase: SpoolHooks['phase'],
+  primary: Pick<SpoolHooks, 'phase' | 'unusable'>,
   fail: () => void,
 ): SpoolHooks {
   const seconds = meters.queueCommitSeconds.of();
   const messages = meters.queueCommitMessages.of();
   return {
-    phase: onPhase,
+    ...primary,
     commit: (observed) => {
       seconds.observe(observed.seconds);
       messages.observe(observed.messages);
@@ -33,7 +36,7 @@ export function queueHooks(
       meters.queueDamagedTotal.of().value += 1;
       log.error(
         { event: 'queue.damaged', ...what },
-        'a queue file or record cannot be used; it was left where it is',
+        'a queue file or record cannot be used; it stays where it is until all else in the file has drained',
       );
     },
     retired: (file) => log.debug({ event: 'queue.retired', file }),

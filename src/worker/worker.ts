@@ -51,6 +51,7 @@ export interface WorkerOptions {
   readonly incarnation: string;
   readonly log: Log;
   readonly onPhase: SpoolHooks['phase'];
+  readonly onUnusable?: SpoolHooks['unusable'];
   /** The first failed commit, at once. */
   readonly onFailing: () => void;
   /** The queue failed: everything in flight has been answered 451, the process must end. */
@@ -131,7 +132,9 @@ export class Worker {
       bytesInFlight: config.limits.bytesInFlight,
       commitTimeoutMs,
       generationBytes,
-      hooks: queueHooks(log, meters, options.onPhase, () => worker?.fail()),
+      hooks: queueHooks(log, meters, { phase: options.onPhase, unusable: options.onUnusable }, () =>
+        worker?.fail(),
+      ),
     });
     const pool = openPool({
       threads: poolThreads,

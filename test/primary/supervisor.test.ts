@@ -185,7 +185,7 @@ describe('salvage of quarantined files', () => {
     await again.event('fake.salvage', { slot: 1, text: String(path) });
   });
 
-  test('a file that ends its salvager is tried once in a run, and by hand', async () => {
+  test('a file that ends its salvager is tried once in a run', async () => {
     const { primary, file } = await startWithPoison({ unusable: 'POISON', salvage: 'die' });
     const { path } = await primary.event('queue.quarantined', { file });
     await primary.event('queue.salvage_failed', { file: String(path), code: 'POOL_TASK' });
@@ -246,7 +246,7 @@ describe('what all workers have together', () => {
   test('the admin API merges the shards', async () => {
     const primary = await startReady();
     const page = await primary.api<{ total: number; messages: QueueRow[] }>('/api/v1/queue');
-    expect([page.total, page.messages.map(({ slot }) => slot)]).toEqual([2, [0, 1]]); // by arrival
+    expect([page.total, page.messages.map(({ slot }) => slot)]).toEqual([2, [0, 1]]); // by id, which is by arrival
     expect(await primary.api('/api/v1/queue/stats')).toMatchObject({ messages: { active: 2 }, bytes: 10 });
     expect((await primary.fetch('/api/v1/queue/0000000000000001/hold', 'POST')).status).toBe(200);
     expect((await primary.fetch('/api/v1/queue/0000000000000009/hold', 'POST')).status).toBe(404);

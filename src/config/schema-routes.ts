@@ -74,7 +74,7 @@ export const route = section({
   connections: integer(1, 1_000)
     .optional()
     .describe(
-      'Connections that one worker holds at most (maildir: deliveries at once; mx: for each domain). Left out: 20; 4 for a maildir.',
+      'Connections that one worker holds at most (maildir: deliveries at once; mx: to all domains together, a quarter of them to one). Left out: 20; 4 for a maildir.',
     ),
   messagesPerConnection: integer(1, 100_000)
     .prefault(100)

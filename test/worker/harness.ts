@@ -23,6 +23,8 @@ export interface TestWorkerOptions {
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
   /** Over all of the above, and with values that no config file may have. */
   readonly exactLimits?: Partial<LimitsConfig>;
+  /** Of the route that all mail takes; left out: a port where nobody listens. */
+  readonly to?: string;
   /** Name → password. */
   readonly users?: Readonly<Record<string, string>>;
 }
@@ -35,7 +37,7 @@ export interface TestWorker {
   close(): Promise<void>;
 }
 
-/** Accepts mail for ok.test and keeps it: its next hop is a port where nobody listens. */
+/** Accepts mail for ok.test and keeps it, unless `to` leads somewhere. */
 export async function startWorker(options: TestWorkerOptions = {}): Promise<TestWorker> {
   const directory = mkdtempSync(join(tmpdir(), 'postern-worker-'));
   const ports: Record<string, number> = {};
@@ -60,7 +62,7 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     ...(listeners.some(({ tls }) => tls !== 'off') ? { tls: testCertificate } : {}),
     ...(options.users === undefined ? {} : { auth: { users: { file: usersFile } } }),
     domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }],
-    routes: { nowhere: { to: `smtp://127.0.0.1:${await freePort()}` } },
+    routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
     limits: { diskReserve: '0', ...options.limits },
   });
   const file = join(directory, 'postern.yaml');

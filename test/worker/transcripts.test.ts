@@ -126,7 +126,13 @@ async function take(client: SmtpClient, step: Step, where: string): Promise<void
 
 async function rowsOf(running: TestWorker): Promise<{ id: string; from: string; to: string[] }[]> {
   const answer = await running.worker.call({ method: 'list', filter: {}, offset: 0, limit: 10_000 });
-  if (!answer.ok || answer.value === null || !('messages' in answer.value) || !Array.isArray(answer.value.messages)) throw new Error('no list');
+  if (
+    !answer.ok ||
+    answer.value === null ||
+    !('messages' in answer.value) ||
+    !Array.isArray(answer.value.messages)
+  )
+    throw new Error('no list');
   return answer.value.messages.map(({ id, from, recipients }) => ({
     id,
     from,

@@ -71,7 +71,7 @@ function recipientFields(recipient: ReportedRecipient, facts: StatusFacts): stri
     field('Action', recipient.action) +
     field('Status', recipient.status) +
     (remoteHost === '' ? '' : field('Remote-MTA', `dns; ${mtaName(remoteHost)}`)) +
-    foldedField('Diagnostic-Code', diagnosticCode(recipient)) +
+    diagnosticCode(recipient) +
     field('Last-Attempt-Date', formatDate(new Date(facts.lastAttemptAtMs))) +
     (until === undefined ? '' : field('Will-Retry-Until', formatDate(new Date(until))))
   );
@@ -82,9 +82,12 @@ function typedAddress(address: string): string {
   return `${/^[\0-\x7f]*$/.test(address) ? 'rfc822' : 'utf-8'}; ${address}`;
 }
 
-/** `smtp` is for replies of an SMTP server alone (RFC 3464 §2.3.6); LMTP's are the same. */
-function diagnosticCode({ diagnostic, remoteHost }: ReportedRecipient): string {
-  return `${remoteHost === '' ? 'x-postern' : 'smtp'}; ${cutBytes(diagnostic, maxDiagnosticBytes)}`;
+/** `smtp` is for replies of an SMTP server alone (RFC 3464 §2.3.6); LMTP's are the same. Of what was stored here, the
+ *  name of a file is nobody's business. */
+function diagnosticCode({ action, diagnostic, remoteHost }: ReportedRecipient): string {
+  if (remoteHost === '' && action === 'delivered') return '';
+  const type = remoteHost === '' ? 'x-postern' : 'smtp';
+  return foldedField('Diagnostic-Code', `${type}; ${cutBytes(diagnostic, maxDiagnosticBytes)}`);
 }
 
 /** A domain, or an address literal as RFC 5321 §4.1.3 writes it. */

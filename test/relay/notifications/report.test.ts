@@ -11,6 +11,8 @@ import { readOriginal } from '../../../src/relay/notifications/original-message.
 import { composeReport, type Report, type ReportFacts } from '../../../src/relay/notifications/report.js';
 import { diagnose } from '../../../src/relay/notifications/status-code.js';
 import { defaultTemplate } from '../../../src/relay/notifications/template.js';
+import { skipReason } from '../../support/peers.js';
+import { readReports } from '../../support/read-report.js';
 import { arrivedAtMs, hour, leaseOf, messageOf, originalText } from './fixtures.js';
 
 function reported(
@@ -55,6 +57,10 @@ async function compose({ message, body, whole, unreadable, ...changes }: Case): 
     template: defaultTemplate,
     ...changes,
   });
+}
+
+function goldenFile(name: string): string {
+  return join(import.meta.dirname, 'golden', `${name.replaceAll(/[^a-zA-Z0-9]+/g, '-')}.eml`);
 }
 
 const utf8Header = originalText.replace('Subject: lunch', 'Subject: Mittag für 用户');
@@ -145,8 +151,7 @@ describe('C-127: a notification', () => {
   test.each(Object.entries(cases))('when %s', async (name, facts) => {
     const text = (await compose(facts)).bytes.toString();
     expect(text.replaceAll('\r\n', '')).not.toMatch(/[\r\n]/);
-    const file = join(import.meta.dirname, 'golden', `${name.replaceAll(/[^a-zA-Z0-9]+/g, '-')}.eml`);
-    await expect(text.replaceAll('\r\n', '\n')).toMatchFileSnapshot(file);
+    await expect(text.replaceAll('\r\n', '\n')).toMatchFileSnapshot(goldenFile(name));
   });
 
   test.each(Object.entries(cases))(
@@ -163,6 +168,26 @@ describe('C-127: a notification', () => {
       );
     },
   );
+
+  describe.skipIf(skipReason('python3'))('that a stranger reads', () => {
+    test('has a type, an action, a status and a recipient each, whatever it says', async () => {
+      const files = Object.keys(cases).map(goldenFile);
+      const reports = await readReports(...files);
+      expect(reports.map(({ type }) => type)).toEqual(files.map(() => 'multipart/report'));
+      for (const { reportType, partTypes, message, recipients, original } of reports) {
+        expect(partTypes[1]).toBe(`message/${reportType}`);
+        expect(message['Reporting-MTA']).toBe('dns; mx.example.org');
+        expect(recipients.length).toBeGreaterThan(0);
+        for (const recipient of recipients) {
+          expect(recipient['Final-Recipient']).toMatch(/^(rfc822; [!-~]+|utf-8; .+)@example\.(net|com)$/);
+          expect(recipient['Action']).toMatch(/^(failed|delayed|delivered|relayed)$/);
+          expect(recipient['Status']).toMatch(/^[245]\.\d\.\d+$/);
+        }
+        if (original !== null)
+          expect(original).toMatch(/^Received: [^]*\nMessage-ID: <lunch\.1@example\.org>\n/);
+      }
+    });
+  });
 
   test('names fifty recipients to people and all of them to machines', async () => {
     const recipients = Array.from({ length: 1000 }, (_, n) => reported({ address: `user${n}@example.net` }));

@@ -23,7 +23,8 @@ const sliceKeys = 200;
 
 export async function scanGeneration(generation: Generation, host: AdoptionHost): Promise<void> {
   await scanEnvelopes(generation, host);
-  await removeOrphans(generation, host);
+  // Where an envelope cannot be read, chunks only look as if they had none: they are for salvage.
+  if (generation.damaged === 0) await removeOrphans(generation, host);
 }
 
 async function scanEnvelopes(generation: Generation, host: AdoptionHost): Promise<void> {

@@ -9,6 +9,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 
 import { PosternError } from '../base/errors.js';
+import { holdsMessages } from './salvage/leaf-sweep.js';
 
 const pageHeaderBytes = 24;
 const metaBytes = 136; // up to and with the transaction id
@@ -37,13 +38,17 @@ interface Meta {
 
 /**
  * 'empty': made, and its process died, or the power went, before its first commit; nothing was ever queued in it.
- * @throws PosternError SPOOL_FORMAT (not such a file), SPOOL_CORRUPT (cut short); system errors as they are
+ * @throws PosternError SPOOL_FORMAT (not such a file), SPOOL_CORRUPT (cut short, a meta page is damaged); system errors
+ * as they are
  */
 export async function checkQueueFile(file: string): Promise<'empty' | 'whole'> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
-    if (size === 0 || (size <= maxUnfinishedBytes && (await isUnfinished(handle)))) return 'empty';
+    if (size === 0) return 'empty';
+    // Meta pages that were lost later look the same: it is empty only if nothing lies in it.
+    if (size <= maxUnfinishedBytes && (await isUnfinished(handle)) && !(await holdsMessages(file)))
+      return 'empty';
     const meta = await readNewestMeta(handle, file);
     if (size < (meta.lastPage + 1) * meta.pageBytes) await checkTrees(handle, file, meta, size);
     return 'whole';
@@ -75,9 +80,26 @@ async function isBlank(handle: FileHandle, at: number): Promise<boolean> {
 
 async function readNewestMeta(handle: FileHandle, file: string): Promise<Meta> {
   const first = await readMeta(handle, 0);
-  if (first === undefined) throw new PosternError('SPOOL_FORMAT', `${file} is not a queue file`);
+  if (first === undefined) throw await withoutMeta(file);
   const second = await readMeta(handle, first.pageBytes);
-  return second !== undefined && second.transaction > first.transaction ? second : first;
+  // LMDB reads both in its own way, and may fall over it; and it may have been the newer one.
+  if (second === undefined) throw new PosternError('SPOOL_CORRUPT', `${file}: a meta page is damaged`);
+  return second.transaction > first.transaction ? second : first;
+}
+
+async function withoutMeta(file: string): Promise<PosternError> {
+  if (await holdsMessages(file))
+    return new PosternError('SPOOL_CORRUPT', `${file} is a queue file whose first page is damaged`);
+  return new PosternError('SPOOL_FORMAT', `${file} is not a queue file`);
+}
+
+// Of LMDB: a page is not there, is of the wrong kind, or the file is none of its own.
+const damageCodes: ReadonlySet<unknown> = new Set([-30797, -30796, -30793]);
+
+/** Whether an error of opening a file says that it is damaged; not that it is a newer version's, gone or not for us. */
+export function isDamage(error: unknown): boolean {
+  if (error instanceof PosternError) return error.code === 'SPOOL_CORRUPT';
+  return error instanceof Error && 'code' in error && damageCodes.has(error.code);
 }
 
 async function readMeta(handle: FileHandle, at: number): Promise<Meta | undefined> {

@@ -3,7 +3,7 @@
  * inside a message's bytes cannot pass for leaves, because a page number has NULs and no mail with a NUL gets in.
  */
 import { KeyCover } from './key-cover.js';
-import type { PageFile } from './page-file.js';
+import { PageFile } from './page-file.js';
 import { parseTreePage, type Leaf } from './pages.js';
 import type { Gap } from './tree-survey.js';
 
@@ -70,6 +70,18 @@ function isWanted(key: string, leaf: Leaf, { kind, gaps, wants }: SweepOrder): b
   if (!key.startsWith(kind)) return false;
   if (wants(key)) return true;
   return gaps.some(({ after, before, since }) => after < key && key < before && leaf.transaction >= since);
+}
+
+/** Whether an envelope or a chunk lies anywhere in a file, also where no tree leads to it. */
+export async function holdsMessages(path: string): Promise<boolean> {
+  const file = await PageFile.open(path);
+  try {
+    for await (const { leaf } of allLeaves(file))
+      if (leaf.nodes.some(({ key }) => key.length > 1)) return true;
+    return false;
+  } finally {
+    await file.close();
+  }
 }
 
 async function* allLeaves(file: PageFile): AsyncGenerator<{ readonly page: number; readonly leaf: Leaf }> {

@@ -2,6 +2,9 @@
  * BDAT (RFC 3030 §2): the stored bytes as they are, in one `BDAT n LAST`. Its length is known, so more commands would
  * only mean more replies; what keeps a damaged message from being completed is that the last of the n octets are not
  * written until the checksum is known (content.ts), and a connection that ends before that ends the message unsent.
+ *
+ * Preferred where it is offered, as nothing is looked for in the message (bench/micro/content.bench.ts). CPU of whole
+ * transactions, DATA against BDAT: 4 KiB 102 and 95 µs, 64 KiB 158 and 142 µs, 25 MiB 19.6 and 10.8 ms.
  */
 import { PosternError } from '../base/errors.js';
 

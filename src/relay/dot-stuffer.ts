@@ -11,6 +11,10 @@ const DOT = 0x2e;
 const State = { LineStart: 0, Middle: 1, AfterCr: 2 } as const;
 type State = (typeof State)[keyof typeof State];
 
+/** In one chunk: each is a search and a copy of its own, so that a message of nothing but dots took 1.9 ms for 64 KiB;
+ *  the byte loop that goes on takes 0.4 ms (bench/micro/content.bench.ts). Mail of people has fewer. */
+const maxNativeCopies = 32;
+
 const lineWithDot = Buffer.from('\r\n.');
 const endAtLineStart = Buffer.from('.\r\n');
 const endInLine = Buffer.from('\r\n.\r\n');
@@ -59,7 +63,24 @@ function withDots(chunk: Buffer, head: number, firstHit: number): Buffer {
     from = until;
   };
   if (head >= 0) copyWithDot(head);
-  for (let hit = firstHit; hit >= 0; hit = chunk.indexOf(lineWithDot, hit + 3)) copyWithDot(hit + 2);
-  to += chunk.copy(stuffed, to, from);
+  let copied = 0;
+  let hit = firstHit;
+  for (; hit >= 0 && copied < maxNativeCopies; hit = chunk.indexOf(lineWithDot, hit + 3)) {
+    copyWithDot(hit + 2);
+    copied++;
+  }
+  to = hit < 0 ? to + chunk.copy(stuffed, to, from) : copyDense(chunk, from, stuffed, to);
   return stuffed.subarray(0, to);
+}
+
+/** The rest of the chunk byte by byte. @param from at a dot that has its second @returns the end in `stuffed` */
+function copyDense(chunk: Buffer, from: number, stuffed: Buffer, start: number): number {
+  let to = start;
+  stuffed[to++] = DOT;
+  for (let at = from + 1; at < chunk.length; at++) {
+    const byte = chunk[at] ?? 0;
+    if (byte === DOT && chunk[at - 1] === LF && chunk[at - 2] === CR) stuffed[to++] = DOT;
+    stuffed[to++] = byte;
+  }
+  return to;
 }

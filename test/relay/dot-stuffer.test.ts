@@ -38,6 +38,20 @@ describe('dot stuffing', () => {
     expect(checked).toBe(87_381);
   }, 120_000); // two seconds of work on an idle machine
 
+  it('is the reference behind so many dots that the rest is copied byte by byte', () => {
+    const dense = '\r\n.'.repeat(40);
+    for (let length = 0; length <= 6; length++)
+      for (const message of strings('\r\n.a', length))
+        if (stuffed([dense + message]) !== reference(dense + message)) expect.fail(JSON.stringify(message));
+    for (let hits = 30; hits <= 35; hits++)
+      for (const head of ['', '.', '\n.', 'a'])
+        for (const tail of ['', '\r\n', '\r\n.', '.', '\r']) {
+          const message = `${head}${'\r\n.'.repeat(hits)}${tail}`;
+          expect(stuffed([message])).toBe(reference(message));
+          expect(stuffed(['x\r', message])).toBe(reference(`x\r${message}`));
+        }
+  });
+
   it('is the reference for long messages in random pieces', () => {
     const pieces = fc.array(
       fc.array(fc.constantFrom('\r\n', '.', '\r', '\n', 'text', '\r\n.', '\r\n.\r\n')),

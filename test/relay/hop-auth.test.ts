@@ -16,6 +16,8 @@ const tls = {
 };
 const delivered = ['delivered 250 2.0.0 taken'];
 
+const goAndCut: Answer = ({ socket }) => void socket.end('220 go\r\n');
+
 function hopWith(extensions: readonly string[], answers: FakeHopOptions['answers'] = {}): Promise<FakeHop> {
   return fakeHop({ tls, extensions, answers });
 }
@@ -82,15 +84,9 @@ describe('AUTH to the hop (RFC 4954)', () => {
   });
 
   it('what the hop offered before TLS does not count (RFC 3207 §4.2)', async () => {
-    const greeted: Answer = ({ connection }) =>
-      connection > 0 ? '250-hop\r\n250-STARTTLS\r\n250 AUTH PLAIN' : '';
     const hop = await hopWith([]);
-    let first = true;
-    hop.answers.EHLO = (context) => {
-      const said = first ? greeted(context) : '250 hop';
-      first = false;
-      return said;
-    };
+    const hellos = ['250-hop\r\n250-STARTTLS\r\n250 AUTH PLAIN', '250 hop'];
+    hop.answers.EHLO = () => hellos.shift();
     expect(told(await rigTo(hop).deliver(body))[0]).toMatch(/^pending 4\.7\.0 .* no AUTH$/);
     expect(hop.commands.some((line) => line.startsWith('AUTH'))).toBe(false);
   });
@@ -106,8 +102,7 @@ describe('AUTH to the hop (RFC 4954)', () => {
   );
 
   it('opportunistic and a broken handshake: no second connection without TLS', async () => {
-    const cut: Answer = ({ socket }) => void socket.end('220 go\r\n');
-    const hop = await fakeHop({ extensions: ['STARTTLS', 'AUTH PLAIN'], answers: { STARTTLS: cut } });
+    const hop = await fakeHop({ extensions: ['STARTTLS', 'AUTH PLAIN'], answers: { STARTTLS: goAndCut } });
     expect(told(await rigTo(hop, { tls: 'opportunistic' }).deliver(body))[0]).toMatch(/^pending /);
     expect(hop.connections).toBe(1);
   });

@@ -82,7 +82,7 @@ describe('verified by CA and name (RFC 9525)', () => {
 
   it('the next hop is tried, and takes the mail', async () => {
     const [bad, good] = [await hopWith('expired'), await hopWith('good')];
-    const rig = verified([smtp(bad.port, 'localhost'), smtp(good.port, 'localhost')]);
+    const rig = verified([smtp(bad.port, 'localhost'), smtp(good.port, 'localhost', 1)]);
     expect(told(await rig.deliver(body))).toEqual(delivered);
     expect([bad.messages.length, good.messages.length]).toEqual([0, 1]);
   });

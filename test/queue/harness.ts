@@ -10,6 +10,7 @@ interface Told {
   readonly commits: { readonly seconds: number; readonly messages: number }[];
   readonly failed: Error[];
   readonly damaged: { readonly file: string; readonly id?: string; readonly reason: string }[];
+  readonly unusable: { readonly file: string; readonly reason: string }[];
   readonly retired: string[];
   readonly phases: string[];
   readonly parked: { readonly id: string; readonly reason: string }[];
@@ -41,6 +42,7 @@ export class SpoolBench {
       commits: [],
       failed: [],
       damaged: [],
+      unusable: [],
       retired: [],
       phases: [],
       parked: [],
@@ -59,6 +61,7 @@ export class SpoolBench {
         commit: (observed) => told.commits.push(observed),
         failed: (error) => told.failed.push(error),
         damaged: (what) => told.damaged.push(what),
+        unusable: (what) => told.unusable.push(what),
         retired: (file) => told.retired.push(file),
         parked: (what) => told.parked.push(what),
         diskFull: (full) => told.full.push(full),

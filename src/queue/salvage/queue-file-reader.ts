@@ -20,7 +20,7 @@ export interface FoundMessage {
   /** As last committed. False: of an older state of the file; it may have been delivered since. */
   readonly isCurrent: boolean;
   /** In order; the last chunk only when all are right. @throws PosternError SPOOL_CORRUPT */
-  body(): AsyncGenerator<Buffer, void, void>;
+  readonly body: () => AsyncGenerator<Buffer, void, void>;
 }
 
 const envelopeTag = 'e';

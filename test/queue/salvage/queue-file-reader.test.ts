@@ -130,7 +130,7 @@ describe('F-13 one damaged page costs what is on it, and no more', () => {
   });
 
   test('an envelope that fails its checksum comes from an older copy of its page, and is said to be older', async () => {
-    const [id = '', [newest]] = copied(await readFile(original)) ?? ['', []];
+    const [id, [newest]] = copied(await readFile(original)) ?? ['', []];
     const reading = await damage((bytes) => {
       const at = (newest ?? 0) + 17 + 20;
       bytes[at] = (bytes[at] ?? 0) ^ 4;

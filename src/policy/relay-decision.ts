@@ -16,7 +16,7 @@ export interface RelayConfig {
   readonly routes: Readonly<Record<string, RelayRoute>>;
 }
 
-export interface RelayRoute {
+interface RelayRoute {
   /** 'mx' stands alone. */
   readonly hops: readonly { readonly kind: string }[];
 }

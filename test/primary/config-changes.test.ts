@@ -38,6 +38,16 @@ test.each<[string, (yaml: string) => string, string[]]>([
     ['routes.officeMs'],
   ],
   ['a time-out', (yaml) => `${yaml}limits: { commandTimeout: 6m }\n`, ['limits.commandTimeout']],
+  [
+    'the age of a delay',
+    (yaml) => `${yaml}notifications: { delayAfter: 1h }\n`,
+    ['notifications.delayAfter'],
+  ],
+  [
+    'the words of notifications',
+    (yaml) => `${yaml}notifications: { template: u.yaml }\n`,
+    ['notifications.template'],
+  ],
   ['the users file', (yaml) => `${yaml}auth: { users: { file: u.yaml } }\n`, ['auth.users.file']],
   ['the domains', (yaml) => yaml.replace('[example.test]', '[example.org]'), ['domains']],
   ['the token', (yaml) => `${yaml}admin: { token: 0123456789abcdef }\n`, ['admin.token']],

@@ -1,4 +1,5 @@
 /** What a message's envelope keeps of the session that brought it, and what happens when the queue has no room. */
+import { createTransport } from 'nodemailer';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import { SmtpClient } from '../support/smtp-client.js';
@@ -61,6 +62,24 @@ describe('C-122 the parameters of DSN', () => {
       ],
     });
     expect(JSON.stringify(envelope).match(/"notify"/g)).toHaveLength(2);
+  });
+
+  test('C-123: of another client, nodemailer, are taken', async () => {
+    const { worker } = await start();
+    const transport = createTransport({ host: '127.0.0.1', port: running?.port ?? 0, ignoreTLS: true });
+    const sent = await transport.sendMail({
+      envelope: { from: 'a@x.test', to: ['b@ok.test', 'c@ok.test'] },
+      text: 'x',
+      dsn: { id: 'id 1+1=2', return: 'headers', notify: ['failure', 'delay'], recipient: 'Joe+x@x.test' },
+    });
+    transport.close();
+    const id = /queued as (\S+)/.exec(sent.response)?.[1] ?? '';
+    const recipient = { notify: ['FAILURE', 'DELAY'], originalRecipient: 'rfc822;Joe+2Bx@x.test' };
+    expect(await envelopeOf({ worker }, id)).toMatchObject({
+      ret: 'HDRS',
+      envelopeId: 'id+201+2B1+3D2',
+      recipients: [recipient, recipient],
+    });
   });
 
   test('that were not given are not there', async () => {

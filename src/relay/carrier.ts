@@ -52,8 +52,9 @@ export interface Carrier {
   outage(): Outage | undefined;
   /** Whatever pauses it is to be tried again now. */
   endRests(): void;
-  /** It is not known whether anything can be reached: one message at a time. */
-  readonly doubtful: boolean;
+  /** How many messages at once make sense: Infinity while something is known to work, else as many as it takes to find
+   *  out, those under way included. At least 1. */
+  readonly usefulLanes: number;
   /** No more carry() will come: ends what is idle. */
   close(): Promise<void>;
   /** Ends what is under way, at once. */

@@ -89,6 +89,13 @@ export class Dispatcher {
     return busy;
   }
 
+  /** Destinations that are looked after at the moment; the others wait in the spool. Bounded. */
+  get queues(): number {
+    let queues = 0;
+    for (const route of this.#routes.values()) queues += route.queues;
+    return queues;
+  }
+
   /**
    * Frozen routes, all of them each time: no new attempts there; what is under way finishes. Names that the config does
    * not know are ignored.
@@ -146,7 +153,8 @@ export class Dispatcher {
       hostname,
       log,
       now,
-      messagesPerSecond: route.messagesPerSecond / workers,
+      // 0 is no limit: Infinity would not survive the JSON between primary and worker.
+      messagesPerSecond: route.messagesPerSecond === 0 ? Infinity : route.messagesPerSecond / workers,
       timeouts: { ...hopTimeoutsOf(route.timeouts), ...timeouts },
       idleMs: idleConnectionMs ?? defaultIdleMs,
       addresses: this.#addresses,

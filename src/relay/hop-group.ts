@@ -43,9 +43,14 @@ export class HopGroup {
     return this.#hops.some(({ health }) => health.isCrowded);
   }
 
-  /** No hop is known to work: one message is enough to find out. */
-  isDoubtful(nowMs: number): boolean {
-    return !this.#hops.some(({ health }) => health.isSure(nowMs));
+  /** Some hop is known to work. */
+  isSure(nowMs: number): boolean {
+    return this.#hops.some(({ health }) => health.isSure(nowMs));
+  }
+
+  /** Some hop may be tried now. */
+  isOpen(nowMs: number): boolean {
+    return this.#hops.some(({ health }) => health.advice(nowMs) === 'yes');
   }
 
   /** Every hop has failed. */

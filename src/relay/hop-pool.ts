@@ -62,6 +62,8 @@ export class HopPool implements Carrier {
   readonly #turns = new Set<(connection?: HopConnection) => void>();
   /** Greeted and not closed: of this pool, while others may share the hops. */
   #own = 0;
+  /** Attempts under way. */
+  #connecting = 0;
   #closed = false;
   #cutReason: string | undefined;
 
@@ -79,8 +81,11 @@ export class HopPool implements Carrier {
     return hopName(this.#group.first.hop);
   }
 
-  get doubtful(): boolean {
-    return this.#group.isDoubtful(performance.now());
+  /** In doubt each hop is asked by one message, so that one which keeps it waiting leaves the others to find out. */
+  get usefulLanes(): number {
+    const nowMs = performance.now();
+    if (this.#group.isSure(nowMs)) return Infinity;
+    return Math.max(this.#connecting + (this.#group.isOpen(nowMs) ? 1 : 0), 1);
   }
 
   /** No connection is open for later. */
@@ -195,8 +200,9 @@ export class HopPool implements Carrier {
 
   async #connect(choice: GroupedHop): Promise<HopConnection | Unreached> {
     const { hop, health, habits, greeted } = choice;
-    const wasDoubtful = this.doubtful;
+    const wasSure = this.#group.isSure(performance.now());
     const attempt = health.begin(performance.now());
+    this.#connecting++;
     try {
       const connection = await this.#options.dialer.connect(hop, habits, this.#caller(choice));
       // It may have ended in the same moment.
@@ -206,13 +212,15 @@ export class HopPool implements Carrier {
       }
       this.#up(connection, health.worked(attempt, performance.now()));
       this.#wakeAll();
-      if (wasDoubtful) this.#options.onReady();
+      if (!wasSure) this.#options.onReady();
       return connection;
     } catch (error) {
       const failed = this.#failure(choice, attempt, error);
       this.#wakeAll();
       if (!(error instanceof PosternError)) throw error;
       return failed;
+    } finally {
+      this.#connecting--;
     }
   }
 

@@ -29,7 +29,7 @@ export class Maildir implements Carrier {
   readonly #newSync: SharedCall<void>;
   #prepared: Promise<void> | undefined;
   #cutReason: string | undefined;
-  readonly doubtful = false;
+  readonly usefulLanes = Infinity;
 
   constructor(path: string, hostname: string) {
     this.#path = path;

@@ -11,7 +11,7 @@ const maxCarriers = 50;
 
 export class MixedMxCarrier implements Carrier {
   readonly hop = 'mx';
-  readonly doubtful = true;
+  readonly usefulLanes = 1;
   readonly isQuiet = true;
   readonly #carriers = new Map<string, Carrier>();
   readonly #carrierOf: (domain: string) => Carrier;

@@ -38,8 +38,8 @@ export class MxCarrier implements Carrier {
     return this.#pool?.hop ?? this.#options.domain;
   }
 
-  get doubtful(): boolean {
-    return this.#pool?.doubtful ?? true;
+  get usefulLanes(): number {
+    return this.#pool?.usefulLanes ?? 1;
   }
 
   get isQuiet(): boolean {

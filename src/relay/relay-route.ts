@@ -133,8 +133,9 @@ export class RelayRoute {
       return known.queue.wake();
     }
     if (this.#frozen || this.#stopped) return;
-    const pausedUntilMs = this.#pausedUntilMs.get(destination);
-    if (pausedUntilMs !== undefined && pausedUntilMs > performance.now()) return;
+    const pauseMs = (this.#pausedUntilMs.get(destination) ?? 0) - performance.now();
+    // Said each time: the alarm that was set for it may have rung for another, or a moment too early.
+    if (pauseMs > 0) return this.#options.onPaused(pauseMs);
     if (this.#destinations.size >= this.#maxQueues && !this.#evict())
       return void this.#waiting.add(destination);
     this.#open(destination).wake();

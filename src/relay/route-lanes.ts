@@ -66,8 +66,9 @@ export class RouteLanes {
 
   #serve(line: Set<Claimant>, hasRoom: () => boolean): void {
     // Who is woken may claim, go away, or stand in line again behind the others: each is asked once.
-    for (const claimant of [...line].slice(0, this.#most)) {
-      if (!hasRoom()) return;
+    let left = line.size;
+    for (const claimant of line) {
+      if (left-- === 0 || !hasRoom()) return;
       line.delete(claimant);
       claimant.wake();
     }

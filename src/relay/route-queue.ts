@@ -107,13 +107,14 @@ export class RouteQueue {
     if (pauseMs > 0) return this.#rest(pauseMs);
     const waitMs = rate.waitMs();
     if (waitMs > 0) return this.#wakeIn(waitMs);
-    const { doubtful } = carrier;
-    const wanted = (doubtful ? 1 : lanes.share) - this.#running.size;
+    const useful = carrier.usefulLanes;
+    const wanted = Math.min(useful, lanes.share) - this.#running.size;
     if (wanted <= 0) return;
-    const ill = doubtful && carrier.outage() !== undefined;
+    const isSure = useful === Infinity;
+    const ill = !isSure && carrier.outage() !== undefined;
     const granted = lanes.claim(this, wanted, ill);
     if (granted === 0) return;
-    this.#whileLeasing(this.#fill(granted, ill, doubtful ? granted : granted + lanes.share));
+    this.#whileLeasing(this.#fill(granted, ill, isSure ? granted + lanes.share : granted));
   }
 
   #whileLeasing(leasing: Promise<void>): void {

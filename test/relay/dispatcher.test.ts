@@ -135,8 +135,7 @@ describe('the schedule', () => {
     const rig = new RelayRig(routeTo([smtp(hop.port)]), { now: () => Date.now() - day });
     expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     const id = rig.spool.add(body);
-    const progress = rig.spool.entries.get(id)?.progress.get('out');
-    if (progress !== undefined) progress.dueAtMs = Date.now();
+    rig.spool.defer(id, 'out', Date.now());
     rig.spool.onDue?.('out');
     await rig.settled(2);
     expect(hop.messages).toHaveLength(2);

@@ -1,27 +1,21 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 
 import { startFakeDns } from '../support/fake-dns.js';
 import type { Answer, HopContext } from '../support/fake-hop.js';
-import { RelayRig, backup, closedPort, fakeHop, lmtp, routeTo, smtp, told, until } from './relay-rig.js';
+import {
+  RelayRig,
+  backup,
+  blackHole,
+  closedPort,
+  fakeHop,
+  lmtp,
+  routeTo,
+  smtp,
+  told,
+  until,
+} from './relay-rig.js';
 
 const body = 'Subject: x\r\n\r\ntext\r\n';
-
-/** Answers no SYN: a stopped process whose queue of connections is full. */
-async function silentListener(host: string, port: number): Promise<void> {
-  const program = `require('net').createServer().listen({host:'${host}',port:${port},backlog:1},()=>console.log('up'))`;
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  await once(child.stdout, 'data');
-  child.kill('SIGSTOP');
-  for (let i = 0; i < 8; i++) {
-    const socket = connect({ host, port });
-    socket.on('error', () => socket.destroy());
-    onTestFinished(() => void socket.destroy());
-  }
-}
 
 const shuttingDown = ({ socket }: HopContext): string => {
   setTimeout(() => socket.write('421 4.3.2 shutting down\r\n'), 20);
@@ -305,7 +299,7 @@ describe('failover', () => {
 
   it('a silent address leaves time for the ones behind it', async () => {
     const hop = await fakeHop();
-    await silentListener('127.0.0.2', hop.port);
+    await blackHole('127.0.0.2', hop.port);
     const dns = await startFakeDns(() => ({ addresses: ['127.0.0.2', '127.0.0.1'] }));
     onTestFinished(() => dns.close());
     const rig = new RelayRig(routeTo([smtp(hop.port, 'hop.example')]), {

@@ -43,6 +43,10 @@ const unused = (): never => {
 
 export class MemorySpool implements Spool {
   readonly entries = new Map<string, Entry>();
+  /** Until something of the destination changes: a test may have 100 000 messages. */
+  readonly #due = new Map<string, { earliestAtMs: number; count: number }>();
+  /** By destination, oldest first. */
+  readonly #waiting = new Map<string, Set<Entry>>();
   readonly settlements: Settlement[] = [];
   readonly unleased: string[] = [];
   onDue: ((route: string) => void) | undefined;
@@ -57,7 +61,7 @@ export class MemorySpool implements Spool {
 
   add(body: Buffer | string, envelope: Partial<NewEnvelope> = {}, attempts = 1): string {
     const id = newQueueId(Date.now());
-    const bytes = Buffer.from(body);
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const full: NewEnvelope = {
       reversePath: 'sender@example.org',
       recipients: [{ address: 'someone@example.test', route: 'out' }],
@@ -95,8 +99,34 @@ export class MemorySpool implements Spool {
     const entry = { message, body: bytes, progress };
     entry.message = { ...message, ...progressOf(entry) };
     this.entries.set(id, entry);
+    for (const route of progress.keys()) this.#of(route).add(entry);
+    this.#touch(entry);
     for (const route of progress.keys()) this.onDue?.(route);
     return id;
+  }
+
+  /** So many alike, of one recipient: a hundred thousand in a moment. */
+  addMany(count: number, body: Buffer | string, route: string): void {
+    const first = this.entries.get(this.add(body, { recipients: [{ address: 'a@example.test', route }] }));
+    if (first === undefined) throw new Error('unreachable');
+    for (let i = 1; i < count; i++) {
+      const message = { ...first.message, id: newQueueId(Date.now()) };
+      const progress = new Map([[route, { dueAtMs: 0, attempts: 1, leased: false, fresh: true }]]);
+      const entry = { message, body: first.body, progress };
+      this.entries.set(message.id, entry);
+      this.#of(route).add(entry);
+    }
+    this.#due.delete(route);
+    this.onDue?.(route);
+  }
+
+  /** As if an attempt had left it so. */
+  defer(id: string, route: string, dueAtMs: number): void {
+    const entry = this.entries.get(id);
+    const progress = entry?.progress.get(route);
+    if (entry === undefined || progress === undefined) throw new Error(`no such destination: ${route}`);
+    progress.dueAtMs = dueAtMs;
+    this.#touch(entry);
   }
 
   show(id: string): QueuedMessage {
@@ -107,12 +137,14 @@ export class MemorySpool implements Spool {
 
   lease(route: string, nowMs: number, limit: number): Promise<Lease[]> {
     const leases: Lease[] = [];
-    for (const entry of this.entries.values()) {
+    for (const entry of this.#of(route)) {
       if (leases.length === limit) break;
       const progress = this.#open(entry, route);
       if (progress === undefined || progress.dueAtMs > nowMs) continue;
       if (!progress.fresh) progress.attempts++;
       progress.leased = true;
+      this.#touch(entry);
+      this.leased++;
       progress.fresh = false;
       entry.message = { ...entry.message, ...progressOf(entry) };
       leases.push({ message: entry.message, route, body: () => this.#body(entry) });
@@ -123,13 +155,11 @@ export class MemorySpool implements Spool {
 
   due(): ReadonlyMap<string, { earliestAtMs: number; count: number }> {
     const due = new Map<string, { earliestAtMs: number; count: number }>();
-    for (const entry of this.entries.values())
-      for (const route of entry.progress.keys()) {
-        const progress = this.#open(entry, route);
-        if (progress === undefined) continue;
-        const { earliestAtMs, count } = due.get(route) ?? { earliestAtMs: Infinity, count: 0 };
-        due.set(route, { earliestAtMs: Math.min(earliestAtMs, progress.dueAtMs), count: count + 1 });
-      }
+    for (const route of this.#waiting.keys()) {
+      const known = this.#due.get(route) ?? this.#dueOf(route);
+      this.#due.set(route, known);
+      if (known.count > 0) due.set(route, known);
+    }
     return due;
   }
 
@@ -157,25 +187,65 @@ export class MemorySpool implements Spool {
     const state: MessageState = pending ? 'deferred' : 'failed';
     progress.dueAtMs = nextAttemptAtMs;
     progress.leased = false;
-    entry.message = { ...entry.message, recipients, state, ...progressOf(entry) };
-    if (!pending && !failed) this.entries.delete(id);
+    this.leased--;
+    this.#touch(entry);
+    const { attemptLog } = entry.message;
+    entry.message = {
+      ...entry.message,
+      recipients,
+      state,
+      attemptLog: note?.attempt === undefined ? attemptLog : [...attemptLog, note.attempt],
+      ...progressOf(entry),
+    };
+    if (!pending && !failed) this.#remove(id);
   }
 
   unlease(lease: Lease): void {
-    const progress = this.entries.get(lease.message.id)?.progress.get(lease.route);
-    if (progress !== undefined) {
+    const entry = this.entries.get(lease.message.id);
+    const progress = entry?.progress.get(lease.route);
+    if (entry !== undefined && progress !== undefined) {
+      this.#touch(entry);
       progress.leased = false;
+      this.leased--;
       progress.fresh = true;
     }
     this.unleased.push(lease.message.id);
   }
 
   /** Destinations of messages, as the spool counts. */
-  get leased(): number {
-    let leased = 0;
-    for (const { progress } of this.entries.values())
-      for (const each of progress.values()) if (each.leased) leased++;
-    return leased;
+  leased = 0;
+
+  #dueOf(route: string): { earliestAtMs: number; count: number } {
+    let earliestAtMs = Infinity;
+    let count = 0;
+    for (const entry of this.#of(route)) {
+      const progress = this.#open(entry, route);
+      if (progress === undefined) continue;
+      earliestAtMs = Math.min(earliestAtMs, progress.dueAtMs);
+      count++;
+    }
+    return { earliestAtMs, count };
+  }
+
+  /** The destinations of a message, before or after it changes. */
+  #touch(entry: Entry): void {
+    for (const route of entry.progress.keys()) this.#due.delete(route);
+  }
+
+  #of(route: string): Set<Entry> {
+    const known = this.#waiting.get(route);
+    if (known !== undefined) return known;
+    const entries = new Set<Entry>();
+    this.#waiting.set(route, entries);
+    return entries;
+  }
+
+  #remove(id: string): void {
+    const entry = this.entries.get(id);
+    if (entry === undefined) return;
+    this.entries.delete(id);
+    this.#touch(entry);
+    for (const route of entry.progress.keys()) this.#of(route).delete(entry);
   }
 
   #open(entry: Entry, route: string): Progress | undefined {
@@ -218,7 +288,7 @@ export class MemorySpool implements Spool {
 
   delete(id: string): Promise<void> {
     this.show(id);
-    this.entries.delete(id);
+    this.#remove(id);
     return Promise.resolve();
   }
 

@@ -1,5 +1,7 @@
 /** A dispatcher over a fake spool, and what tests of it say again and again: hops, routes, waiting, log lines, counts. */
-import { createServer } from 'node:net';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 
@@ -45,6 +47,23 @@ export async function fakeHop(options: FakeHopOptions = {}): Promise<FakeHop> {
   const hop = await new FakeHop(options).listen();
   onTestFinished(() => hop.close());
   return hop;
+}
+
+/** Answers no SYN, as a dead machine does: a stopped process whose queue of connections is full. */
+export async function blackHole(host: string, port = 0): Promise<number> {
+  const listen = `listen({host:'${host}',port:${port},backlog:1},function(){console.log(this.address().port)})`;
+  const program = `require('net').createServer().${listen}`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const [said] = await once(child.stdout, 'data');
+  child.kill('SIGSTOP');
+  const bound = Number(String(said));
+  for (let i = 0; i < 8; i++) {
+    const socket = connect({ host, port: bound });
+    socket.on('error', () => socket.destroy());
+    onTestFinished(() => void socket.destroy());
+  }
+  return bound;
 }
 
 /** A port that nobody listens on. */

@@ -86,10 +86,10 @@ export class FakeHop {
     return (address satisfies AddressInfo).port;
   }
 
-  listen(port = 0): Promise<this> {
+  listen(port = 0, host = '127.0.0.1'): Promise<this> {
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen(port, '127.0.0.1', () => resolve(this));
+      this.#server.listen(port, host, () => resolve(this));
     });
   }
 

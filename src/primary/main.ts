@@ -42,7 +42,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<number> {
   const { config, configFile, log } = options;
   log.info({ event: 'service.starting', config: configFile, workers: config.workers }, 'starting');
   try {
-    await warnOfFewOpenFiles(config, log);
+    warnOfFewOpenFiles(config, log);
     const queueDirectory = await prepareDataDirectory(config.dataDir);
     const lock = await lockDataDirectory(config.dataDir);
     try {

@@ -10,6 +10,9 @@ export interface Heard {
 /** Long enough for a page-in storm or a long garbage collection, short against every SMTP time-out of a client. */
 export const silenceBoundMs = 30_000;
 
+/** Several heartbeats: worth a line in the log, not a life (F-16). */
+export const lateBoundMs = 4_000;
+
 export const watchPeriodMs = 1_000;
 
 export class SilenceWatch {

@@ -9,7 +9,7 @@ import type { Config } from '../config/config.js';
 import { newIncarnation } from './incarnation.js';
 import type { QueueCustody } from './queue-custody.js';
 import type { Adoption } from './queue-files.js';
-import { SilenceWatch, silenceBoundMs, watchPeriodMs } from './silence-watch.js';
+import { lateBoundMs, SilenceWatch, silenceBoundMs, watchPeriodMs } from './silence-watch.js';
 import { Slot } from './slot.js';
 import { WorkerProcess, type StartOutcome, type WorkerEvents } from './worker-process.js';
 
@@ -267,6 +267,16 @@ export class Supervisor {
       );
       worker.killSilent();
     }
+    for (const worker of this.serving) this.#noteLateness(worker);
+  }
+
+  /** F-16: its event loop stands, for a while or for ever; its clients wait meanwhile. */
+  #noteLateness(worker: WorkerProcess): void {
+    const isLate = performance.now() - worker.lastHeardMs > lateBoundMs;
+    if (isLate === worker.isLate) return;
+    worker.isLate = isLate;
+    const facts = { event: 'worker.late', slot: worker.slot, worker_pid: worker.pid, late: isLate };
+    this.#log.warn(facts, isLate ? `a worker has said nothing for ${lateBoundMs / 1000} s` : 'it is back');
   }
 
   #checkStopped(): void {

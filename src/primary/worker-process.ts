@@ -47,6 +47,8 @@ export class WorkerProcess {
   initialised = false;
   readyAtMs: number | undefined;
   lastHeardMs = performance.now();
+  /** It has been silent for some seconds, and the log says so. */
+  isLate = false;
   phase: Death['phase'];
   leased = 0;
   connections = 0;

@@ -5,6 +5,7 @@
 import { PosternError, describeError } from '../base/errors.js';
 import { openLog } from '../base/log.js';
 import type { ToWorker } from '../base/messages.js';
+import { connectionsWithin, openFilesLimit } from '../base/open-files.js';
 import type { Config } from '../config/config.js';
 import { Channel } from './channel.js';
 import { Worker } from './worker.js';
@@ -13,12 +14,15 @@ const heartbeatMs = 1_000;
 const networksMs = 250;
 /** After the first failed commit (sysexits' EX_SOFTWARE): the primary replaces the process. */
 const exitQueueFailed = 70;
+/** For the replies to what is in flight; fail() takes less when all goes well. */
+const crashBoundMs = 5_000;
 
 type Adoption = Pick<Extract<ToWorker, { type: 'adopt' }>, 'files' | 'blame'>;
 
 const channel = new Channel();
 let worker: Worker | undefined;
 let failed = false;
+let crashed = false;
 /** What was handed over before the worker was open. */
 let adoptLater: readonly Adoption[] = [];
 let frozen: readonly string[] = [];
@@ -63,7 +67,7 @@ let closeLog = (): void => undefined;
 
 async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void> {
   // oxlint-disable-next-line no-unsafe-type-assertion -- checked and frozen by the primary, which alone sends it
-  const config = message.config as Config;
+  const config = withinOpenFiles(message.config as Config);
   const opened = openLog(config.log.level, { slot: message.slot });
   closeLog = opened.close;
   const { log } = opened;
@@ -88,7 +92,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
       onFailing: () => {
         failed = true;
       },
-      onFailed: () => exit(exitQueueFailed),
+      onFailed: () => exit(crashed ? 1 : exitQueueFailed),
     });
     worker.freeze(frozen);
     await worker.serve();
@@ -101,6 +105,13 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   channel.send({ type: 'ready' });
   report(worker);
   await adopt([{ files: message.adopt, blame: message.blame }, ...adoptLater]);
+}
+
+/** Beyond these a client gets its 421, instead of a connection that the system closes without a word. */
+function withinOpenFiles(config: Config): Config {
+  const { limits } = config;
+  const connectionsPerWorker = connectionsWithin(openFilesLimit(), limits.connectionsPerWorker);
+  return { ...config, limits: { ...limits, connectionsPerWorker } };
 }
 
 /** The primary counts them as ours from the moment it sent them, so none may be forgotten. */
@@ -132,10 +143,18 @@ async function drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> 
   channel.send({ type: 'farewell', metrics: worker.snapshot() }, () => exit(0));
 }
 
+/**
+ * A bug of ours (F-37): no more mail, answers for what is in flight, then the end. Not a drain: what the relay has in
+ * hand stays begun and not ended, because one of those messages may be the reason (F-41).
+ */
 function crash(tell: (fields: object, text: string) => void, error: unknown): void {
   const stack = error instanceof Error ? error.stack : undefined;
   tell({ event: 'worker.crash', err: describeError(error), stack }, 'a bug: the worker ends and is replaced');
-  exit(1);
+  if (crashed) return;
+  crashed = true;
+  setTimeout(() => exit(1), crashBoundMs);
+  if (worker === undefined) exit(1);
+  else worker.fail();
 }
 
 function exit(code: number): void {

@@ -234,6 +234,17 @@ describe('F-15 a worker that says nothing', () => {
     expect(primary.events('worker.silent')).toHaveLength(1);
   });
 
+  test('F-16 for some seconds only is named in the log, and lives on', async () => {
+    const primary = await startReady();
+    const pid = await primary.pidOf(0);
+    process.kill(pid, 'SIGSTOP');
+    await primary.event('worker.late', { worker_pid: pid, late: true });
+    process.kill(pid, 'SIGCONT');
+    await primary.event('worker.late', { worker_pid: pid, late: false });
+    expect(primary.events('worker.late')).toHaveLength(2);
+    expect(await primary.pidOf(0)).toBe(pid);
+  });
+
   test('does not hold up a scrape or a look at the queue', async () => {
     const primary = await startReady({ fake: { 1: { mute: true } } });
     expect(await primary.metric('postern_scrape_workers_missing')).toBe(1);

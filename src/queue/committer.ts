@@ -2,8 +2,11 @@
  * Group commit for one queue file: one transaction at a time, and everything that was submitted while it ran shares
  * the next one. Nothing is in line behind a running commit inside lmdb-js, so after a failed one nothing more is
  * written (lmdb-js itself would go on, and even report success). Called by generation.ts alone.
+ *
+ * A full disk is no failure: the transaction was refused whole. New mail of it is refused as well, and what must not
+ * be lost is tried again until it fits, in small pieces.
  */
-import { PosternError } from '../base/errors.js';
+import { PosternError, errorCodeOf } from '../base/errors.js';
 import type { LmdbEnv } from './lmdb-env.js';
 import { chunkKey, envelopeKey } from './keys.js';
 
@@ -14,6 +17,9 @@ export interface WriteJob {
   readonly bytes: number;
   /** Whole messages that this job makes durable: 0 or 1. */
   readonly messages: number;
+  /** On a full disk: 'refuse' (new mail) what was not written yet, at once; 'try' it, and refuse it when there is no
+   *  room; 'wait' until there is. Default: refuse. */
+  readonly whenFull?: 'refuse' | 'try' | 'wait';
   /** Puts and removes; runs inside the transaction, must not throw. */
   write(env: LmdbEnv): void;
 }
@@ -26,9 +32,15 @@ export interface Removal {
 export interface CommitterHooks {
   committed(seconds: number, messages: number): void;
   failed(error: Error): void;
+  /** Why no new mail is taken now. */
+  refusal(): PosternError | undefined;
+  /** The disk refused a commit for want of room; `refusal` says so from here on. True: some was given back.
+   *  @param needed something that waits for room was in it */
+  full(needed: boolean): boolean;
 }
 
 interface QueuedJob {
+  readonly lane: Lane;
   readonly job: WriteJob;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
@@ -41,6 +53,17 @@ const maxLaneBytes = 8 * 2 ** 20;
 const maxRemovedKeys = 256;
 // A removal that is lost to a crash costs one duplicate, so it may wait for company, but not for long.
 const removalDelayMs = 50;
+// On a full disk: a transaction that may fit where one of the usual size does not, and when it is tried again.
+const crampedBytes = 64 * 1024;
+const crampedKeys = 16;
+const roomRetryMs = 1_000;
+
+/** Which keys a commit removes, and what is left of the list after it. */
+interface RemovalPlan {
+  readonly keys: readonly Buffer[];
+  readonly finished: number;
+  readonly removedKeys: number;
+}
 
 export class Committer {
   readonly #env: LmdbEnv;
@@ -54,17 +77,23 @@ export class Committer {
   #failure: Error | undefined;
   #removalTimer: NodeJS.Timeout | undefined;
   #idleWaiters: (() => void)[] = [];
+  /** The last commit found the disk full. */
+  #cramped = false;
+  #roomTimer: NodeJS.Timeout | undefined;
+  /** Nobody waits for room any more. */
+  #closing = false;
 
   constructor(env: LmdbEnv, hooks: CommitterHooks) {
     this.#env = env;
     this.#hooks = hooks;
   }
 
-  /** Resolves when the job is on disk. @throws PosternError SPOOL_COMMIT */
+  /** Resolves when the job is on disk. @throws PosternError SPOOL_COMMIT, SPOOL_FULL */
   submit(lane: Lane, job: WriteJob): Promise<void> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const refusal = this.#failure ?? (mayTry(job) ? undefined : this.#hooks.refusal());
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      this.#lanes[lane].push({ job, resolve, reject });
+      this.#lanes[lane].push({ lane, job, resolve, reject });
       this.#wake();
     });
   }
@@ -81,8 +110,10 @@ export class Committer {
     return !this.#busy && this.#removals.length + this.#lanes.urgent.length + this.#lanes.bulk.length === 0;
   }
 
-  /** Resolves when nothing is left to write; at once after a failure. */
+  /** Resolves when nothing is left to write; at once after a failure, and when there is no room for what is left. */
   async flush(): Promise<void> {
+    this.#closing = true;
+    this.#stopWaiting();
     while (!this.idle && this.#failure === undefined) {
       const settled = new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
       this.#wake();
@@ -95,6 +126,7 @@ export class Committer {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     clearTimeout(this.#removalTimer);
+    clearTimeout(this.#roomTimer);
     const waiting = [...this.#running, ...this.#lanes.urgent, ...this.#lanes.bulk];
     this.#lanes.urgent = [];
     this.#lanes.bulk = [];
@@ -110,7 +142,7 @@ export class Committer {
   }
 
   #wake(): void {
-    if (this.#busy || this.#failure !== undefined) return;
+    if (this.#busy || this.#failure !== undefined || this.#roomTimer !== undefined) return;
     this.#busy = true;
     // At the end of this turn of the event loop: what other sockets finish in it shares the first commit.
     setImmediate(() => this.#commit());
@@ -120,31 +152,65 @@ export class Committer {
     if (this.#failure !== undefined) return;
     clearTimeout(this.#removalTimer);
     this.#removalTimer = undefined;
-    const jobs = [...takeBytes(this.#lanes.urgent), ...takeBytes(this.#lanes.bulk)];
+    const removals = this.#planRemovals();
+    // On a full disk by themselves and first: they are what makes room.
+    const jobs = this.#cramped && removals.keys.length > 0 ? [] : this.#takeJobs();
     this.#running = jobs;
     const startedAt = performance.now();
-    this.#env
-      .batch(() => {
-        for (const { job } of jobs) job.write(this.#env);
-        // Last, and only with no update left behind in the lane that would bring an envelope back.
-        if (this.#lanes.urgent.length === 0) this.#removeSome();
-      })
-      .then(
-        () => this.#settle(jobs, startedAt),
-        (error: Error) => this.#hooks.failed(error),
-      );
+    const write = (): void => {
+      for (const { job } of jobs) job.write(this.#env);
+      for (const key of removals.keys) this.#env.remove(key);
+    };
+    const bytes = jobs.reduce((sum, { job }) => sum + job.bytes, 0);
+    this.#env.batch(write, bytes).then(
+      () => this.#settle(jobs, removals, startedAt),
+      (error: Error) => this.#refused(jobs, removals, error),
+    );
   }
 
-  #settle(jobs: readonly QueuedJob[], startedAt: number): void {
+  #takeJobs(): QueuedJob[] {
+    const maxBytes = this.#cramped ? crampedBytes : maxLaneBytes;
+    return [...takeBytes(this.#lanes.urgent, maxBytes), ...takeBytes(this.#lanes.bulk, maxBytes)];
+  }
+
+  #settle(jobs: readonly QueuedJob[], removals: RemovalPlan, startedAt: number): void {
     if (this.#failure !== undefined) return;
     this.#running = [];
     this.#busy = false;
+    this.#cramped = false;
+    this.#removals.splice(0, removals.finished);
+    this.#removedKeys = removals.removedKeys;
     const messages = jobs.reduce((sum, { job }) => sum + job.messages, 0);
     this.#hooks.committed((performance.now() - startedAt) / 1000, messages);
     for (const { resolve } of jobs) resolve();
     if (this.#lanes.urgent.length > 0 || this.#lanes.bulk.length > 0) this.#wake();
     else if (this.#removals.length > 0) this.#removalTimer ??= setTimeout(() => this.#wake(), removalDelayMs);
     this.#tellIdle();
+  }
+
+  #refused(jobs: readonly QueuedJob[], removals: RemovalPlan, error: Error): void {
+    if (this.#failure !== undefined) return;
+    if (errorCodeOf(error) !== 'SPOOL_FULL') return this.#hooks.failed(error);
+    const waiting = [...jobs, ...this.#lanes.urgent, ...this.#lanes.bulk];
+    const kept = waiting.filter(({ job }) => job.whenFull === 'wait');
+    const helped = this.#hooks.full(kept.length > 0 || removals.keys.length > 0);
+    this.#running = [];
+    this.#busy = false;
+    this.#cramped = true;
+    this.#lanes.urgent = kept.filter(({ lane }) => lane === 'urgent');
+    this.#lanes.bulk = kept.filter(({ lane }) => lane === 'bulk');
+    // Those in the lanes too: an envelope must not follow where its chunks did not go.
+    for (const { job, reject } of waiting) if (job.whenFull !== 'wait') reject(error);
+    if (this.idle) this.#tellIdle();
+    else if (helped) this.#wake();
+    else if (this.#closing) this.fail(error);
+    else this.#roomTimer = setTimeout(() => this.#stopWaiting(), roomRetryMs);
+  }
+
+  #stopWaiting(): void {
+    clearTimeout(this.#roomTimer);
+    this.#roomTimer = undefined;
+    if (!this.idle) this.#wake();
   }
 
   #tellIdle(): void {
@@ -154,30 +220,35 @@ export class Committer {
   }
 
   /** Envelope first: chunks without one are swept up at the next adoption, an envelope without chunks is damage. */
-  #removeSome(): void {
-    let keys = 0;
+  #planRemovals(): RemovalPlan {
+    const maxKeys = this.#cramped ? crampedKeys : maxRemovedKeys;
+    const keys: Buffer[] = [];
     let finished = 0;
+    let removedKeys = this.#removedKeys;
     for (const { id, chunks } of this.#removals) {
-      if (keys >= maxRemovedKeys) break;
-      if (this.#removedKeys === 0) this.#env.remove(envelopeKey(id));
-      const end = Math.min(chunks, this.#removedKeys + maxRemovedKeys - keys);
-      for (let index = this.#removedKeys; index < end; index++) this.#env.remove(chunkKey(id, index));
-      keys += 1 + end - this.#removedKeys;
-      this.#removedKeys = end === chunks ? 0 : end;
+      if (keys.length >= maxKeys) break;
+      if (removedKeys === 0) keys.push(envelopeKey(id));
+      const end = Math.min(chunks, removedKeys + maxKeys - keys.length);
+      for (let index = removedKeys; index < end; index++) keys.push(chunkKey(id, index));
+      removedKeys = end === chunks ? 0 : end;
       if (end < chunks) break;
       finished++;
     }
-    this.#removals.splice(0, finished);
+    return { keys, finished, removedKeys };
   }
 }
 
+function mayTry({ whenFull }: WriteJob): boolean {
+  return whenFull === 'try' || whenFull === 'wait';
+}
+
 /** At least one job, then as many as fit. */
-function takeBytes(lane: QueuedJob[]): QueuedJob[] {
+function takeBytes(lane: QueuedJob[], maxBytes: number): QueuedJob[] {
   let bytes = 0;
   let count = 0;
   for (const { job } of lane) {
     bytes += job.bytes;
-    if (count > 0 && bytes > maxLaneBytes) break;
+    if (count > 0 && bytes > maxBytes) break;
     count++;
   }
   return lane.splice(0, count);

@@ -4,7 +4,7 @@
  */
 import { rm } from 'node:fs/promises';
 
-import { PosternError } from '../base/errors.js';
+import { PosternError, errorCodeOf } from '../base/errors.js';
 import { lockFileOf } from '../base/spool-files.js';
 import { Committer, type CommitterHooks } from './committer.js';
 import { chunkKey, envelopeKey, formatKey } from './keys.js';
@@ -12,6 +12,8 @@ import { LmdbEnv } from './lmdb-env.js';
 
 /** Of the file as a whole: what keys mean, and which kinds there are. Records have a version of their own. */
 export const formatVersion = 1;
+/** Of what a file took: below, what is left is cheaper to move than the disk it keeps. */
+const worthKeepingShare = 0.25;
 const formatMagic = 'postern-spool';
 
 function formatRecord(): Buffer {
@@ -64,7 +66,13 @@ export class Generation {
   /** A new file, its format record on disk. The directory entry is the caller's to sync. */
   static async create(file: string, commitTimeoutMs: number, hooks: MakeHooks): Promise<Generation> {
     const env = new LmdbEnv(file, commitTimeoutMs);
-    await env.batch(() => env.put(formatKey, formatRecord()));
+    try {
+      await env.batch(() => env.put(formatKey, formatRecord()));
+    } catch (error) {
+      // After a failed commit closing may wait for ever, and the process ends anyway.
+      if (errorCodeOf(error) === 'SPOOL_FULL') await env.close();
+      throw error;
+    }
     return new Generation(env, false, hooks);
   }
 
@@ -84,7 +92,21 @@ export class Generation {
 
   /** Nothing in it, nothing on its way into it, nothing to write. */
   get empty(): boolean {
-    return this.messages + this.writers + this.damaged === 0 && !this.scanning && this.committer.idle;
+    return this.#drained && this.damaged === 0;
+  }
+
+  /** Nothing is left in it but what cannot be used. */
+  get spent(): boolean {
+    return this.#drained && this.damaged > 0;
+  }
+
+  get #drained(): boolean {
+    return this.messages + this.writers === 0 && !this.scanning && this.committer.idle;
+  }
+
+  /** A good part of what it took is still in it. */
+  get isWorthKeeping(): boolean {
+    return this.messageBytes > this.takenBytes * worthKeepingShare;
   }
 
   envelope(id: string): Buffer | undefined {

@@ -7,9 +7,10 @@ import { dirname } from 'node:path';
 
 import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
 import { syncDirectory } from '../base/directory.js';
-import { slotDirectory, spoolFilePath } from '../base/spool-files.js';
+import { lockFileOf, slotDirectory, spoolFilePath } from '../base/spool-files.js';
 import type { CommitterHooks } from './committer.js';
-import { checkQueueFile } from './file-check.js';
+import { DiskRoom, isNoSpace } from './disk-room.js';
+import { checkQueueFile, isDamage } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
 
@@ -26,28 +27,35 @@ export class Generations {
   #closing = false;
   #rotation: Promise<void> | undefined;
   readonly #retirements = new Set<Promise<void>>();
+  readonly #room: DiskRoom;
 
   private constructor(options: SpoolOptions) {
     this.#options = options;
+    this.#room = new DiskRoom(slotDirectory(options.directory, options.slot), {
+      full: (full) => options.hooks.diskFull?.(full),
+      stillFull: () => this.#giveWay(),
+      roomAgain: () => this.#createIfNone(),
+    });
   }
 
-  /** With one fresh file. @throws PosternError DATA_DIR_UNUSABLE */
+  /** With one fresh file, or none while the disk is full. @throws PosternError DATA_DIR_UNUSABLE */
   static async open(options: SpoolOptions): Promise<Generations> {
     const generations = new Generations(options);
     const slot = slotDirectory(options.directory, options.slot);
     try {
       await mkdir(slot, { recursive: true, mode: 0o700 });
-      generations.#current = await generations.#create();
+      if (await generations.#room.makeWayForFile()) generations.#current = await generations.#create();
       // The entries of the folders themselves; that of the file was synced as it was made.
       await syncDirectory(options.directory);
       await syncDirectory(dirname(options.directory));
     } catch (error) {
       throw unusable(slot, error);
     }
+    generations.#room.begin();
     return generations;
   }
 
-  /** The file that takes new messages. */
+  /** The file that takes new messages; there is one while there is no `refusal`. */
   get current(): Generation {
     if (this.#current === undefined) throw new Error('not open');
     return this.#current;
@@ -70,6 +78,11 @@ export class Generations {
     return this.#failure;
   }
 
+  /** Why no new mail is taken. */
+  get refusal(): PosternError | undefined {
+    return this.#failure ?? this.#room.full;
+  }
+
   /**
    * Opens a file that another process left; undefined when it is gone or cannot be used (reported as damaged).
    * The caller scans it and clears `scanning`.
@@ -82,6 +95,7 @@ export class Generations {
         this.#options.hooks.retired(file);
         return undefined;
       }
+      if (!(await exists(lockFileOf(file)))) await this.#room.makeWayForFile();
       const generation = await Generation.reopen(file, this.#options.commitTimeoutMs, (of) =>
         this.#hooks(of),
       );
@@ -89,15 +103,18 @@ export class Generations {
       this.#open.add(generation);
       return generation;
     } catch (error) {
-      this.#options.hooks.damaged({ file, reason: describeError(error) });
+      const reason = describeError(error);
+      this.#options.hooks.damaged({ file, reason });
+      if (isDamage(error)) this.#options.hooks.unusable?.({ file, reason });
       return undefined;
     }
   }
 
-  /** Closes and unlinks it if nothing is in it and it is not the current one. */
+  /** Closes and unlinks it if nothing is in it and it is not the current one; where only damage is left, it is given up. */
   retireIfEmpty(generation: Generation): void {
     if (generation === this.#current || this.#closing || this.#failure !== undefined) return;
     if (generation.empty && this.#open.delete(generation)) this.#track(this.#retire(generation));
+    if (generation.spent && this.#open.delete(generation)) this.#track(this.#giveUp(generation));
   }
 
   /**
@@ -106,7 +123,8 @@ export class Generations {
    */
   giveBackSpace(): void {
     if (this.#closing || this.#failure !== undefined) return;
-    if (this.current.takenBytes >= worthwhileBytes) this.#beginNext(this.current);
+    const full = this.#current;
+    if (full !== undefined && full.takenBytes >= worthwhileBytes) this.#beginNext(full);
   }
 
   /** @param where the file whose commit failed */
@@ -123,6 +141,7 @@ export class Generations {
 
   /** Writes what is still to be written and closes; after a failure it leaves the files alone, closing could hang. */
   async close(): Promise<void> {
+    await this.#room.close();
     await this.#rotation;
     for (const generation of this.#open) await generation.committer.flush();
     this.#closing = true;
@@ -139,11 +158,44 @@ export class Generations {
     const { directory, slot, incarnation, commitTimeoutMs } = this.#options;
     const file = spoolFilePath(directory, slot, incarnation, this.#created++);
     if (await exists(file)) throw new Error(`${file} is there already, of an earlier process`);
-    const generation = await Generation.create(file, commitTimeoutMs, (of) => this.#hooks(of));
-    // LMDB does not do it, and without it a power loss takes the whole file.
-    await syncDirectory(dirname(file));
-    this.#open.add(generation);
-    return generation;
+    try {
+      const generation = await Generation.create(file, commitTimeoutMs, (of) => this.#hooks(of));
+      // LMDB does not do it, and without it a power loss takes the whole file.
+      await syncDirectory(dirname(file));
+      this.#open.add(generation);
+      return generation;
+    } catch (error) {
+      await removeQueueFile(file);
+      throw error;
+    }
+  }
+
+  /**
+   * A file that fills the disk and has mostly drained makes way for a fresh one, if need be in place of the reserve;
+   * one that has drained altogether makes way for nothing.
+   */
+  async #giveWay(): Promise<void> {
+    const full = this.#current;
+    if (full === undefined || full.takenBytes < worthwhileBytes || full.isWorthKeeping) return;
+    if (full.empty) this.#current = undefined;
+    else if (await this.#room.makeWayForFile()) this.#beginNext(full);
+    this.retireIfEmpty(full);
+  }
+
+  /** There was no room for one. False: there is none yet. */
+  async #createIfNone(): Promise<boolean> {
+    try {
+      this.#current ??= await this.#create();
+      return true;
+    } catch (error) {
+      if (!isNoSpace(error)) this.#noNewFile(error);
+      return false;
+    }
+  }
+
+  #noNewFile(error: unknown): void {
+    // No new file, no new messages: the same end as a commit that the disk refused.
+    this.fail(new PosternError('SPOOL_COMMIT', `no new queue file: ${describeError(error)}`, error));
   }
 
   #hooks(of: () => Generation): CommitterHooks {
@@ -157,7 +209,17 @@ export class Generations {
         // When those who waited for this commit have taken note of it.
         else setImmediate(() => this.retireIfEmpty(generation));
       },
+      refusal: () => this.refusal,
+      full: (needed) => this.#ranFull(needed),
     };
+  }
+
+  #ranFull(needed: boolean): boolean {
+    this.#room.ranFull();
+    // For new mail alone the reserve stays: it is to be there when what was accepted has to go.
+    if (!needed || !this.#room.giveBackReserve()) return false;
+    this.giveBackSpace();
+    return true;
   }
 
   #rotateIfFull(generation: Generation): void {
@@ -174,11 +236,12 @@ export class Generations {
   /** The full file takes messages until the next one is ready. */
   async #rotate(full: Generation): Promise<void> {
     try {
+      if (!(await this.#room.fitsNewFile())) return;
       this.#current = await this.#create();
       this.retireIfEmpty(full);
     } catch (error) {
-      // No new file, no new messages: the same end as a commit that the disk refused.
-      this.fail(new PosternError('SPOOL_COMMIT', `no new queue file: ${describeError(error)}`, error));
+      if (isNoSpace(error)) this.#room.ranFull();
+      else this.#noNewFile(error);
     }
   }
 
@@ -187,6 +250,12 @@ export class Generations {
       .catch((error: unknown) => this.fail(error instanceof Error ? error : new Error(String(error))))
       .finally(() => this.#retirements.delete(tracked));
     this.#retirements.add(tracked);
+  }
+
+  async #giveUp(generation: Generation): Promise<void> {
+    await generation.close();
+    const reason = 'all else in it has drained; what is left is damaged';
+    this.#options.hooks.unusable?.({ file: generation.file, reason });
   }
 
   async #retire(generation: Generation): Promise<void> {

@@ -3,8 +3,8 @@
  * destinations of one message may be under way at a time; each outcome starts from the newest record, so that they
  * compose. Called by the relay through the spool.
  *
- * A message that a worker fell with (transitions.ts, isSuspect) is leased alone among its like: if it brings the worker
- * down again, no other suspect was there to be blamed with it.
+ * A message that workers fell with (transitions.ts, isSuspect) is leased alone among its like: if it brings the next
+ * one down, it is parked, and no other that was only near is parked with it.
  */
 import type { MessageIndex, RouteSlot } from './message-index.js';
 import type { Messages } from './messages.js';

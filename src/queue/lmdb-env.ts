@@ -5,9 +5,14 @@
  * (committer) starts the next only when the last has settled.
  */
 import * as lmdb from 'lmdb';
-import { basename, extname } from 'node:path';
+import { constants } from 'node:os';
+import { basename, dirname, extname } from 'node:path';
 
 import { PosternError, describeError } from '../base/errors.js';
+import { freeBytesAt, isNoSpace } from './disk-room.js';
+
+// Of a batch beyond its values: the pages of the trees and of the free list.
+const shortWriteSlackBytes = 2 ** 20;
 
 // One writer process and its own short reads: few reader slots are ever used.
 const maxReaders = 64;
@@ -79,9 +84,11 @@ export class LmdbEnv {
 
   /**
    * One transaction, all or nothing. Resolves when it is on disk.
-   * @throws PosternError SPOOL_COMMIT: refused, or overdue; the environment must not be written again
+   * @param bytes about how many it writes
+   * @throws PosternError SPOOL_FULL: the disk has no room for it, and nothing of it was done; the environment is as it
+   * was before. SPOOL_COMMIT: refused, or overdue; the environment must not be written again
    */
-  async batch(write: () => void): Promise<void> {
+  async batch(write: () => void, bytes = 0): Promise<void> {
     try {
       // Only the outer promise means anything: a put inside a batch returns a constant.
       const outer = this.#db.batch(write);
@@ -91,8 +98,34 @@ export class LmdbEnv {
       const committed: unknown = await this.#inTime(outer);
       if (committed !== true) throw new Error('the batch was not applied');
     } catch (error) {
-      throw new PosternError('SPOOL_COMMIT', `${this.file}: ${describeError(error)}`, error);
+      const cause = await this.#causeOf(error);
+      const code = (await this.#isFull(cause, bytes)) ? 'SPOOL_FULL' : 'SPOOL_COMMIT';
+      throw new PosternError(code, `${this.file}: ${describeError(cause)}`, cause);
     }
+  }
+
+  /** What a failed commit failed of comes as the rejection of a second promise. */
+  async #causeOf(error: unknown): Promise<unknown> {
+    if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise))
+      return error;
+    try {
+      await this.#inTime(error.commitError);
+      return error;
+    } catch (cause) {
+      return cause;
+    }
+  }
+
+  /**
+   * LMDB aborts a transaction whose page writes fail; its pages are part of no tree, so the file is as it was. Measured
+   * on full file systems: ENOSPC when not a byte fits, EIO ("short write") when some do. What else gives EIO says so
+   * with room left.
+   */
+  async #isFull(cause: unknown, bytes: number): Promise<boolean> {
+    if (isNoSpace(cause)) return true;
+    if (!(cause instanceof Error && 'code' in cause && cause.code === constants.errno.EIO)) return false;
+    const freeBytes = await freeBytesAt(dirname(this.file));
+    return freeBytes !== undefined && freeBytes < bytes + shortWriteSlackBytes;
   }
 
   #read<T>(read: () => T): T {

@@ -96,7 +96,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
 
   get refusal(): PosternError | undefined {
     if (this.#closing !== undefined) return new PosternError('SPOOL_CLOSED', 'the queue is closed');
-    return this.#generations.failure;
+    return this.#generations.refusal;
   }
 
   stored(id: string, record: MessageRecord, generation: Generation): void {
@@ -237,7 +237,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
   }
 
   get stopped(): boolean {
-    return this.refusal !== undefined;
+    return this.#closing !== undefined || this.#generations.failure !== undefined;
   }
 
   found(id: string, record: MessageRecord, generation: Generation): void {
@@ -258,6 +258,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
   damaged(id: string, reason: string, generation: Generation): void {
     generation.damaged++;
     this.#options.hooks.damaged({ file: generation.file, id, reason });
+    // When the one that found it has taken note of it.
+    setImmediate(() => this.#generations.retireIfEmpty(generation));
   }
 
   sliceDone(): void {

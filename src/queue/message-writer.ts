@@ -7,7 +7,7 @@
 import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
 
-import type { PosternError } from '../base/errors.js';
+import { PosternError, describeError } from '../base/errors.js';
 import type { BudgetMember, ByteBudget } from './byte-budget.js';
 import { chunkBytes, giveBack, growBuffer } from './chunk-buffers.js';
 import type { Generation } from './generation.js';
@@ -22,7 +22,7 @@ export interface WriterHost {
   readonly smallMessageBytes: number;
   /** The file that takes new messages. */
   readonly generation: Generation;
-  /** Why nothing is taken any more; undefined while all is well. */
+  /** Why nothing is taken now; undefined while all is well. */
   readonly refusal: PosternError | undefined;
   /** A new message is durable. */
   stored(id: string, record: MessageRecord, generation: Generation): void;
@@ -54,6 +54,8 @@ export abstract class SpoolWriter implements BudgetMember {
   #chunks = 0;
   #writingBytes = 0;
   #congested = false;
+  /** Bytes of it were turned away, so that it cannot be committed any more, whatever there is room for by then. */
+  #refusal: PosternError | undefined = undefined;
   /** Chosen when the first chunk is submitted: one message lies in one file. */
   #generation: Generation | undefined = undefined;
 
@@ -77,8 +79,9 @@ export abstract class SpoolWriter implements BudgetMember {
 
   write(slice: Buffer): void {
     this.#bytes += slice.length;
-    // Nothing can be committed any more: commit() will say so, the bytes need no memory until then.
-    if (this.#host.refusal !== undefined) return;
+    // commit() will say so, the bytes need no memory until then.
+    this.#refusal ??= this.#host.refusal;
+    if (this.#refusal !== undefined) return;
     assert(this.#state === 'open', 'write after commit or abort');
     this.#keep(slice);
     this.#host.budget.received(slice.length);
@@ -91,7 +94,7 @@ export abstract class SpoolWriter implements BudgetMember {
     make: (stored: StoredBody) => MessageRecord,
     durable: (record: MessageRecord, generation: Generation) => void,
   ): Promise<void> {
-    const refusal = this.#host.refusal;
+    const refusal = this.#refusal ?? this.#host.refusal;
     if (refusal !== undefined) {
       this.abort();
       throw refusal;
@@ -99,10 +102,14 @@ export abstract class SpoolWriter implements BudgetMember {
     assert(this.#state === 'open', 'commit after commit or abort');
     this.#state = 'committing';
     this.#host.budget.leave(this);
+    const sentAhead = this.#chunks > 0;
     try {
       await this.#commitLast(make, durable);
-    } finally {
       this.#end();
+    } catch (error) {
+      if (this.#generation !== undefined && sentAhead) void this.#removeChunks(this.#generation);
+      else this.#end();
+      throw error;
     }
   }
 
@@ -178,8 +185,9 @@ export abstract class SpoolWriter implements BudgetMember {
     try {
       await written;
       giveBack(chunk.buffer);
-    } catch {
-      // A failed commit: the spool knows it from the committer, the client hears of it from commit().
+    } catch (error) {
+      // The spool knows of a failed commit from the committer; the client hears of either from commit().
+      this.#refusal ??= asRefusal(error);
     }
     this.#chunkWritten(chunk);
   }
@@ -252,7 +260,12 @@ export abstract class SpoolWriter implements BudgetMember {
   async #removeChunks(generation: Generation): Promise<void> {
     try {
       // Behind its chunks in their lane: what is on disk by then is removed again.
-      await generation.committer.submit('bulk', { bytes: 0, messages: 0, write: () => undefined });
+      await generation.committer.submit('bulk', {
+        bytes: 0,
+        messages: 0,
+        whenFull: 'wait',
+        write: () => undefined,
+      });
       generation.committer.remove({ id: this.id, chunks: this.#chunks });
     } catch {
       // A failed commit, known to the spool: the chunks are swept up when the file is adopted.
@@ -277,6 +290,12 @@ export abstract class SpoolWriter implements BudgetMember {
     this.#partialLength = 0;
     if (bytes > 0) this.#host.budget.dropped(bytes);
   }
+}
+
+function asRefusal(error: unknown): PosternError {
+  return error instanceof PosternError
+    ? error
+    : new PosternError('SPOOL_COMMIT', describeError(error), error);
 }
 
 export class NewMessageWriter extends SpoolWriter implements MessageWriter {

@@ -58,7 +58,11 @@ export class Messages {
     await entry.generation.committer.submit('urgent', {
       bytes: encoded.length,
       messages: 0,
-      write: (env) => env.put(envelopeKey(entry.id), encoded),
+      whenFull: 'wait',
+      // Not of a message that has gone meanwhile: its removal may be on disk already.
+      write: (env) => {
+        if (this.index.get(entry.id) === entry) env.put(envelopeKey(entry.id), encoded);
+      },
     });
     entry.writes--;
     if (entry.writes === 0) entry.unwritten = undefined;
@@ -75,6 +79,7 @@ export class Messages {
     const removed = entry.generation.committer.submit('urgent', {
       bytes: 0,
       messages: 0,
+      whenFull: 'wait',
       write: (env) => env.remove(envelopeKey(entry.id)),
     });
     this.remove(entry);

@@ -21,7 +21,8 @@ const loggedReplyLimit = 256;
 const loggedHopLimit = 256;
 /** What `queue show` needs to tell the story of a message, in a record that is written at every deferral. */
 export const maxLoggedAttempts = 10;
-/** Attempts that fell with their worker, until the message is parked. */
+/** Attempts that fell with their worker, until the message is tried alone among its like, and until it is parked. */
+export const deathsToSuspect = 2;
 export const deathsToPark = 3;
 
 /** One line of printable ASCII: it goes to terminals and logs, and a next hop wrote it. */
@@ -162,11 +163,11 @@ export function deathsOf(progress: RouteProgress): number {
 }
 
 /**
- * A worker fell while this was tried, as far as is certain: the first attempt is counted when the message is stored,
- * so that one alone says nothing of all that was only waiting.
+ * Workers fell while this was tried; one may be chance. The first attempt is counted when the message is stored, so that
+ * after a crash all that was only waiting has one such attempt as well: those go on side by side.
  */
 export function isSuspect(progress: RouteProgress): boolean {
-  return progress.attempts - Math.max(1, progress.ended) >= 1;
+  return deathsOf(progress) >= deathsToSuspect;
 }
 
 /** Parked, if the worker fell too often while one of its destinations was tried; else undefined. */

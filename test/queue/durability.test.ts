@@ -62,8 +62,18 @@ const refusedAll = {
   outcomes: ['SPOOL_COMMIT', 'SPOOL_COMMIT', 'SPOOL_COMMIT'],
   later: ['SPOOL_COMMIT', 'SPOOL_COMMIT', 'SPOOL_COMMIT'],
   failed: ['SPOOL_COMMIT'],
+  full: [],
   unhandled: 0,
   listed: 1,
+};
+
+/** And of one whose disk has room for one message and no more: it need not end. */
+const refusedForSpace = {
+  ...refusedAll,
+  outcomes: ['SPOOL_FULL', 'SPOOL_FULL', 'SPOOL_FULL'],
+  later: ['SPOOL_FULL', 'SPOOL_FULL', 'SPOOL_FULL'],
+  failed: [],
+  full: [true],
 };
 
 async function onFailingDisk(inject: string, commitTimeoutMs: number): Promise<unknown> {
@@ -77,13 +87,14 @@ async function onFailingDisk(inject: string, commitTimeoutMs: number): Promise<u
 describe.skipIf(noStrace !== undefined)(`a disk that fails${traced}`, () => {
   // The format record and the first message have committed by then; the counts are those of the one pool thread.
   it.each([
-    ['EIO on fdatasync (U-5, F-08)', 'fdatasync:error=EIO:when=3+'],
-    ['ENOSPC on the pages (F-06, F-07)', 'writev,pwritev:error=ENOSPC:when=2+'],
-    ['EIO on the meta page (F-09)', 'pwrite64:error=EIO:when=4+'],
+    ['EIO on fdatasync (U-5, F-08)', 'fdatasync:error=EIO:when=3+', refusedAll],
+    ['EIO on the pages (F-07)', 'writev,pwritev:error=EIO:when=2+', refusedAll],
+    ['ENOSPC on the pages (F-06)', 'writev,pwritev:error=ENOSPC:when=2+', refusedForSpace],
+    ['EIO on the meta page (F-09)', 'pwrite64:error=EIO:when=4+', refusedAll],
   ])(
     'with %s: all in flight are refused, nothing of them is stored, the process lives',
-    async (_name, inject) => {
-      expect(await onFailingDisk(inject, 20_000)).toEqual(refusedAll);
+    async (_name, inject, expected) => {
+      expect(await onFailingDisk(inject, 20_000)).toEqual(expected);
       const { spool, told } = await bench.open();
       await spool.adopt(await filesLeft(), false);
       expect(told.damaged).toEqual([]);

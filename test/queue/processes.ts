@@ -61,3 +61,24 @@ export class Endless {
     await this.#closed;
   }
 }
+
+/** Undefined when a child can be given a disk of its own, else why not. */
+export function whyNoSmallDisk(): string | undefined {
+  const probe = spawnSync('unshare', ['-m', 'true']);
+  return probe.status === 0 ? undefined : 'no right to mount: run as root';
+}
+
+/** Runs children one after the other on one small disk, which only they see. What each has printed. */
+export async function runOnSmallDisk(
+  disk: string,
+  mebibytes: number,
+  children: readonly (readonly [name: string, ...args: string[]])[],
+): Promise<string[]> {
+  const quoted = children.map(([name, ...args]) => [process.execPath, childPath(name), ...args].join(' '));
+  const script = [`mount -t tmpfs -o size=${mebibytes}m tmpfs ${disk}`, ...quoted].join('; ');
+  const child = spawn('unshare', ['-m', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  let stdout = '';
+  child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+  await new Promise((resolve) => child.once('close', resolve));
+  return stdout.trim().split('\n');
+}

@@ -21,6 +21,6 @@ for (let i = 0; i < Number(rotations); i++) {
     Math.round(Number(/RssAnon:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]) / 1024),
   );
 }
-const files = readdirSync(`${directory}/slot-0`).length;
+const files = readdirSync(`${directory}/slot-0`).filter((name) => name !== 'reserve').length;
 await spool.close();
 print(JSON.stringify({ megabytes, files }));

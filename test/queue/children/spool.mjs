@@ -9,6 +9,7 @@ export function print(line, fd = 1) {
 
 export async function open(directory, incarnation, options = {}) {
   const failed = [];
+  const full = [];
   const spool = await openSpool({
     directory,
     slot: 0,
@@ -24,9 +25,10 @@ export async function open(directory, incarnation, options = {}) {
       failed: (error) => failed.push(error.code),
       damaged: (what) => print(`damaged ${JSON.stringify(what)}`, 2),
       retired: () => undefined,
+      diskFull: (is) => full.push(is),
     },
   });
-  return { spool, failed };
+  return { spool, failed, full };
 }
 
 export function envelope() {

@@ -97,6 +97,15 @@ export class Dispatcher {
   }
 
   /**
+   * When what is due at `dueAtMs` will be tried as things stand: mail that waits for hops which rest is overdue in the
+   * queue and has made no attempt. For those who show it. Wall clock, milliseconds.
+   */
+  nextAttemptAtMs(destination: string, dueAtMs: number): number {
+    const pauseMs = this.#routes.get(routeOf(destination))?.pauseMs(destination) ?? 0;
+    return Math.max(dueAtMs, pauseMs > 0 ? this.#now() + pauseMs : 0);
+  }
+
+  /**
    * Frozen routes, all of them each time: no new attempts there; what is under way finishes. Names that the config does
    * not know are ignored.
    */

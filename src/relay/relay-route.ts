@@ -116,6 +116,13 @@ export class RelayRoute {
     return this.#records.ill;
   }
 
+  /** Milliseconds until something new is tried there; 0: at once, as far as we know. */
+  pauseMs(destination: string): number {
+    const paused = (this.#pausedUntilMs.get(destination) ?? 0) - performance.now();
+    const carrier = this.#destinations.get(destination)?.carrier ?? this.#carrier;
+    return Math.max(paused, carrier?.pauseMs() ?? 0, 0);
+  }
+
   get isFrozen(): boolean {
     return this.#frozen;
   }

@@ -7,7 +7,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { RouteConfig } from '../../src/config/config.js';
 import { openSpool } from '../../src/queue/lmdb-spool.js';
-import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
+import type { NewEnvelope, NewRecipient, Spool } from '../../src/queue/spool.js';
 import { Dispatcher } from '../../src/relay/dispatcher.js';
 import { FakeHop } from '../support/fake-hop.js';
 import { closedPort, fakeHop, routeTo, smtp, until } from './relay-rig.js';
@@ -43,10 +43,10 @@ function isEmpty(spool: Spool): boolean {
   return Object.values(spool.stats().messages).every((count) => count === 0);
 }
 
-function relay(spool: Spool, route: RouteConfig): Dispatcher {
+function relay(spool: Spool, ...routes: readonly RouteConfig[]): Dispatcher {
   const dispatcher = new Dispatcher({
     spool,
-    routes: { [route.name]: route },
+    routes: Object.fromEntries(routes.map((route) => [route.name, route])),
     hostname: 'mx.example.org',
     log: pino({ level: 'silent' }),
     meters: {
@@ -61,7 +61,19 @@ function relay(spool: Spool, route: RouteConfig): Dispatcher {
   return dispatcher;
 }
 
-async function queue(spool: Spool, body: Buffer | string, ...names: string[]): Promise<string> {
+function queue(spool: Spool, body: Buffer | string, ...names: string[]): Promise<string> {
+  return queueFor(
+    spool,
+    body,
+    names.map((name) => ({ address: `${name}@example.test`, route: 'out' })),
+  );
+}
+
+async function queueFor(
+  spool: Spool,
+  body: Buffer | string,
+  recipients: readonly NewRecipient[],
+): Promise<string> {
   const writer = spool.begin(Date.now());
   const bytes = Buffer.from(body);
   for (let at = 0; at < bytes.length; at += 16_384) {
@@ -70,7 +82,7 @@ async function queue(spool: Spool, body: Buffer | string, ...names: string[]): P
   }
   const envelope: NewEnvelope = {
     reversePath: 'sender@example.org',
-    recipients: names.map((name) => ({ address: `${name}@example.test`, route: 'out' })),
+    recipients,
     body: undefined,
     smtpUtf8: false,
     arrivedAtMs: Date.now(),
@@ -170,5 +182,67 @@ describe('with the real queue', () => {
     relay(spool, routeTo([smtp(hop.port)]));
     await until(() => isEmpty(spool), 'the next relay delivers it');
     expect(hop.messages).toHaveLength(1);
+  });
+
+  it('both destinations of one message are under way at once, and each keeps its own time', async () => {
+    const spool = await openQueue();
+    const [left, right] = [await fakeHop({ endDelayMs: 50 }), await fakeHop({ endDelayMs: 50 })];
+    left.answers = { end: '451 4.3.0 later' };
+    const relaying = relay(
+      spool,
+      routeTo([smtp(left.port)], { name: 'left' }),
+      routeTo([smtp(right.port)], { name: 'right' }),
+    );
+    const id = await queueFor(spool, body, [
+      { address: 'a@example.test', route: 'left' },
+      { address: 'b@example.test', route: 'right' },
+    ]);
+    await until(() => relaying.busy === 2, 'both are under way');
+    await until(() => spool.leased === 0, 'both are settled');
+    expect(spool.show(id).recipients).toMatchObject([{ state: 'pending' }, { state: 'delivered' }]);
+    expect(spool.show(id).attemptLog.map(({ route }) => route)).toEqual(
+      expect.arrayContaining(['left', 'right']),
+    );
+    left.answers = {};
+    await spool.retry(id);
+    await until(() => isEmpty(spool), 'the retry delivers the rest');
+    expect([left.messages.length, right.messages.length]).toEqual([1, 1]);
+  });
+
+  it('F-22: two thousand messages for a dead hop delay none for a live one, and make no attempts', async () => {
+    const spool = await openQueue();
+    const [dead, alive] = [await fakeHop({ answers: { greeting: () => undefined } }), await fakeHop()];
+    await Promise.all(
+      Array.from({ length: 2_000 }, () =>
+        queueFor(spool, body, [{ address: 'a@example.test', route: 'dead' }]),
+      ),
+    );
+    const relaying = relay(
+      spool,
+      routeTo([smtp(dead.port)], { name: 'dead' }),
+      routeTo([smtp(alive.port)], { name: 'alive' }),
+    );
+    await Promise.all(
+      Array.from({ length: 200 }, () =>
+        queueFor(spool, body, [{ address: 'a@example.test', route: 'alive' }]),
+      ),
+    );
+    await until(() => alive.messages.length === 200, 'the live hop has its mail');
+    await until(() => spool.leased === 1 && relaying.busy === 1, 'one of the others tries');
+    expect(dead.connections).toBe(1);
+    const { active, deferred } = spool.stats().messages;
+    expect([active, deferred]).toEqual([2_000, 0]);
+  });
+
+  it('mail that waits for a resting hop is shown as due when the rest ends', async () => {
+    const spool = await openQueue();
+    const dispatcher = relay(spool, routeTo([smtp(await closedPort())]));
+    const ids = [await queue(spool, body, 'a'), await queue(spool, body, 'b')];
+    await until(() => ids.some((id) => spool.show(id).state === 'deferred'), 'the hop cannot be reached');
+    const waiting = ids.map((id) => spool.show(id)).find(({ state }) => state === 'active');
+    const dueAtMs = waiting?.nextAttemptAtMs ?? 0;
+    expect(dueAtMs).toBeLessThanOrEqual(Date.now());
+    expect(dispatcher.nextAttemptAtMs('out', dueAtMs)).toBeGreaterThan(dueAtMs);
+    expect(dispatcher.nextAttemptAtMs('elsewhere', 7)).toBe(7);
   });
 });

@@ -13,6 +13,8 @@ export interface Concluded {
 }
 
 export interface Notifier {
+  /** Age at which a delay is told; 0 or absent: never. */
+  readonly lateAfterMs?: number;
   /** False, for nearly every message: nothing to tell, settle at once. Cheap, no promise. */
   owes(lease: Lease, outcome: CarryOutcome, nowMs: number): boolean;
   /**

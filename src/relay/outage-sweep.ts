@@ -1,7 +1,7 @@
 /**
  * One message probes per rest of a hop, so that in a long outage most mail never gets its turn and would wait for ever.
- * Once per rest the oldest of it is looked at, and what is too old is given up. Asked by the route's queue while it
- * rests; settles nothing itself.
+ * Once per rest the oldest of it is looked at: what is too old is given up, what is late has its sender told. Asked by
+ * the route's queue while it rests; settles nothing itself.
  */
 import type { RouteConfig } from '../config/config.js';
 import type { Lease, Spool } from '../queue/spool.js';
@@ -33,14 +33,20 @@ export class OutageSweep {
 
   /** Undefined: there is nothing to do. */
   begin(pauseMs: number): Promise<void> | undefined {
-    const { carrier, spool, route, now } = this.#options;
+    const { carrier, spool, route } = this.#options;
     const outage = carrier.outage();
     if (outage?.restsUntilMs === undefined || !isLongOutage(route.retry, outage.lastsMs)) return undefined;
     if (performance.now() < this.#sweptUntilMs) return undefined;
     this.#sweptUntilMs = performance.now() + pauseMs;
     const arrivedAtMs = spool.stats().oldestArrivedAtMs;
-    if (arrivedAtMs === undefined || !isOld(route.retry, arrivedAtMs, now())) return undefined;
+    if (arrivedAtMs === undefined || !this.#isDue(arrivedAtMs)) return undefined;
     return this.#sweep(outage);
+  }
+
+  /** By age alone there may be something to do. */
+  #isDue(arrivedAtMs: number): boolean {
+    const { route, outcomes, now } = this.#options;
+    return isOld(route.retry, arrivedAtMs, now()) || now() - arrivedAtMs >= outcomes.lateAfterMs;
   }
 
   /**
@@ -48,19 +54,27 @@ export class OutageSweep {
    * after it: when that one is old, at the latest.
    */
   async #sweep(outage: Outage): Promise<void> {
-    const { carrier, route, outcomes, spool, now, lease } = this.#options;
+    const { outcomes, spool, lease } = this.#options;
     for (let limit = 1; ; limit = maxLeases) {
-      let expired = 0;
+      let settled = 0;
       for (const each of await lease(limit)) {
-        // The rest may have been ended while we leased.
-        if (isOld(route.retry, each.message.arrivedAtMs, now()) && carrier.pauseMs() > 0) {
-          outcomes.givenUp(each, outage, pendingAddresses(each));
-          expired++;
-        } else spool.unlease(each);
+        if (this.#settle(each, outage)) settled++;
+        else spool.unlease(each);
       }
-      if (expired < limit) return;
+      if (settled < limit) return;
       const room = outcomes.room();
       if (room !== undefined) await room;
     }
+  }
+
+  #settle(lease: Lease, outage: Outage): boolean {
+    const { carrier, route, outcomes, now } = this.#options;
+    // The rest may have been ended while we leased.
+    if (carrier.pauseMs() <= 0) return false;
+    const addresses = pendingAddresses(lease);
+    if (!isOld(route.retry, lease.message.arrivedAtMs, now()))
+      return outcomes.waits(lease, outage, addresses);
+    outcomes.givenUp(lease, outage, addresses);
+    return true;
   }
 }

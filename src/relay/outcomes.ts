@@ -15,9 +15,10 @@ import type {
   Spool,
 } from '../queue/spool.js';
 
-import type { CarryOutcome, CarryResult, Outage } from './carrier.js';
+import { sameResult, type CarryOutcome, type CarryResult, type Outage } from './carrier.js';
 import { printable } from './last-reply.js';
 import type { Notifier } from './notifier.js';
+import { expiredPrefix } from './notifications/status-code.js';
 import { resultLine } from './result-line.js';
 import { attemptsOf, isExpired, retryDelayMs } from './retry-schedule.js';
 
@@ -74,7 +75,31 @@ export class Outcomes {
     const results = addresses.map((address): CarryResult =>
       expire({ address, state: 'pending', lastReply: outage.reason }),
     );
-    this.#handOver(lease, { ...outage, results, ambiguous: false, corrupt: false }, 0, this.#options.now());
+    // Only one whose notification could not be stored is still there then.
+    const nextAttemptAtMs = this.#options.now() + this.#options.route.retry.firstMs;
+    this.#handOver(lease, { ...outage, results, ambiguous: false, corrupt: false }, 0, nextAttemptAtMs);
+  }
+
+  /**
+   * It waits for the end of an outage, and has not been tried. True: it is settled, with its sender told where he is
+   * owed a notification of delay; it comes back later. So does one that has been due for so long that others behind it
+   * may be late too.
+   */
+  waits(lease: Lease, outage: Outage, addresses: readonly string[]): boolean {
+    const { notifier, now, route } = this.#options;
+    if (notifier === undefined || this.lateAfterMs === Infinity) return false;
+    const results = sameResult(addresses, 'pending', outage.reason);
+    const outcome = { ...outage, results, ambiguous: false, corrupt: false, untried: true };
+    const dueAtMs = lease.message.routes.find((each) => each.route === lease.route)?.nextAttemptAtMs ?? 0;
+    if (!notifier.owes(lease, outcome, now()) && dueAtMs > now() - this.lateAfterMs) return false;
+    this.#track(this.#settle(lease, outcome, now() + route.retry.firstMs));
+    return true;
+  }
+
+  /** Age from which waits() may have something to do. */
+  get lateAfterMs(): number {
+    const lateMs = this.#options.notifier?.lateAfterMs ?? 0;
+    return lateMs === 0 ? Infinity : lateMs;
   }
 
   /** Resolves when there is room for more. Undefined: there is. */
@@ -88,9 +113,11 @@ export class Outcomes {
 
   #handOver(lease: Lease, outcome: CarryOutcome, seconds: number, nextAttemptAtMs: number): void {
     this.#report(lease, outcome, seconds);
-    const settled = this.#settle(lease, outcome, nextAttemptAtMs).finally(() =>
-      this.#settling.delete(settled),
-    );
+    this.#track(this.#settle(lease, outcome, nextAttemptAtMs));
+  }
+
+  #track(settling: Promise<void>): void {
+    const settled = settling.finally(() => this.#settling.delete(settled));
     this.#settling.add(settled);
   }
 
@@ -157,7 +184,7 @@ const resultNames = {
 
 function expire(result: CarryResult): CarryResult {
   if (result.state !== 'pending') return result;
-  return { ...result, state: 'failed', lastReply: printable(`expired: ${result.lastReply}`) };
+  return { ...result, state: 'failed', lastReply: printable(expiredPrefix + result.lastReply) };
 }
 
 function isOnlyDestination(message: QueuedMessage): boolean {

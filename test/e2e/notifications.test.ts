@@ -21,6 +21,10 @@ const answers = {
 };
 const message = 'From: a@senders.test\r\nSubject: lunch\r\nMessage-ID: <lunch@senders.test>\r\n\r\nAt noon?';
 
+function hopAt(port: number): { to: string; tls: string } {
+  return { to: `smtp://127.0.0.1:${port}`, tls: 'off' };
+}
+
 describe.skipIf(skipReason('python3', 'smtp-sink'))('notifications', () => {
   const plain = new FakeHop({ extensions: ['PIPELINING', 'SIZE 20000'], answers });
   const speaksDsn = new FakeHop({ extensions: ['PIPELINING', 'DSN'], answers });
@@ -32,10 +36,6 @@ describe.skipIf(skipReason('python3', 'smtp-sink'))('notifications', () => {
     await Promise.all([plain.listen(), speaksDsn.listen()]);
     refusing = await startSmtpSink(['-f', 'RCPT']);
     withoutDsn = await startSmtpSink(['-N']);
-    const to = (port: number): { to: string; tls: string } => ({
-      to: `smtp://127.0.0.1:${port}`,
-      tls: 'off',
-    });
     postern = await startPostern({
       config: {
         postmaster: 'postmaster@senders.test',
@@ -47,10 +47,10 @@ describe.skipIf(skipReason('python3', 'smtp-sink'))('notifications', () => {
           { names: ['without-dsn.test'], recipients: 'any', route: 'withoutDsn' },
         ],
         routes: {
-          plain: to(plain.port),
-          dsn: to(speaksDsn.port),
-          refusing: to(refusing.port),
-          withoutDsn: to(withoutDsn.port),
+          plain: hopAt(plain.port),
+          dsn: hopAt(speaksDsn.port),
+          refusing: hopAt(refusing.port),
+          withoutDsn: hopAt(withoutDsn.port),
         },
       },
     });

@@ -28,6 +28,7 @@ interface Progress {
   leased: boolean;
   /** The next attempt is counted: the first in the append, one that was not begun in its lease. */
   fresh: boolean;
+  delayNotified?: boolean;
 }
 
 export interface Settlement {
@@ -187,6 +188,7 @@ export class MemorySpool implements Spool {
     const state: MessageState = pending ? 'deferred' : 'failed';
     progress.dueAtMs = nextAttemptAtMs;
     progress.leased = false;
+    if (note?.delayNotified === true) progress.delayNotified = true;
     this.leased--;
     this.#touch(entry);
     const { attemptLog } = entry.message;
@@ -315,13 +317,13 @@ function progressOf(entry: Entry): Pick<QueuedMessage, 'attempts' | 'nextAttempt
   return {
     attempts: Math.max(...each.map(([, { attempts }]) => attempts)),
     nextAttemptAtMs: Math.min(...each.map(([, { dueAtMs }]) => dueAtMs)),
-    routes: each.map(([route, { attempts, dueAtMs, leased }]) => ({
+    routes: each.map(([route, { attempts, dueAtMs, leased, delayNotified = false }]) => ({
       route,
       nextAttemptAtMs: dueAtMs,
       attempts,
       ended: leased ? attempts - 1 : attempts,
       tried: attempts > 1 || !leased,
-      delayNotified: false,
+      delayNotified,
     })),
   };
 }

@@ -50,7 +50,7 @@ export function owesAnything(lease: Lease, outcome: CarryOutcome, rules: DutyRul
     if (state === 'pending') pending = true;
   }
   if (lease.message.reversePath === '') return false;
-  if (pending && isLate(lease, outcome, rules, nowMs)) return true;
+  if (pending && late(lease, outcome, rules, nowMs).length > 0) return true;
   return outcome.handover !== 'dsn' && lease.message.recipients.some(wantsSuccess);
 }
 

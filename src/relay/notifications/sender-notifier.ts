@@ -70,6 +70,7 @@ const silence: Notifier = {
 };
 
 class SenderNotifier implements Notifier {
+  readonly lateAfterMs: number;
   readonly #options: NotifierOptions;
   readonly #template: Template;
   readonly #route: NotificationRoute;
@@ -86,6 +87,7 @@ class SenderNotifier implements Notifier {
     this.#route = new NotificationRoute(options.config);
     const { perSenderPerHour, perHour } = options.config.notifications;
     this.#budget = new ReportBudget(perSenderPerHour, perHour);
+    this.lateAfterMs = options.config.notifications.delayAfterMs;
     this.#now = options.now ?? Date.now;
     this.#monotonicNow = options.monotonicNow ?? (() => performance.now());
   }

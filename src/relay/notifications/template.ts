@@ -28,7 +28,7 @@ export type Template = Readonly<Record<NotificationKind, Words>>;
 export const placeholders = [
   'hostname', 'sender', 'recipients', 'queueId', 'arrivedAt', 'postmaster', 'retryUntil', 'returned',
 ] as const; // prettier-ignore
-export type Placeholder = (typeof placeholders)[number];
+type Placeholder = (typeof placeholders)[number];
 export type Values = Readonly<Record<Placeholder, string>>;
 
 /** In a subject these would be several lines, or say nothing. */

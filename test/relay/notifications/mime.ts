@@ -6,7 +6,7 @@ export interface Entity {
 }
 
 /** @throws Error for a line that is no field and continues none */
-export function parseFields(text: string): [string, string][] {
+function parseFields(text: string): [string, string][] {
   const fields: [string, string][] = [];
   for (const line of text.split('\r\n')) {
     const last = fields.at(-1);
@@ -18,7 +18,7 @@ export function parseFields(text: string): [string, string][] {
   return fields;
 }
 
-export function parseEntity(text: string): Entity {
+function parseEntity(text: string): Entity {
   const end = text.startsWith('\r\n') ? 0 : text.indexOf('\r\n\r\n');
   if (end < 0) throw new Error('no end of the header');
   return { fields: parseFields(text.slice(0, end)), body: text.slice(end === 0 ? 2 : end + 4) };

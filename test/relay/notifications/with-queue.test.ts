@@ -13,7 +13,7 @@ import { openSpool } from '../../../src/queue/lmdb-spool.js';
 import type { NewEnvelope, QueuedMessage, Spool } from '../../../src/queue/spool.js';
 import { Dispatcher } from '../../../src/relay/dispatcher.js';
 import { openNotifier } from '../../../src/relay/notifications/sender-notifier.js';
-import { FakeHop, type Answer } from '../../support/fake-hop.js';
+import type { Answer, FakeHop } from '../../support/fake-hop.js';
 import { closedPort, fakeHop, routeTo, smtp, until } from '../relay-rig.js';
 import { hour, minute, originalText } from './fixtures.js';
 import { one, parseReport, type ParsedReport } from './mime.js';

@@ -163,6 +163,7 @@ class HopSession {
 
   #consume(): void {
     for (;;) {
+      if (this.#socket.destroyed) return;
       if (this.#inBody) {
         if (!this.#body()) return;
       } else if (this.#octetsLeft > 0) {

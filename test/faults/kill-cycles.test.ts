@@ -13,7 +13,7 @@ import { Random, seedOfRun } from './random.js';
 import { percentile, record, sized } from './results.js';
 import { Rig, blowKinds, type BlowKind } from './rig.js';
 
-const cycles = sized('POSTERN_FAULT_CYCLES', 24);
+const cycles = sized('FAULTS_CYCLES', 24);
 // Between two looks of the oracle. What goes wrong early is told early, and a drain costs about two seconds.
 const cyclesPerBatch = 50;
 const workers = 2;

@@ -11,16 +11,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 
 import { until } from '../support/processes.js';
 import { Program } from '../support/program.js';
+import { readEvents } from './events.js';
 import { monotonicMs } from './monotonic.js';
-import type { Sent } from './oracle.js';
 import { tryImages, type PowerLossVerdict, type Run } from './power-loss.js';
 import { Random, seedOfRun } from './random.js';
 import { readRecording } from './recording.js';
 import { record, sized } from './results.js';
 import { Rig } from './rig.js';
-import { buildShim, shimEnvironment, whyNoShim, type Shim, type ShimOptions } from './shim.js';
+import { ControlPage, buildShim, shimEnvironment, whyNoShim, type Shim, type ShimOptions } from './shim.js';
 
-const images = sized('POSTERN_FAULT_IMAGES', 120);
+const images = sized('FAULTS_IMAGES', 120);
 // A longer run would make bigger images, not other ones; several short ones differ in what runs when.
 const imagesPerRun = 60;
 const loadMs = 1_500;
@@ -96,23 +96,6 @@ async function recordSpool(): Promise<Run> {
   return { operations: readRecording(join(directory, 'record')), root, sent, deliveredAtMs, endMs };
 }
 
-function readEvents(lines: readonly string[]): Pick<Run, 'sent' | 'deliveredAtMs'> {
-  const sent = new Map<string, Sent>();
-  const deliveredAtMs = new Map<string, number>();
-  for (const line of lines) {
-    const [event, id = '', value = ''] = line.split(' ');
-    const message = sent.get(id);
-    if (event === 'sent')
-      sent.set(id, { sha256: value, recipients: [], outcome: 'unknown', answeredAtMs: 0 });
-    else if (event === 'given') deliveredAtMs.set(id, Number(value));
-    else if (event === 'acked' && message !== undefined) {
-      message.outcome = 'acked';
-      message.answeredAtMs = Number(value);
-    }
-  }
-  return { sent, deliveredAtMs };
-}
-
 const total = { runs: 0, images: 0, unsureWrites: 0, required: 0, acked: 0, faulty: 0 };
 
 function expectSound(verdict: PowerLossVerdict, run: Run): void {
@@ -159,6 +142,24 @@ describe.skipIf(missing !== undefined)(`power loss${missing === undefined ? '' :
         seed,
         figures: total,
       });
+    },
+    timeout,
+  );
+
+  test(
+    'F-04 F-10: … while each sync takes a quarter of a second: no 250 is early',
+    async () => {
+      const random = new Random(seed + 3);
+      const control = new ControlPage(join(tmpdir(), `postern-control-${process.pid}`));
+      control.arm({ call: 'sync', kind: 'slow', nth: 1, delayMs: 250, sticky: true });
+      try {
+        const run = await recordServer(random, { control });
+        const verdict = await tryImages(run, 30, random);
+        expect(verdict.faulty, `seed ${seed}`).toEqual([]);
+        expect(control.struck).toBeGreaterThan(2);
+      } finally {
+        control.close();
+      }
     },
     timeout,
   );

@@ -2,12 +2,12 @@
  * From a recorded run to a verdict: crash images of many moments, each opened by the queue and held against what its
  * senders had been told by then.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CrashImages, imageModes, type ImageMode } from './crash-images.js';
 import { ImageChecker, type ImageReport } from './image-checker.js';
+import { inMemory } from './in-memory.js';
 import { toNanoseconds } from './monotonic.js';
 import type { Sent } from './oracle.js';
 import type { Random } from './random.js';
@@ -43,7 +43,7 @@ export interface PowerLossVerdict {
 /** Tried at so many moments, each with one way of losing what was not synced. */
 export async function tryImages(run: Run, images: number, random: Random): Promise<PowerLossVerdict> {
   // Images are read once: memory is as good as a disk for them.
-  const base = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'postern-images-'));
+  const base = mkdtempSync(join(inMemory, 'postern-images-'));
   const checker = new ImageChecker();
   const builder = new CrashImages(run.operations, run.root);
   const verdict = { images, unsureWrites: 0, required: 0, faulty: [] as ImageFault[] };
@@ -87,9 +87,10 @@ function momentOf(run: Run, random: Random): number {
   return Math.min(run.endMs, Number(beginNs) / 1e6 + random.next() * lengthMs);
 }
 
-function judgeImage(
+/** What is wrong with what the queue found, for what its senders had been told by then; `required` had to be there. */
+export function judgeImage(
   { messages, damaged }: ImageReport,
-  { sent, deliveredAtMs }: Run,
+  { sent, deliveredAtMs }: Pick<Run, 'sent' | 'deliveredAtMs'>,
   atMs: number,
 ): { required: number; faults: string[] } {
   const faults = [...damaged];

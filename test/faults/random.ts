@@ -39,8 +39,8 @@ export class Random {
   }
 }
 
-/** POSTERN_FAULT_SEED, or a new one for each run. */
+/** FAULTS_SEED, or a new one for each run. */
 export function seedOfRun(): number {
-  const given = process.env['POSTERN_FAULT_SEED'];
+  const given = process.env['FAULTS_SEED'];
   return given === undefined ? (Date.now() ^ (process.pid << 8)) >>> 0 : Number(given);
 }

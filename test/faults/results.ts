@@ -19,7 +19,7 @@ export interface Measured {
 
 export function record(suite: string, measured: Measured): void {
   process.stdout.write(`${suite}: ${JSON.stringify(measured)}\n`);
-  if (process.env['POSTERN_FAULT_RECORD'] !== '1') return;
+  if (process.env['FAULTS_KEEP_RESULTS'] !== '1') return;
   const all = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>) : {};
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}`;
   const entry = { date: new Date().toISOString().slice(0, 10), node: process.version, machine, ...measured };

@@ -128,8 +128,11 @@ export class ControlPage {
     return this.#read(36);
   }
 
+  /** And removes the file; processes that have mapped it keep the page. */
   close(): void {
+    this.disarm();
     closeSync(this.#fd);
+    rmSync(this.file);
   }
 
   #write(at: number, value: number): void {

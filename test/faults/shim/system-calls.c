@@ -31,7 +31,8 @@
 #include <unistd.h>
 
 enum { OP_CREATE = 1, OP_WRITE, OP_TRUNCATE, OP_SYNC, OP_UNLINK, OP_RENAME, OP_MKDIR, OP_OPEN, OP_META };
-/* OP_OPEN and OP_META (a write through O_DSYNC: LMDB's meta page) are kinds of calls to fail, and never recorded. */
+/* Kinds of calls to fail, never recorded: OP_META is a write through O_DSYNC (LMDB's meta page after a commit), OP_OPEN
+   all that LMDB does to open a file, with the write of the two first meta pages. */
 enum { KIND_EIO = 1, KIND_ENOSPC, KIND_SHORT, KIND_SLOW };
 
 /* One record: this header, `path_bytes` of path (rename: old NUL new), `data_bytes` of data. Little-endian. */
@@ -70,6 +71,7 @@ struct file {
 };
 
 #define MAX_FILES 65536
+#define FIRST_METAS (2 * 4096)
 static struct file files[MAX_FILES];
 static const char *root;
 static size_t root_bytes;
@@ -272,8 +274,14 @@ static ssize_t write_to(int fd, const struct iovec *data, int pieces, off_t offs
     head.inode = file->inode;
     head.durable = file->dsync;
     head.offset = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR);
-    kind = fault_of(file->dsync ? OP_META : OP_WRITE);
-    if (refused(kind)) return -1;
+    kind = fault_of(file->dsync                                          ? OP_META
+                    : offset == 0 && data[0].iov_len == FIRST_METAS ? OP_OPEN
+                                                                    : OP_WRITE);
+    if (refused(kind)) {
+      head.error = errno;
+      record(head, file->path, NULL, 0, 0);
+      return -1;
+    }
     if (kind == KIND_SHORT) {
       /* Half, and no more than half of the first piece: what a disk that runs full in the middle does. */
       size_t half = data[0].iov_len / 2;

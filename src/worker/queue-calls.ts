@@ -86,7 +86,7 @@ export class QueueCalls {
       case 'read':
         return this.#read(call);
       case 'import-begin':
-        this.#imports.begin(call.id);
+        await this.#imports.begin(call.id);
         return null;
       case 'import-write':
         await this.#imports.write(call.id, call.offset, Buffer.from(call.data, 'base64'));

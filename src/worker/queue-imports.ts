@@ -3,7 +3,9 @@
  * writers that are open and their bounds; what a stored envelope must look like is stored-envelope.ts. Called by
  * queue-calls.ts.
  */
-import { PosternError } from '../base/errors.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { errorCodeOf, PosternError } from '../base/errors.js';
 import type { RestoreWriter, Spool } from '../queue/spool.js';
 import { parseStoredEnvelope } from './stored-envelope.js';
 
@@ -11,6 +13,10 @@ import { parseStoredEnvelope } from './stored-envelope.js';
 const maxOpen = 16;
 // Whoever imports has died or lost his way: pieces follow each other within milliseconds.
 const defaultIdleMs = 60_000;
+
+// A few commits on a slow disk; the primary waits 3 s.
+const clearingMs = 2_000;
+const clearingPollMs = 10;
 
 interface OpenImport {
   readonly writer: RestoreWriter;
@@ -20,23 +26,50 @@ interface OpenImport {
 }
 
 export class QueueImports {
-  readonly #spool: Spool;
+  readonly #spool: Pick<Spool, 'restore' | 'show'>;
   readonly #idleMs: number;
   readonly #open = new Map<string, OpenImport>();
 
-  constructor(spool: Spool, idleMs = defaultIdleMs) {
+  constructor(spool: Pick<Spool, 'restore' | 'show'>, idleMs = defaultIdleMs) {
     this.#spool = spool;
     this.#idleMs = idleMs;
   }
 
   /** Begins again where one of this id was left open. @throws PosternError EXISTS, POOL_FULL */
-  begin(id: string): void {
+  async begin(id: string): Promise<void> {
     this.drop(id);
-    if (this.#open.size >= maxOpen)
+    const writer = await this.#restore(id);
+    if (this.#open.size >= maxOpen) {
+      writer.abort();
       throw new PosternError('POOL_FULL', `${maxOpen} imports are under way here already; try again`);
-    const writer = this.#spool.restore(id);
+    }
     const timer = setTimeout(() => this.#expire(id), this.#idleMs).unref();
     this.#open.set(id, { writer, timer, busy: false });
+  }
+
+  /** What was written of an earlier import is cleared away first: until then the queue says that the id exists. */
+  async #restore(id: string): Promise<RestoreWriter> {
+    const giveUpAtMs = performance.now() + clearingMs;
+    for (;;) {
+      try {
+        return this.#spool.restore(id);
+      } catch (error) {
+        if (errorCodeOf(error) !== 'EXISTS' || this.#isStored(id)) throw error;
+        if (performance.now() > giveUpAtMs)
+          throw new PosternError('POOL_FULL', `an earlier import of ${id} is still cleared away; try again`);
+        await sleep(clearingPollMs);
+      }
+    }
+  }
+
+  #isStored(id: string): boolean {
+    try {
+      this.#spool.show(id);
+      return true;
+    } catch (error) {
+      if (errorCodeOf(error) === 'NOT_FOUND') return false;
+      throw error;
+    }
   }
 
   /**

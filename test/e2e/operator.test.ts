@@ -287,8 +287,9 @@ describe('export and import', () => {
     const again = join(directory, 'again.export');
     await cli(to, ['queue', 'export', '--to', again]);
     const there = readExport(again);
-    const held = [...here].map(([id, { envelope, sha256 }]) => [id, { envelope: { ...envelope, held: true }, sha256 }]);
-    expect(there).toEqual(new Map(held.map(([id, message]) => [String(id), message])));
+    const held = new Map<string, Exported>();
+    for (const [id, { envelope, sha256 }] of here) held.set(id, { envelope: { ...envelope, held: true }, sha256 });
+    expect(there).toEqual(held);
     expect(there.get(large)?.envelope).toMatchObject({ recipients: [{ notify: [], address: 'ann@two.test' }] });
 
     // It is mail still: it goes when it is released.

@@ -71,10 +71,11 @@ test('stats add up, the oldest message is the oldest of all', () => {
   });
 });
 
+const survey = (found: number, ...domains: string[]): QueueAnswer =>
+  value({ found, bytes: found * 10, domains });
+
 test('a survey adds up, each domain once', () => {
-  const part = (found: number, ...domains: string[]): QueueAnswer =>
-    value({ found, bytes: found * 10, domains });
-  expect(mergeSurveys([part(2, 'a.test', 'c.test'), part(3, 'b.test', 'c.test')])).toEqual({
+  expect(mergeSurveys([survey(2, 'a.test', 'c.test'), survey(3, 'b.test', 'c.test')])).toEqual({
     found: 5,
     bytes: 50,
     domains: ['a.test', 'b.test', 'c.test'],
@@ -85,10 +86,10 @@ test('changes done are summed', () => {
   expect(sumDone([value({ done: 3 }), value({ done: 0 }), value({ done: 4 })])).toEqual({ done: 7 });
 });
 
-describe('a shape', () => {
-  const shape = (...rows: [string, ...number[]][]): QueueAnswer =>
-    value({ ageMinutes: [5, 10], rows: rows.map(([domain, ...counts]) => ({ domain, counts })) });
+const shape = (...rows: [string, ...number[]][]): QueueAnswer =>
+  value({ ageMinutes: [5, 10], rows: rows.map(([domain, ...counts]) => ({ domain, counts })) });
 
+describe('a shape', () => {
   test('adds the columns of each domain, most messages first, the rest last', () => {
     const shards = [shape(['a.test', 1, 0, 0], ['', 9, 9, 9]), shape(['b.test', 0, 2, 2], ['a.test', 1, 1, 0], ['', 1, 0, 0])];
     expect(mergeShapes(shards)).toEqual({

@@ -27,6 +27,7 @@ class FakeWorker implements ShardWorker {
 /** A shard of rows in a Map, as queue-calls answers for it. */
 function shard(...ids: string[]): FakeWorker {
   return new FakeWorker((call) => {
+    // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- what these tests ask; the rest is an error below
     switch (call.method) {
       case 'select':
         return { ok: true, value: { ids: ids.slice(0, call.limit), total: ids.length } };
@@ -165,11 +166,12 @@ describe('a call for one message', () => {
   });
 });
 
+const methodsOf = (worker: FakeWorker): string[] => worker.calls.map(({ method }) => method);
+
 describe('an import', () => {
   const begin = { method: 'import-begin', id: 'X' } as const;
   const write = { method: 'import-write', id: 'X', offset: 0, data: '' } as const;
   const commit = { method: 'import-commit', id: 'X', bytes: 0, envelope: {} } as const;
-  const methodsOf = (worker: FakeWorker): string[] => worker.calls.map(({ method }) => method);
 
   test('is at one worker from its begin to its commit', async () => {
     const workers = [shard(), shard()];

@@ -77,9 +77,9 @@ export class HopGroup {
   }
 
   /** How long the mail stays where it is: > 0 while no hop would take a new connection.
-   *  @param heedCrowds there is none whose turn could be waited for */
-  pauseMs(nowMs: number, heedCrowds: boolean): number {
-    return this.#least((health) => health.pauseMs(nowMs, heedCrowds));
+   *  @param alone there is none whose turn could be waited for */
+  pauseMs(nowMs: number, alone: boolean): number {
+    return this.#least((health) => health.pauseMs(nowMs, alone));
   }
 
   /** For how long no hop has been known to work. */

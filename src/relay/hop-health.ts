@@ -6,12 +6,12 @@
  */
 
 const firstRestMs = 1_000;
-/** A hop that is back is noticed so soon at the latest. */
-const longestRestMs = 60_000;
 /** How long a hop that takes no further connection is not asked for one, unless one of ours ends before. */
 const crowdedMs = 10_000;
-/** So long others wait for the outcome of an attempt that is under way; then they look for another hop. */
+/** So long others wait for the outcome of an attempt that is under way; then they look for another hop. A hop that is
+ *  known to greet late gets twice its time, within a bound: some wait for clients that cannot (5 s and more). */
 export const patienceMs = 1_000;
+const longestPatienceMs = 30_000;
 /** After so long without a new connection the next one is a first one again: a hop may have died meanwhile. */
 const forgetMs = 30_000;
 
@@ -30,8 +30,8 @@ export interface HopAttempt {
 export interface HopHealthOptions {
   /** How long a probe may take until another one may begin. */
   readonly probeMs: number;
-  /** The route's longest wait between two attempts: no hop rests longer. */
-  readonly maxWaitMs: number;
+  /** A hop that is back is noticed so soon at the latest; the route's longest wait between two attempts at most. */
+  readonly longestRestMs: number;
   /** Connections that may be in the making at once, when all goes well. */
   readonly maxAttempts: number;
 }
@@ -47,6 +47,7 @@ export class HopHealth {
   /** How many may be: grows with each success. */
   #window = 1;
   #workedAtMs = -Infinity;
+  #patienceMs = patienceMs;
   /** Of the outage. */
   #sinceMs = 0;
   #restMs = 0;
@@ -98,6 +99,8 @@ export class HopHealth {
     this.#window = Math.min(this.#allowed(nowMs) + 1, Math.max(this.#options.maxAttempts, 1));
     this.#attempts.delete(attempt);
     this.#workedAtMs = nowMs;
+    const usualMs = 2 * (nowMs - attempt.sinceMs);
+    this.#patienceMs = Math.min(Math.max(usualMs, patienceMs), longestPatienceMs);
     this.#crowdedUntilMs = undefined;
     this.#state = HopState.closed;
     this.#reason = '';
@@ -111,15 +114,15 @@ export class HopHealth {
     this.#crowdedUntilMs = undefined;
     this.#proven = false;
     this.#window = 1;
-    const { maxWaitMs } = this.#options;
+    const { longestRestMs } = this.#options;
     if (this.#state === HopState.closed) {
       this.#sinceMs = nowMs;
-      return this.#open(nowMs, Math.min(firstRestMs, maxWaitMs), reason, true);
+      return this.#open(nowMs, Math.min(firstRestMs, longestRestMs), reason, true);
     }
     // Connections begun before the first failure was known fail after it: they say nothing new.
     if (!attempt.probe || this.#state === HopState.open) return false;
-    const restMs = Math.max(this.#restMs * 2, Math.min(firstRestMs, maxWaitMs));
-    return this.#open(nowMs, Math.min(restMs, longestRestMs, maxWaitMs), reason, false);
+    const restMs = Math.max(this.#restMs * 2, Math.min(firstRestMs, longestRestMs));
+    return this.#open(nowMs, Math.min(restMs, longestRestMs), reason, false);
   }
 
   /** The attempt ended by our own doing, or in a way that says nothing of the hop's health. */
@@ -161,12 +164,15 @@ export class HopHealth {
     return this.#state === HopState.open ? Math.max(this.#untilMs - nowMs, 0) : 0;
   }
 
-  /** How long nobody new will get through to it: > 0 while it rests, is probed, or keeps the one who tries it waiting. */
-  pauseMs(nowMs: number, heedCrowds: boolean): number {
-    if (heedCrowds && this.#crowdedUntilMs !== undefined && this.#crowdedUntilMs > nowMs)
-      return this.#crowdedUntilMs - nowMs;
+  /**
+   * How long nobody new will get through to it: > 0 while it rests or is probed.
+   * @param alone the caller has no connection to it: also while it takes no other, or keeps who tries it waiting
+   */
+  pauseMs(nowMs: number, alone: boolean): number {
     if (this.#state !== HopState.closed) return Math.max(this.#untilMs - nowMs, 0);
-    return this.#isStuck(nowMs) ? patienceMs : 0;
+    if (!alone) return 0;
+    const crowdMs = Math.max((this.#crowdedUntilMs ?? 0) - nowMs, 0);
+    return Math.max(crowdMs, this.#isStuck(nowMs) ? patienceMs : 0);
   }
 
   /** For how long it has not been known to work. */
@@ -188,7 +194,7 @@ export class HopHealth {
 
   /** Somebody has tried for longer than a working hop takes. */
   #isStuck(nowMs: number): boolean {
-    for (const { sinceMs } of this.#attempts) return nowMs - sinceMs >= patienceMs;
+    for (const { sinceMs } of this.#attempts) return nowMs - sinceMs >= this.#patienceMs;
     return false;
   }
 }

@@ -85,7 +85,7 @@ export class HopPool implements Carrier {
   get usefulLanes(): number {
     const nowMs = performance.now();
     if (this.#group.isSure(nowMs)) return Infinity;
-    return Math.max(this.#connecting + (this.#group.isOpen(nowMs) ? 1 : 0), 1);
+    return Math.max(this.#own + this.#connecting + (this.#group.isOpen(nowMs) ? 1 : 0), 1);
   }
 
   /** No connection is open for later. */

@@ -51,6 +51,10 @@ interface Destination {
 /** A carrier that tells whether anything is open for later. */
 type QuietCarrier = Carrier & { readonly isQuiet?: boolean };
 
+/** A hop of the config that is back is noticed so soon. */
+const longestHopRestMs = 60_000;
+/** An MX host of others. Thousands of dead ones that are probed each minute would need hundreds of connections. */
+const longestDomainRestMs = 900_000;
 /** Queues at once beyond the lanes: those that stand in line for one, and those whose connections are still kept. */
 const sparePerLane = 4;
 /** Destinations whose hops rest, and until when: beyond, one is looked at too early. */
@@ -88,7 +92,7 @@ export class RelayRoute {
     this.#sockets = new RouteSockets(route.connections);
     this.#records = new HopRecords({
       probeMs: connect + greeting + hello + startTls,
-      maxWaitMs: route.retry.maxMs,
+      longestRestMs: Math.min(isMx ? longestDomainRestMs : longestHopRestMs, route.retry.maxMs),
       maxAttempts: Math.ceil(route.connections / 2),
     });
     const finder = isMx ? mx.addresses : addresses;

@@ -31,17 +31,18 @@ export class RouteLanes {
     this.#mostIll = isShared ? Math.ceil(most / 2) : most;
   }
 
-  /** Up to `wanted` lanes, each to be released; none: the claimant is woken when one is free. */
+  /** Up to `wanted` lanes, 1 or more, each to be released; none: the claimant is woken when one is free. */
   claim(claimant: Claimant, wanted: number, ill: boolean): number {
-    this.#waiting.delete(claimant);
-    this.#waitingIll.delete(claimant);
     const free = this.#most - this.#taken;
     const granted = Math.min(wanted, free, ill ? this.#mostIll - this.#takenIll : free);
     if (granted > 0) {
+      this.leave(claimant);
       this.#taken += granted;
       if (ill) this.#takenIll += granted;
       return granted;
     }
+    // Who is in line already keeps his place, however often he asks.
+    (ill ? this.#waiting : this.#waitingIll).delete(claimant);
     (ill ? this.#waitingIll : this.#waiting).add(claimant);
     return 0;
   }

@@ -45,6 +45,8 @@ export class RouteQueue {
   readonly #running = new Set<Promise<void>>();
   #leasing: Promise<void> | undefined;
   #more = false;
+  /** For a lane or the rate. */
+  #inLine = false;
   #frozen = false;
   #stopped = false;
   #cut = false;
@@ -60,8 +62,10 @@ export class RouteQueue {
     return this.#running.size;
   }
 
+  /** Nothing is under way, and nothing waits for anything but its hops. */
   get isQuiet(): boolean {
-    return this.#running.size === 0 && this.#leasing === undefined && this.#ready.length === 0;
+    if (this.#inLine || this.#leasing !== undefined) return false;
+    return this.#running.size === 0 && this.#ready.length === 0;
   }
 
   /** Something may be due. Cheap: called for every commit. */
@@ -101,11 +105,12 @@ export class RouteQueue {
 
   #refill(): void {
     if (this.#stopped || this.#frozen || this.#leasing !== undefined || this.#ready.length > 0) return;
-    if (!this.#more) return this.#quiet(0);
     const { carrier, lanes, rate } = this.#options;
+    if (!this.#more) return this.#quiet(0);
     const pauseMs = carrier.pauseMs();
     if (pauseMs > 0) return this.#rest(pauseMs);
     const waitMs = rate.waitMs();
+    this.#inLine = waitMs > 0;
     if (waitMs > 0) return this.#wakeIn(waitMs);
     const useful = carrier.usefulLanes;
     const wanted = Math.min(useful, lanes.share) - this.#running.size;
@@ -113,7 +118,8 @@ export class RouteQueue {
     const isSure = useful === Infinity;
     const ill = !isSure && carrier.outage() !== undefined;
     const granted = lanes.claim(this, wanted, ill);
-    if (granted === 0) return;
+    this.#inLine = granted === 0;
+    if (this.#inLine) return;
     this.#whileLeasing(this.#fill(granted, ill, isSure ? granted + lanes.share : granted));
   }
 
@@ -157,6 +163,8 @@ export class RouteQueue {
 
   /** Mail that is due waits for the end of the rest, when one message probes. */
   #rest(pauseMs: number): void {
+    this.#inLine = false;
+    this.#options.lanes.leave(this);
     this.#wakeIn(pauseMs);
     const sweeping = this.#sweep.begin(pauseMs);
     if (sweeping !== undefined) this.#whileLeasing(sweeping);

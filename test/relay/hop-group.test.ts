@@ -6,7 +6,7 @@ import { HopHealth, HopState, patienceMs } from '../../src/relay/hop-health.js';
 
 function hopOf(host: string, priority: number, weight = 1): GroupedHop {
   const hop: NetworkHop = { kind: 'smtp', host, port: 25, priority, weight };
-  const health = new HopHealth({ probeMs: 30_000, maxWaitMs: 3_600_000, maxAttempts: 10 });
+  const health = new HopHealth({ probeMs: 30_000, longestRestMs: 60_000, maxAttempts: 10 });
   return { hop, health, habits: { avoidsChunking: false }, greeted: new Set() };
 }
 

@@ -3,10 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { HopHealth, HopState, patienceMs } from '../../src/relay/hop-health.js';
 
 const probeMs = 30_000;
-const hourMs = 3_600_000;
 
-function healthOf(maxWaitMs = hourMs, maxAttempts = 10): HopHealth {
-  return new HopHealth({ probeMs, maxWaitMs, maxAttempts });
+function healthOf(longestRestMs = 60_000, maxAttempts = 10): HopHealth {
+  return new HopHealth({ probeMs, longestRestMs, maxAttempts });
 }
 
 /** One attempt that fails at once. */
@@ -29,7 +28,7 @@ describe('closed: a hop that works as far as we know', () => {
   });
 
   it('F-22: connections are begun no faster than they succeed, up to the bound', () => {
-    const health = healthOf(hourMs, 4);
+    const health = healthOf(60_000, 4);
     const most: number[] = [];
     for (let round = 0; round < 6; round++) {
       const attempts = [];
@@ -53,7 +52,26 @@ describe('closed: a hop that works as far as we know', () => {
     health.begin(10);
     expect(health.advice(10 + patienceMs - 1)).toBe('yes');
     expect([health.advice(10 + patienceMs), health.isSure(10 + patienceMs)]).toEqual(['no', false]);
-    expect(health.pauseMs(10 + patienceMs, false)).toBe(patienceMs);
+    // Who has a connection to it may go on with that one.
+    expect([health.pauseMs(10 + patienceMs, true), health.pauseMs(10 + patienceMs, false)]).toEqual([
+      patienceMs,
+      0,
+    ]);
+  });
+
+  it('one that always greets late gets its time, within a bound', () => {
+    const health = healthOf();
+    health.worked(health.begin(0), 6_000);
+    health.begin(6_000);
+    expect([health.advice(17_999), health.isSure(17_999), health.advice(18_000)]).toEqual([
+      'yes',
+      true,
+      'no',
+    ]);
+    const slow = healthOf();
+    slow.worked(slow.begin(0), 200_000);
+    slow.begin(200_000);
+    expect([slow.advice(229_999), slow.advice(230_000)]).toEqual(['yes', 'no']);
   });
 });
 

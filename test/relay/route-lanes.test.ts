@@ -39,6 +39,17 @@ describe('the lanes of a route', () => {
     expect([c.woken, c.granted]).toEqual([1, 1]);
   });
 
+  it('who asks again while he waits keeps his place', () => {
+    const lanes = new RouteLanes(1, true);
+    const [a, b, c] = [new Queue(lanes), new Queue(lanes), new Queue(lanes)];
+    a.claim(1);
+    b.claim(1);
+    c.claim(1);
+    b.claim(1);
+    lanes.release(false);
+    expect([b.granted, c.granted]).toEqual([1, 0]);
+  });
+
   it('for destinations that are ill are half, and the others go first', () => {
     const lanes = new RouteLanes(4, true);
     const ill = Array.from({ length: 3 }, () => new Queue(lanes));

@@ -15,7 +15,7 @@ export function queueHooks(
   log: Log,
   meters: Meters,
   primary: Pick<SpoolHooks, 'phase' | 'unusable'>,
-  fail: () => void,
+  worker: QueueListener,
 ): SpoolHooks {
   const seconds = meters.queueCommitSeconds.of();
   const messages = meters.queueCommitMessages.of();
@@ -30,7 +30,7 @@ export function queueHooks(
         { event: 'queue.failed', err: describeError(error) },
         'a commit to the queue failed: this worker accepts nothing more, answers 451 and is replaced. Look at the disk.',
       );
-      fail();
+      worker.fail();
     },
     damaged: (what) => {
       meters.queueDamagedTotal.of().value += 1;
@@ -48,6 +48,7 @@ export function queueHooks(
       );
     },
     diskFull: (full) => {
+      worker.diskFull(full);
       meters.queueDiskFull.of().value = Number(full);
       if (full)
         log.error(

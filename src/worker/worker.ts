@@ -132,8 +132,14 @@ export class Worker {
       bytesInFlight: config.limits.bytesInFlight,
       commitTimeoutMs,
       generationBytes,
-      hooks: queueHooks(log, meters, { phase: options.onPhase, unusable: options.onUnusable }, () =>
-        worker?.fail(),
+      hooks: queueHooks(
+        log,
+        meters,
+        { phase: options.onPhase, unusable: options.onUnusable },
+        {
+          fail: () => worker?.fail(),
+          diskFull: (full) => worker?.diskFull(full),
+        },
       ),
     });
     const pool = openPool({
@@ -252,6 +258,10 @@ export class Worker {
   connectionClosed(): void {
     if (this.#service.connections.size > 0) return;
     for (const waiter of this.#emptyWaiters) waiter();
+  }
+
+  diskFull(full: boolean): void {
+    this.#service.room.diskFull(full);
   }
 
   /** Nothing more may be acknowledged: MAIL is refused, all in flight get 451 from their failed commits. */

@@ -69,7 +69,6 @@ export class Committer {
   readonly #env: LmdbEnv;
   readonly #hooks: CommitterHooks;
   readonly #lanes: Record<Lane, QueuedJob[]> = { urgent: [], bulk: [] };
-  #running: QueuedJob[] = [];
   #removals: Removal[] = [];
   /** Chunks of removals[0] that are already gone. */
   #removedKeys = 0;
@@ -121,16 +120,19 @@ export class Committer {
     }
   }
 
-  /** Everything that waits is refused, nothing is written any more. */
+  /**
+   * Everything that waits is refused, nothing is written any more. A commit under way ends as it will, and those who
+   * wait for it are told how: refused now, a message of another file than the one that failed would be stored all the
+   * same, and come twice when its sender tries again.
+   */
   fail(error: Error): void {
     if (this.#failure !== undefined) return;
     this.#failure = error;
     clearTimeout(this.#removalTimer);
     clearTimeout(this.#roomTimer);
-    const waiting = [...this.#running, ...this.#lanes.urgent, ...this.#lanes.bulk];
+    const waiting = [...this.#lanes.urgent, ...this.#lanes.bulk];
     this.#lanes.urgent = [];
     this.#lanes.bulk = [];
-    this.#running = [];
     this.#removals = [];
     for (const { reject } of waiting) reject(error);
     this.#tellIdle();
@@ -155,7 +157,6 @@ export class Committer {
     const removals = this.#planRemovals();
     // On a full disk by themselves and first: they are what makes room.
     const jobs = this.#cramped && removals.keys.length > 0 ? [] : this.#takeJobs();
-    this.#running = jobs;
     const startedAt = performance.now();
     const write = (): void => {
       for (const { job } of jobs) job.write(this.#env);
@@ -174,8 +175,10 @@ export class Committer {
   }
 
   #settle(jobs: readonly QueuedJob[], removals: RemovalPlan, startedAt: number): void {
-    if (this.#failure !== undefined) return;
-    this.#running = [];
+    if (this.#failure !== undefined) {
+      for (const { resolve } of jobs) resolve();
+      return;
+    }
     this.#busy = false;
     this.#cramped = false;
     this.#removals.splice(0, removals.finished);
@@ -189,12 +192,14 @@ export class Committer {
   }
 
   #refused(jobs: readonly QueuedJob[], removals: RemovalPlan, error: Error): void {
-    if (this.#failure !== undefined) return;
-    if (errorCodeOf(error) !== 'SPOOL_FULL') return this.#hooks.failed(error);
+    if (this.#failure !== undefined || errorCodeOf(error) !== 'SPOOL_FULL') {
+      if (this.#failure === undefined) this.#hooks.failed(error);
+      for (const { reject } of jobs) reject(this.#failure ?? error);
+      return;
+    }
     const waiting = [...jobs, ...this.#lanes.urgent, ...this.#lanes.bulk];
     const kept = waiting.filter(({ job }) => job.whenFull === 'wait');
     const helped = this.#hooks.full(kept.length > 0 || removals.keys.length > 0);
-    this.#running = [];
     this.#busy = false;
     this.#cramped = true;
     this.#lanes.urgent = kept.filter(({ lane }) => lane === 'urgent');

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import { configError, loadWithPlaces } from '../config/load.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { checkMachine, warnings } from './machine.js';
+import { templateFaults } from './template-faults.js';
 import { usersFaults } from './users-faults.js';
 
 export function checkCommand(): Command {
@@ -14,7 +15,7 @@ export function checkCommand(): Command {
     .addOption(configOption())
     .action(async (options: ConfigOption) => {
       const { config, list } = loadWithPlaces(options.config, process.env);
-      list.faults.push(...(await usersFaults(config)));
+      list.faults.push(...(await usersFaults(config)), ...templateFaults(config));
       checkMachine(config, list);
       if (list.faults.length > 0) throw configError(list.faults);
       for (const warning of warnings(config, new Date()))

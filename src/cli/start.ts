@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { openLog } from '../base/log.js';
 import { loadConfig } from '../config/load.js';
 import { configOption, loadWhole, type ConfigOption } from './config-file.js';
-import { refuseUsersFaults } from './users-faults.js';
+import { refuseFileFaults } from './users-faults.js';
 
 export function startCommand(): Command {
   return new Command('start')
@@ -13,7 +13,7 @@ export function startCommand(): Command {
     .action(async (options: ConfigOption) => {
       const config = loadWhole(options);
       // Each worker reads them too, but one that fails is only started again.
-      await refuseUsersFaults(config);
+      await refuseFileFaults(config);
       const { log, close } = openLog(config.log.level, { role: 'primary' });
       // Here and not above: the other commands need not load the server.
       const { runPrimary } = await import('../primary/main.js');

@@ -3,6 +3,7 @@ import { describeError, errorCodeOf } from '../base/errors.js';
 import type { Config } from '../config/config.js';
 import { ConfigError, type Fault } from '../config/faults.js';
 import { loadUsers } from '../pool/users-file.js';
+import { templateFaults } from './template-faults.js';
 
 /** Each with the users file's own line. */
 export async function usersFaults({ auth }: Config): Promise<Fault[]> {
@@ -19,8 +20,8 @@ export async function usersFaults({ auth }: Config): Promise<Fault[]> {
   }
 }
 
-/** @throws ConfigError CONFIG_INVALID */
-export async function refuseUsersFaults(config: Config): Promise<void> {
-  const faults = await usersFaults(config);
+/** Of all files that the config names and the workers read. @throws ConfigError CONFIG_INVALID */
+export async function refuseFileFaults(config: Config): Promise<void> {
+  const faults = [...(await usersFaults(config)), ...templateFaults(config)];
   if (faults.length > 0) throw new ConfigError('CONFIG_INVALID', faults);
 }

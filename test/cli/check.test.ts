@@ -39,6 +39,34 @@ describe('a broken users file', () => {
   });
 });
 
+describe('a broken template of notifications', () => {
+  test.each(['check', 'start'])('%s tells its fault with its line and exits 2', async (command) => {
+    const folder = temporaryFolder();
+    const template = join(folder, 'words.txt');
+    writeFileSync(template, '[failure]\nSubject: Sorry\n\nDear {name}\n');
+    const { code, stderr } = await postern([
+      command,
+      '-c',
+      writeConfig(folder, { notifications: { template } }),
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${template}:4: {name}; expected one of {hostname}, `);
+    expect(stderr).toContain('the config has 1 fault');
+  });
+
+  test('that cannot be read is one fault of the config', async () => {
+    const folder = temporaryFolder();
+    const { code, stderr } = await postern([
+      'check',
+      '-c',
+      writeConfig(folder, { notifications: { template: 'x' } }),
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('notifications.template');
+    expect(stderr).toContain('the config has 1 fault');
+  });
+});
+
 describe('the data directory', () => {
   test('that is not there yet is right when it can be made', async () => {
     const folder = temporaryFolder();

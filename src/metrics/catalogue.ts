@@ -190,11 +190,7 @@ export const workerMetrics = {
     { result: ['stored', 'known', 'unreadable'] },
     'Messages found in quarantined queue files.',
   ),
-  queueDiskFull: gauge(
-    'postern_queue_disk_full',
-    none,
-    'Workers whose last commit found the disk full.',
-  ),
+  queueDiskFull: gauge('postern_queue_disk_full', none, 'Workers whose last commit found the disk full.'),
   poolQueue: gauge('postern_pool_queue', none, 'Tasks that wait for a pool thread.'),
   poolSeconds: histogram(
     'postern_pool_seconds',
@@ -266,7 +262,7 @@ export const primaryMetrics = {
   queueQuarantinedFiles: gauge(
     'postern_queue_quarantined_files',
     none,
-    'Queue files set aside because they killed the workers that opened them.',
+    'Queue files set aside because they were damaged or ended their workers, and not yet salvaged.',
   ),
   diskFreeBytes: gauge(
     'postern_disk_free_bytes',

@@ -1,14 +1,18 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import {
+  listQuarantinedFiles,
   listSpoolFiles,
   lockFileOf,
+  quarantineDirectory,
   quarantineSpoolFile,
+  salvagedName,
   slotDirectory,
+  slotOfQuarantined,
   spoolFilePath,
 } from '../../src/base/spool-files.js';
 
@@ -52,6 +56,19 @@ describe('the queue files of a data directory', () => {
     await touch(join(directory, 'life-0.mdb'));
     await touch(join(directory, 'slot-7'));
     expect((await listSpoolFiles(directory)).map((found) => found.file)).toEqual([file]);
+  });
+
+  it('in quarantine are listed until they are salvaged, and say where they come from', async () => {
+    const files = [];
+    for (const slot of [12, 3])
+      files.push(
+        await quarantineSpoolFile(directory, await touch(spoolFilePath(directory, slot, 'life', 0))),
+      );
+    expect(await listQuarantinedFiles(directory)).toEqual(files);
+    expect(files.map(slotOfQuarantined)).toEqual([12, 3]);
+    expect(slotOfQuarantined(join(quarantineDirectory(directory), 'by-hand.mdb'))).toBeUndefined();
+    await rename(files[0] ?? '', salvagedName(files[0] ?? ''));
+    expect(await listQuarantinedFiles(directory)).toEqual([files[1]]);
   });
 
   it('are out of the list in quarantine, with their bytes as they were (F-05)', async () => {

@@ -57,7 +57,7 @@ export type ValuePlace =
   | { readonly kind: 'inline'; readonly bytes: Buffer }
   | { readonly kind: 'pages'; readonly page: number; readonly bytes: number };
 
-export interface LeafNode {
+interface LeafNode {
   /** latin1, so that text compares as bytes do. */
   readonly key: string;
   readonly value: ValuePlace;

@@ -25,7 +25,7 @@ export interface TreeSurvey {
 }
 
 /** Beyond every key of ours, which are latin1. */
-export const beyondAllKeys = '\u00ff';
+const beyondAllKeys = '\u00ff';
 export const everything: Gap = { after: '', before: beyondAllKeys };
 
 /** In the place of a page: here is something missing. */

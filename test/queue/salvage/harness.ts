@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import type { MessageRecord } from '../../../src/queue/record.js';
 import { QueueFileReader } from '../../../src/queue/salvage/queue-file-reader.js';
 
-export interface Read {
+interface Read {
   readonly id: string;
   readonly record: MessageRecord;
   readonly isCurrent: boolean;

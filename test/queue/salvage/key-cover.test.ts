@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 import { KeyCover } from '../../../src/queue/salvage/key-cover.js';
 
-const letters = [...'abcdefghij'];
+const letters = 'abcdefghij'.split('');
 const range = fc
   .tuple(fc.constantFrom(...letters), fc.constantFrom(...letters))
   .map(([a, b]) => (a < b ? ([a, b] as const) : ([b, a] as const)));

@@ -1,16 +1,29 @@
 /**
- * Taking over a file of a process that is gone: every envelope into the index, every chunk without an envelope out
- * of the file. In slices, so that mail goes in and out meanwhile.
+ * Taking over files of a process that is gone: every envelope into the index, every chunk without an envelope out of
+ * the file. In slices, so that mail goes in and out meanwhile. Here, too, a message that keeps ending its workers is
+ * parked (F-41), and of two copies of a message one goes.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { describeError } from '../base/errors.js';
 import type { Generation } from './generation.js';
+import type { Generations } from './generations.js';
 import { chunkKey, chunksAfter, envelopesAfter, idOf } from './keys.js';
+import type { Entry } from './message-index.js';
+import type { Messages } from './messages.js';
 import { decodeRecord, type MessageRecord } from './record.js';
+import type { SpoolHooks } from './spool.js';
+import { forgive, parkPoison } from './transitions.js';
 
 export interface AdoptionHost {
   /** True: the process goes down, stop. */
+  readonly stopped: boolean;
+  readonly onDue: ((route: string) => void) | undefined;
+  damaged(id: string, reason: string, generation: Generation): void;
+}
+
+/** What a scan tells as it goes. */
+interface Finder {
   readonly stopped: boolean;
   found(id: string, record: MessageRecord, generation: Generation): void;
   damaged(id: string, reason: string, generation: Generation): void;
@@ -21,13 +34,130 @@ export interface AdoptionHost {
 // A slice of 200 envelopes takes one or two milliseconds.
 const sliceKeys = 200;
 
-export async function scanGeneration(generation: Generation, host: AdoptionHost): Promise<void> {
-  await scanEnvelopes(generation, host);
-  // Where an envelope cannot be read, chunks only look as if they had none: they are for salvage.
-  if (generation.damaged === 0) await removeOrphans(generation, host);
+export class Adoption implements Finder {
+  readonly #messages: Messages;
+  readonly #generations: Generations;
+  readonly #hooks: SpoolHooks;
+  readonly #host: AdoptionHost;
+  #done: Promise<void> = Promise.resolve();
+  /** The process whose files are being scanned fell by something that a message may have caused. */
+  #blame = false;
+  /** Destinations that the slice being scanned found messages for. */
+  #foundRoutes = new Set<string>();
+  /** Messages that the scan parked, on their way to disk. */
+  #parked: Promise<void>[] = [];
+
+  constructor(messages: Messages, generations: Generations, hooks: SpoolHooks, host: AdoptionHost) {
+    this.#messages = messages;
+    this.#generations = generations;
+    this.#hooks = hooks;
+    this.#host = host;
+  }
+
+  /** Resolves when all that were begun have ended. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+
+  adopt(files: readonly string[], blame: boolean): Promise<void> {
+    // One after the other: a death is blamed on the one file that is being opened or scanned.
+    this.#done = this.#done.then(() => this.#adoptAll(files, blame));
+    return this.#done;
+  }
+
+  /** Into the index, unless it is known already and the known copy is the newer: then this one goes. */
+  take(id: string, record: MessageRecord, generation: Generation): Entry | undefined {
+    const known = this.#messages.index.get(id);
+    if (known !== undefined && !this.#giveWay(known, record)) {
+      generation.committer.remove({ id, chunks: record.chunks });
+      return undefined;
+    }
+    return this.#messages.index.add(id, record, generation, false);
+  }
+
+  get stopped(): boolean {
+    return this.#host.stopped;
+  }
+
+  found(id: string, record: MessageRecord, generation: Generation): void {
+    const known = this.#blame ? record : forgive(record);
+    const entry = this.take(id, known, generation);
+    if (entry === undefined) return;
+    entry.forgiven = known !== record;
+    const parked = this.#blame ? parkPoison(record) : undefined;
+    if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
+    else this.#parked.push(this.#park(entry, parked));
+  }
+
+  damaged(id: string, reason: string, generation: Generation): void {
+    this.#host.damaged(id, reason, generation);
+  }
+
+  sliceDone(): void {
+    for (const route of this.#foundRoutes) this.#host.onDue?.(route);
+    this.#foundRoutes.clear();
+  }
+
+  async #adoptAll(files: readonly string[], blame: boolean): Promise<void> {
+    this.#blame = blame;
+    for (const file of files) {
+      if (this.stopped) return;
+      this.#hooks.phase({ kind: 'opening', file });
+      const generation = await this.#generations.adopt(file);
+      if (generation !== undefined) {
+        this.#hooks.phase({ kind: 'scanning', file });
+        await this.#scan(generation);
+      }
+      this.#hooks.phase(undefined);
+    }
+  }
+
+  async #scan(generation: Generation): Promise<void> {
+    try {
+      await scanEnvelopes(generation, this);
+      // Where an envelope cannot be read, chunks only look as if they had none: they are for salvage.
+      if (generation.damaged === 0) await removeOrphans(generation, this);
+    } catch (error) {
+      // Its pages are in disorder: what was found is served, the file stays for salvage.
+      generation.damaged++;
+      this.#hooks.damaged({ file: generation.file, reason: describeError(error) });
+    }
+    this.sliceDone();
+    // A write that fails ends the process, or did so already: the next one parks what this one could not.
+    await Promise.allSettled(this.#parked.splice(0));
+    // A scan that was stopped has not seen all: the file is for the next process, whatever the counts say.
+    if (this.stopped) return;
+    generation.scanning = false;
+    this.#generations.retireIfEmpty(generation);
+  }
+
+  async #park(entry: Entry, record: MessageRecord): Promise<void> {
+    await this.#messages.write(entry, record);
+    this.#hooks.parked?.({ id: entry.id, reason: record.parked });
+  }
+
+  /**
+   * The same message in two files: a crash fell between its copy into a newer file and its removal from the old one.
+   * The copy that was moved more often stays, of two alike the one that saw more attempts. True: the known one was
+   * dropped.
+   */
+  #giveWay(known: Entry, record: MessageRecord): boolean {
+    if (known.slots.some(({ leased }) => leased) || known.writes > 0 || known.move !== undefined)
+      return false;
+    const before = this.#messages.readable(known);
+    if (before === undefined) return true;
+    if (record.moves < before.moves) return false;
+    if (record.moves === before.moves && attemptsOf(record) <= attemptsOf(before)) return false;
+    this.#messages.remove(known);
+    return true;
+  }
 }
 
-async function scanEnvelopes(generation: Generation, host: AdoptionHost): Promise<void> {
+function attemptsOf(record: MessageRecord): number {
+  return record.routes.reduce((sum, progress) => sum + progress.attempts, 0);
+}
+
+async function scanEnvelopes(generation: Generation, host: Finder): Promise<void> {
   let last = '';
   for (;;) {
     const { start, end } = envelopesAfter(last);
@@ -42,7 +172,7 @@ async function scanEnvelopes(generation: Generation, host: AdoptionHost): Promis
   }
 }
 
-function scanOne(generation: Generation, id: string, host: AdoptionHost): void {
+function scanOne(generation: Generation, id: string, host: Finder): void {
   let record: MessageRecord;
   try {
     const bytes = generation.envelope(id);
@@ -56,7 +186,7 @@ function scanOne(generation: Generation, id: string, host: AdoptionHost): void {
 }
 
 /** What a large message left whose envelope never came: its process died, or its client did. */
-async function removeOrphans(generation: Generation, host: AdoptionHost): Promise<void> {
+async function removeOrphans(generation: Generation, host: Finder): Promise<void> {
   let last = '';
   let seen = 0;
   for (;;) {

@@ -40,8 +40,10 @@ export class Generation {
   readonly adopted: boolean;
   readonly committer: Committer;
   readonly #env: LmdbEnv;
-  /** Bytes given to this file so far. */
+  /** Bytes given to this file so far; its size when another process made it. */
   takenBytes = 0;
+  /** When it was full or taken over; monotonic. Until then it takes new messages. */
+  olderSinceMs = Infinity;
   /** Messages of the index that lie here. */
   messages = 0;
   /** Of these messages. */

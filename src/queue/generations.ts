@@ -100,6 +100,8 @@ export class Generations {
         this.#hooks(of),
       );
       generation.scanning = true;
+      generation.takenBytes = (await stat(file)).size;
+      generation.olderSinceMs = performance.now();
       this.#open.add(generation);
       return generation;
     } catch (error) {
@@ -115,6 +117,16 @@ export class Generations {
     if (generation === this.#current || this.#closing || this.#failure !== undefined) return;
     if (generation.empty && this.#open.delete(generation)) this.#track(this.#retire(generation));
     if (generation.spent && this.#open.delete(generation)) this.#track(this.#giveUp(generation));
+  }
+
+  /** The oldest file that keeps much more of the disk than what is in it, for `afterMs` already; at once on a full disk. */
+  straggling(afterMs: number): Generation | undefined {
+    const sinceMs = this.#room.full === undefined ? performance.now() - afterMs : Infinity;
+    if (this.#current === undefined) return undefined;
+    for (const generation of this.#open)
+      if (generation !== this.#current && generation.olderSinceMs < sinceMs && isStraggling(generation))
+        return generation;
+    return undefined;
   }
 
   /**
@@ -238,6 +250,7 @@ export class Generations {
     try {
       if (!(await this.#room.fitsNewFile())) return;
       this.#current = await this.#create();
+      full.olderSinceMs = performance.now();
       this.retireIfEmpty(full);
     } catch (error) {
       if (isNoSpace(error)) this.#room.ranFull();
@@ -262,6 +275,12 @@ export class Generations {
     await generation.closeAndUnlink();
     this.#options.hooks.retired(generation.file);
   }
+}
+
+/** One with damage in it stays in any case. */
+function isStraggling(generation: Generation): boolean {
+  const { messages, damaged, scanning, isWorthKeeping } = generation;
+  return messages > 0 && damaged === 0 && !scanning && !isWorthKeeping;
 }
 
 async function exists(file: string): Promise<boolean> {

@@ -1,17 +1,16 @@
 /**
  * The Spool over LMDB: wires writers, index and files together. Durability is committer.ts and lmdb-env.ts, what
- * happens to a message after its commit leases.ts and operator-calls.ts; here is what is stored, adopted and closed.
+ * happens to a message after its commit leases.ts and operator-calls.ts, files of others adoption.ts.
  * One object per worker process, called by the worker (begin, adopt, close), the relay (lease, settle) and the admin
  * calls.
  */
-import { PosternError, describeError } from '../base/errors.js';
+import { PosternError } from '../base/errors.js';
 import { isQueueId, newQueueId } from '../base/ids.js';
-import { scanGeneration, type AdoptionHost } from './adoption.js';
+import { Adoption, type AdoptionHost } from './adoption.js';
 import { ByteBudget } from './byte-budget.js';
 import type { Generation } from './generation.js';
 import { Generations } from './generations.js';
 import { Leases, type LeaseHost } from './leases.js';
-import type { Entry } from './message-index.js';
 import {
   NewMessageWriter,
   StoredMessageWriter,
@@ -36,9 +35,9 @@ import type {
   SpoolOptions,
   SpoolStats,
 } from './spool.js';
-import { forgive, parkPoison } from './transitions.js';
+import { Stragglers, type StragglerHost } from './stragglers.js';
 
-class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorHost {
+class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorHost, StragglerHost {
   onDue: ((route: string) => void) | undefined = undefined;
   onRetry: ((route: string) => void) | undefined = undefined;
   readonly budget: ByteBudget;
@@ -49,16 +48,11 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
   readonly #leases: Leases;
   readonly #calls: OperatorCalls;
   readonly #walk: QueueWalk;
+  readonly #adoption: Adoption;
+  readonly #stragglers: Stragglers;
   readonly #writers = new Set<SpoolWriter>();
   /** On their way back in. */
   readonly #restoring = new Set<string>();
-  #adoption: Promise<void> = Promise.resolve();
-  /** The process whose files are being scanned fell by something that a message may have caused. */
-  #blame = false;
-  /** Destinations that the slice being scanned found messages for. */
-  #foundRoutes = new Set<string>();
-  /** Messages that the scan parked, on their way to disk. */
-  #parked: Promise<void>[] = [];
   #closing: Promise<void> | undefined = undefined;
 
   constructor(options: SpoolOptions, generations: Generations) {
@@ -70,6 +64,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
     this.#leases = new Leases(this.#messages, this);
     this.#calls = new OperatorCalls(this.#messages, this);
     this.#walk = new QueueWalk(this.#messages);
+    this.#adoption = new Adoption(this.#messages, generations, options.hooks, this);
+    this.#stragglers = new Stragglers(this.#messages, generations, this, options.stragglerAfterMs);
   }
 
   // ---- messages on their way in ------------------------------------------------------------------------------
@@ -107,7 +103,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
 
   restored(id: string, record: MessageRecord, generation: Generation): void {
     // A scan may have found it in an old file in the meantime.
-    this.#take(id, record, generation);
+    this.#adoption.take(id, record, generation);
     for (const { route } of record.routes) this.onDue?.(route);
   }
 
@@ -197,103 +193,20 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
     };
   }
 
-  // ---- adoption ----------------------------------------------------------------------------------------------------
+  // ---- files and the end -------------------------------------------------------------------------------------------
 
   adopt(files: readonly string[], blame: boolean): Promise<void> {
-    // One after the other: a death is blamed on the one file that is being opened or scanned.
-    this.#adoption = this.#adoption.then(() => this.#adoptAll(files, blame));
-    return this.#adoption;
-  }
-
-  async #adoptAll(files: readonly string[], blame: boolean): Promise<void> {
-    const { hooks } = this.#options;
-    this.#blame = blame;
-    for (const file of files) {
-      if (this.stopped) return;
-      hooks.phase({ kind: 'opening', file });
-      const generation = await this.#generations.adopt(file);
-      if (generation !== undefined) {
-        hooks.phase({ kind: 'scanning', file });
-        await this.#scan(generation);
-      }
-      hooks.phase(undefined);
-    }
-  }
-
-  async #scan(generation: Generation): Promise<void> {
-    try {
-      await scanGeneration(generation, this);
-    } catch (error) {
-      // Its pages are in disorder: what was found is served, the file stays for salvage.
-      generation.damaged++;
-      this.#options.hooks.damaged({ file: generation.file, reason: describeError(error) });
-    }
-    this.sliceDone();
-    await Promise.allSettled(this.#parked.splice(0));
-    // A scan that was stopped has not seen all: the file is for the next process, whatever the counts say.
-    if (this.stopped) return;
-    generation.scanning = false;
-    this.#generations.retireIfEmpty(generation);
-  }
-
-  get stopped(): boolean {
-    return this.#closing !== undefined || this.#generations.failure !== undefined;
-  }
-
-  found(id: string, record: MessageRecord, generation: Generation): void {
-    const known = this.#blame ? record : forgive(record);
-    const entry = this.#take(id, known, generation);
-    if (entry === undefined) return;
-    entry.forgiven = known !== record;
-    const parked = this.#blame ? parkPoison(record) : undefined;
-    if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
-    else this.#parked.push(this.#park(entry, parked));
-  }
-
-  async #park(entry: Entry, record: MessageRecord): Promise<void> {
-    await this.#messages.write(entry, record);
-    this.#options.hooks.parked?.({ id: entry.id, reason: record.parked });
+    return this.#adoption.adopt(files, blame);
   }
 
   damaged(id: string, reason: string, generation: Generation): void {
     generation.damaged++;
     this.#options.hooks.damaged({ file: generation.file, id, reason });
-    // When the one that found it has taken note of it.
-    setImmediate(() => this.#generations.retireIfEmpty(generation));
   }
 
-  sliceDone(): void {
-    for (const route of this.#foundRoutes) this.onDue?.(route);
-    this.#foundRoutes.clear();
+  get stopped(): boolean {
+    return this.#closing !== undefined || this.#generations.failure !== undefined;
   }
-
-  /** Into the index, unless it is known already and the known copy is the newer: then this one goes. */
-  #take(id: string, record: MessageRecord, generation: Generation): Entry | undefined {
-    const known = this.#messages.index.get(id);
-    if (known !== undefined && !this.#giveWay(known, record)) {
-      generation.committer.remove({ id, chunks: record.chunks });
-      return undefined;
-    }
-    return this.#messages.index.add(id, record, generation, false);
-  }
-
-  /**
-   * The same message in two files: a crash fell between its copy into a newer file and its removal from the old one.
-   * The copy that was moved more often stays, of two alike the one that saw more attempts. True: the known one was
-   * dropped.
-   */
-  #giveWay(known: Entry, record: MessageRecord): boolean {
-    if (known.slots.some(({ leased }) => leased) || known.writes > 0 || known.move !== undefined)
-      return false;
-    const before = this.#messages.readable(known);
-    if (before === undefined) return true;
-    if (record.moves < before.moves) return false;
-    if (record.moves === before.moves && attemptsOf(record) <= attemptsOf(before)) return false;
-    this.#messages.remove(known);
-    return true;
-  }
-
-  // ---- files and the end -------------------------------------------------------------------------------------------
 
   giveBackSpace(): void {
     this.#generations.giveBackSpace();
@@ -312,13 +225,10 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
     // Sets #closing first: from here on nothing new begins.
     await Promise.resolve();
     for (const writer of this.#writers) writer.abort();
-    await this.#adoption;
+    await this.#adoption.done;
+    await this.#stragglers.close();
     await this.#generations.close();
   }
-}
-
-function attemptsOf(record: MessageRecord): number {
-  return record.routes.reduce((sum, progress) => sum + progress.attempts, 0);
 }
 
 export const openSpool: OpenSpool = async (options) =>

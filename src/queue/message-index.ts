@@ -143,6 +143,8 @@ export class MessageIndex {
 
   /** It lies in another file now. */
   moved(entry: Entry, generation: Generation): void {
+    this.#forgetRecent(entry);
+    entry.forgiven = false;
     entry.generation.messages--;
     entry.generation.messageBytes -= entry.bytes;
     entry.generation = generation;

@@ -261,6 +261,9 @@ export interface SpoolOptions {
   readonly commitTimeoutMs: number;
   /** A new generation file is begun when the current one has taken this many bytes. */
   readonly generationBytes: number;
+  /** A file that has been full for so long and holds little any more is emptied into the current one. Default: 10
+   *  minutes. */
+  readonly stragglerAfterMs?: number | undefined;
   readonly hooks: SpoolHooks;
 }
 

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
 import { decodeRecord, encodeRecord, recordVersion, type MessageRecord } from '../../src/queue/record.js';
+import type { RouteProgress } from '../../src/queue/spool.js';
 import { newRecord } from '../../src/queue/transitions.js';
 import { envelope } from './harness.js';
 
@@ -52,6 +53,30 @@ const recordArbitrary: fc.Arbitrary<MessageRecord> = fc.record({
   ),
   attemptLog: fc.array(fc.record({ route: text, atMs: time, hop: text, reply: text }), { maxLength: 10 }),
 });
+
+const recordOf10 = [
+  '01021200000073656e646572406578616d706c652e6f72670308000000000000000000004004080000000000000000000000',
+  '050800000000008056febc784206020000006d7807090000003139322e302e322e310812000000636c69656e742e6578616d',
+  '706c652e6f726709000000000a0700000053455353494f4e0b08000000000000000000f03f0c080000000000000000002440',
+  '0d08000000000000000000f03f0e080000000000000000001c400f36000000010e00000061406578616d706c652e74657374',
+  '02060000006f66666963650308000000000000000000f03f0406000000323530206f6b0f2f000000010e0000006240657861',
+  '6d706c652e74657374020500000073746f7265030800000000000000000000000400000000103200000001060000006f6666',
+  '69636502080000000080be56febc7842030800000000000000000000400408000000000000000000f03f1031000000010500',
+  '000073746f7265020800000000008056febc7842030800000000000000000008400408000000000000000000000001080000',
+  '00000000000000f03f34781ed5',
+].join('');
+
+function progress(route: string, change: Partial<RouteProgress>): RouteProgress {
+  return {
+    route,
+    nextAttemptAtMs: 0,
+    attempts: 1,
+    ended: 0,
+    tried: false,
+    delayNotified: false,
+    ...change,
+  };
+}
 
 const sample = newRecord(envelope(), { bytes: 1000, chunks: 1, crc32: 0x1234_5678 });
 
@@ -113,6 +138,27 @@ describe('the envelope record', () => {
     const bytes = encodeRecord(sample);
     const later = Buffer.from([200, 3, 0, 0, 0, 1, 2, 3]);
     expect(decodeRecord(withChecksum(Buffer.concat([bytes.subarray(0, -4), later])))).toEqual(sample);
+  });
+
+  it('of 1.0, before there was DSN and parking, is read with defaults that blame nobody (G-30)', () => {
+    // Two recipients, one delivered; the route was tried twice, the other one not at all. Written by 1.0.
+    expect(decodeRecord(Buffer.from(recordOf10, 'hex'))).toEqual({
+      ...newRecord(envelope({ arrivedAtMs: 1_700_000_000_000 }), { bytes: 10, chunks: 1, crc32: 7 }),
+      held: true,
+      recipients: [
+        { address: 'a@example.test', route: 'office', state: 'delivered', lastReply: '250 ok' },
+        { address: 'b@example.test', route: 'store', state: 'pending', lastReply: '' },
+      ],
+      routes: [
+        progress('office', { attempts: 2, ended: 2, tried: true, nextAttemptAtMs: 1_700_000_001_000 }),
+        progress('store', { attempts: 3, ended: 2, tried: false, nextAttemptAtMs: 1_700_000_000_000 }),
+      ],
+    });
+  });
+
+  it('of plain mail is as long as it was in 1.0', () => {
+    const plain = newRecord(envelope({ arrivedAtMs: 1_700_000_000_000 }), { bytes: 10, chunks: 1, crc32: 7 });
+    expect(encodeRecord(plain).length).toBe(304);
   });
 
   it('of a newer version is refused by name', () => {

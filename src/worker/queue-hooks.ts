@@ -7,10 +7,15 @@ import type { Log } from '../base/log.js';
 import type { Meters } from '../metrics/meters.js';
 import type { SpoolHooks } from '../queue/spool.js';
 
-/**
- * @param primary what goes to the primary as it is
- * @param fail ends the worker in order: nothing more may be acknowledged
- */
+/** The worker, as far as the queue makes it act. */
+export interface QueueListener {
+  /** Nothing more may be acknowledged: it ends in order. */
+  fail(): void;
+  /** A commit found no space, or finds space again. */
+  diskFull(full: boolean): void;
+}
+
+/** @param primary what goes to the primary as it is */
 export function queueHooks(
   log: Log,
   meters: Meters,

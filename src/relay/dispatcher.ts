@@ -16,7 +16,7 @@ import type { Notifier } from './notifier.js';
 import { Outcomes, type OutcomeMeters } from './outcomes.js';
 import { RelayRoute } from './relay-route.js';
 
-export type RelayMeters = OutcomeMeters & Pick<Meters, 'relayHopsResting'>;
+type RelayMeters = OutcomeMeters & Pick<Meters, 'relayHopsResting'>;
 
 export interface DispatcherOptions {
   readonly spool: Spool;

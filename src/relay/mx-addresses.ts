@@ -99,7 +99,7 @@ local.addAddress('::1', 'ipv6');
 local.addSubnet('fe80::', 10, 'ipv6');
 local.addSubnet('ff00::', 8, 'ipv6');
 
-export function isLocal(address: string): boolean {
+function isLocal(address: string): boolean {
   return local.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }
 

@@ -1,7 +1,8 @@
 /** The built `postern` as a child process, a folder for its config, and a small admin server of the test's own. */
 import { once } from 'node:events';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
@@ -37,15 +38,24 @@ interface Request {
   readonly authorization: string | undefined;
 }
 
+/** A body that came, by the order of the requests that had one. */
+export interface Sent {
+  readonly call: string;
+  readonly body: string;
+}
+
 export interface FakeAdmin {
   readonly configFile: string;
   readonly dataDir: string;
   readonly requests: Request[];
+  readonly sent: Sent[];
   readonly token: string;
   close(): void;
 }
 
-export type Answers = Readonly<Record<string, { readonly status?: number; readonly body: unknown }>>;
+/** A function answers anew each time. */
+type Answer = { readonly status?: number; readonly body: unknown };
+export type Answers = Readonly<Record<string, Answer | (() => Answer)>>;
 
 /** Answers `METHOD /path?query` from a table, 401 without its token, 404 for all else. */
 export async function fakeAdmin(answers: Answers): Promise<FakeAdmin> {
@@ -55,24 +65,27 @@ export async function fakeAdmin(answers: Answers): Promise<FakeAdmin> {
   mkdirSync(dataDir);
   writeFileSync(join(dataDir, 'admin.token'), `${token}\n`);
   const requests: Request[] = [];
-  const server = createServer((request, response) => {
+  const sent: Sent[] = [];
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { method = '', url: path = '', headers } = request;
     if (path !== '/livez') requests.push({ method, path, authorization: headers.authorization });
     const isKnown = headers.authorization === `Bearer ${token}`;
-    const answer = isKnown ? answers[`${method} ${path}`] : unauthorized;
-    response.writeHead((answer ?? notFound).status ?? 200, {
-      'content-type': 'application/json',
-      connection: 'close',
-    });
-    const body = (answer ?? notFound).body;
-    response.end(typeof body === 'string' ? body : JSON.stringify(body));
-  });
+    const found = isKnown ? answers[`${method} ${path}`] : unauthorized;
+    const { status = 200, body } = (typeof found === 'function' ? found() : found) ?? notFound;
+    const came = await text(request);
+    if (came !== '') sent.push({ call: `${method} ${path}`, body: came });
+    const isBytes = Buffer.isBuffer(body);
+    const type = isBytes ? 'application/octet-stream' : 'application/json';
+    response.writeHead(status, { 'content-type': type, connection: 'close' });
+    response.end(isBytes || typeof body === 'string' ? body : JSON.stringify(body));
+  };
+  const server = createServer((request, response) => void respond(request, response));
   const port = await listening(server);
   const configFile = join(folder, 'postern.yaml');
   writeFileSync(configFile, configText(port, dataDir));
   const close = (): void => void server.close();
   cleanups.push(close);
-  return { configFile, dataDir, requests, token, close };
+  return { configFile, dataDir, requests, sent, token, close };
 }
 
 const unauthorized = {

@@ -11,21 +11,31 @@ const status: Status = {
   state: 'ready',
   upSeconds: 90,
   pid: 4_711,
+  slots: 3,
   workers: [
-    { slot: 0, pid: 4_712, state: 'ready', upSeconds: 90, restarts: 0, connections: 12 },
+    {
+      slot: 0,
+      pid: 4_712,
+      state: 'ready',
+      upSeconds: 90,
+      restarts: 0,
+      connections: 12,
+      refusing: 'the disk is full',
+    },
     { slot: 1, pid: 4_713, state: 'starting', upSeconds: 1, restarts: 3, connections: 0 },
   ],
   queue: {
-    messages: { active: 0, deferred: 1, held: 0, failed: 0 },
+    messages: { active: 0, deferred: 1, held: 0, parked: 2, failed: 0 },
     bytes: 1_024,
     oldestSeconds: 60,
     files: 2,
   },
   quarantined: ['/var/lib/postern/queue/quarantine/a.mdb'],
+  frozen: ['office'],
 };
 
 describe('postern status', () => {
-  test('shows server, workers, queue and what is quarantined', async () => {
+  test('shows server, workers and what troubles them, queue, frozen routes and what is quarantined', async () => {
     const admin = await fakeAdmin({ 'GET /api/v1/status': { body: status } });
     const { code, stdout } = await postern(['status', '-c', admin.configFile]);
     expect(code).toBe(0);
@@ -36,9 +46,23 @@ describe('postern status', () => {
       '0       4712  ready     1.5m  0         12',
       '1       4713  starting  1s    3         0',
       '',
-      'queue: 1 message, 1KiB in 2 files, the oldest 1m old',
-      '  active 0, deferred 1, held 0, failed 0',
+      'queue: 3 messages, 1KiB in 2 files, the oldest 1m old',
+      '  active 0, deferred 1, held 0, parked 2, failed 0',
+      'frozen route: office; its mail waits until `postern queue thaw office`',
+      'worker 0 refuses mail: the disk is full',
+      'worker 1 takes no mail; the log says why (worker.died, worker.unable)',
+      'worker 2 takes no mail; the log says why (worker.died, worker.unable)',
       'quarantined: /var/lib/postern/queue/quarantine/a.mdb',
+      'Quarantined files hold mail that waits; `postern queue salvage` stores what is whole in them.',
+    ]);
+  });
+
+  test('says it once when all workers refuse mail', async () => {
+    const workers = status.workers.map((worker) => ({ ...worker, refusing: 'the disk is full' }));
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: { ...status, workers } } });
+    const { stdout } = await postern(['status', '-c', admin.configFile]);
+    expect(stdout.split('\n').filter((line) => line.includes('refus'))).toEqual([
+      'refusing mail: the disk is full',
     ]);
   });
 

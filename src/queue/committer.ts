@@ -105,6 +105,11 @@ export class Committer {
     else this.#removalTimer ??= setTimeout(() => this.#wake(), removalDelayMs);
   }
 
+  /** A removal of this message is not committed yet: what was stored under its id now would go with it. */
+  isRemoving(id: string): boolean {
+    return this.#removals.some((removal) => removal.id === id);
+  }
+
   get idle(): boolean {
     return !this.#busy && this.#removals.length + this.#lanes.urgent.length + this.#lanes.bulk.length === 0;
   }

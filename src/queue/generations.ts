@@ -65,6 +65,12 @@ export class Generations {
     return this.#open.size;
   }
 
+  /** Somewhere a message of this id is still to be removed. */
+  isRemoving(id: string): boolean {
+    for (const generation of this.#open) if (generation.committer.isRemoving(id)) return true;
+    return false;
+  }
+
   get files(): string[] {
     return Array.from(this.#open, (generation) => generation.file);
   }

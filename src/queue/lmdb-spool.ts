@@ -80,6 +80,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
     if (!isQueueId(id)) throw new PosternError('BAD_IMPORT', `not a queue id: ${JSON.stringify(id)}`);
     if (this.#messages.index.get(id) !== undefined || this.#restoring.has(id))
       throw new PosternError('EXISTS', `message ${id} is in the queue already`);
+    if (this.#generations.isRemoving(id))
+      throw new PosternError('EXISTS', `message ${id} is still being removed from the queue`);
     const writer = new StoredMessageWriter(id, this);
     this.#writers.add(writer);
     this.#restoring.add(id);

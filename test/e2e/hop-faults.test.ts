@@ -60,7 +60,8 @@ interface SinkCase extends Case {
 }
 
 interface HostileCase extends Case {
-  readonly options: FakeHopOptions;
+  /** Undefined: nobody listens until it is repaired. */
+  readonly options: FakeHopOptions | undefined;
 }
 
 const soft = /^450 4\.3\.0 Error: command failed$/;
@@ -171,6 +172,11 @@ const meanwhile =
 const endless = '220-'.concat('x'.repeat(76), '\r\n').repeat(2_000);
 
 const hostileCases: readonly HostileCase[] = [
+  {
+    name: 'F-22: nobody listens',
+    options: undefined,
+    ending: { end: 'waits', reply: /ECONNREFUSED/ },
+  },
   {
     name: 'A-140: an endless greeting',
     options: { answers: { greeting: garbage(endless) } },
@@ -302,7 +308,17 @@ function certificate(): { key: Buffer; cert: Buffer } {
 const isSkipped = skipReason('smtp-sink');
 const cases: readonly Case[] = [...(isSkipped === undefined ? sinkCases : []), ...hostileCases];
 
+/** Answers RCPT by the local part: `r450@…` gets 450. */
+const byName: Answer = ({ line }) => {
+  const code = /<r(\d{3})/.exec(line)?.[1] ?? '250';
+  return `${code} ${code.charAt(0)}.1.1 said`;
+};
+
+const partialRoute = 'partial';
+const partialHop = new FakeHop({ answers: { RCPT: byName } });
+
 let directory = '';
+let partialPort = 0;
 let postern: RunningPostern;
 const sinks = new Map<SinkCase, Program>();
 const hops = new Map<HostileCase, FakeHop>();
@@ -313,39 +329,59 @@ const domainOf = (each: Case): string => `${routeName(each)}.test`;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'postern-hop-faults-'));
-  for (const each of cases) ports.set(each, await freePort());
+  // Nobody holds a free port until it is used: one may be given twice.
+  const free = new Set<number>();
+  while (free.size <= cases.length) free.add(await freePort());
+  [partialPort = 0] = free;
+  for (const [index, port] of [...free].slice(1).entries()) {
+    const each = cases[index];
+    if (each !== undefined) ports.set(each, port);
+  }
   postern = await startPostern({ config: configOf() });
-  for (const each of hostileCases) hops.set(each, await new FakeHop(each.options).listen(ports.get(each)));
+  for (const each of hostileCases)
+    if (each.options !== undefined) hops.set(each, await new FakeHop(each.options).listen(ports.get(each)));
   if (isSkipped === undefined) for (const each of sinkCases) startSink(each, each.flags, 'faulty');
   for (const sink of sinks.keys())
     await until('smtp-sink listens', () => isListening(ports.get(sink) ?? 0), boundMs);
+  await partialHop.listen(partialPort);
   const client = await SmtpClient.greeted(postern.smtpPort);
-  for (const each of cases) {
-    expect(await client.command('MAIL FROM:<sender@client.test> BODY=8BITMIME')).toMatch(/^250/);
-    expect(await client.command(`RCPT TO:<you@${domainOf(each)}>`)).toMatch(/^250/);
-    expect(await client.command('DATA')).toMatch(/^354/);
-    client.write(Buffer.from((each.message ?? mail).replaceAll('\r\n.', '\r\n..'), 'latin1'));
-    client.write('.\r\n');
-    expect(await client.reply()).toMatch(/^250 2\.0\.0 Ok: queued as/);
-  }
+  for (const each of cases) await submit(client, [`you@${domainOf(each)}`], each.message ?? mail);
+  await submit(
+    client,
+    ['r250', 'r450', 'r550'].map((name) => `${name}@${partialRoute}.test`),
+    mail,
+  );
   client.destroy();
 }, 120_000);
 
 afterAll(async () => {
   await postern.dispose();
   await Promise.all([...sinks.values()].map((sink) => sink.stop()));
-  await Promise.all([...hops.values()].map((hop) => hop.close()));
+  await Promise.all([partialHop, ...hops.values()].map((hop) => hop.close()));
   rmSync(directory, { recursive: true, force: true });
 });
 
+async function submit(client: SmtpClient, recipients: readonly string[], message: string): Promise<void> {
+  expect(await client.command('MAIL FROM:<sender@client.test> BODY=8BITMIME')).toMatch(/^250/);
+  for (const recipient of recipients) expect(await client.command(`RCPT TO:<${recipient}>`)).toMatch(/^250/);
+  expect(await client.command('DATA')).toMatch(/^354/);
+  client.write(Buffer.from(message.replaceAll('\r\n.', '\r\n..'), 'latin1'));
+  client.write('.\r\n');
+  expect(await client.reply()).toMatch(/^250 2\.0\.0 Ok: queued as/);
+}
+
 function configOf(): ConfigOverrides {
+  const names = [...cases.map(routeName), partialRoute];
   const routes = cases.map((each) => [
     routeName(each),
     { to: `smtp://127.0.0.1:${ports.get(each)}`, tls: 'off', retry, ...each.route },
   ]);
   return {
-    routes: Object.fromEntries(routes),
-    domains: cases.map((each) => ({ names: [domainOf(each)], recipients: 'any', route: routeName(each) })),
+    routes: {
+      ...Object.fromEntries(routes),
+      [partialRoute]: { to: `smtp://127.0.0.1:${partialPort}`, tls: 'off', retry },
+    },
+    domains: names.map((name) => ({ names: [`${name}.test`], recipients: 'any', route: name })),
     workers: 1,
     notifications: { enabled: false },
   };
@@ -376,12 +412,20 @@ function transactionsOf(each: SinkCase, folder: string): number {
 
 interface Row {
   readonly attempts: number;
-  readonly recipients: readonly { readonly state: string; readonly lastReply: string }[];
+  readonly recipients: readonly {
+    readonly address: string;
+    readonly state: string;
+    readonly lastReply: string;
+  }[];
 }
 
 /** The one message of the case that is in the queue, or undefined. */
-async function queued(each: Case): Promise<Row | undefined> {
-  const response = await postern.api(`/api/v1/queue?route=${routeName(each)}`);
+function queued(each: Case): Promise<Row | undefined> {
+  return queuedFor(routeName(each));
+}
+
+async function queuedFor(route: string): Promise<Row | undefined> {
+  const response = await postern.api(`/api/v1/queue?route=${route}`);
   const { messages } = (await response.json()) as { messages: readonly Row[] };
   return messages[0];
 }
@@ -441,11 +485,9 @@ describe('a hostile next hop', () => {
     { timeout: boundMs },
     async (_name, each) => {
       const hop = hops.get(each);
-      if (hop === undefined) throw new Error('unreachable');
       await ends(each, async () => {
-        const { port } = hop;
-        await hop.close();
-        hops.set(each, await new FakeHop(wellBehaved).listen(port));
+        await hop?.close();
+        hops.set(each, await new FakeHop(wellBehaved).listen(ports.get(each)));
       });
       const taken = [...new Set([hop, hops.get(each)])].flatMap(
         (one) => one?.messages.filter(hasRecipient) ?? [],
@@ -460,6 +502,31 @@ describe('a hostile next hop', () => {
 function hasRecipient({ recipients }: ReceivedMessage): boolean {
   return recipients.some((address) => address !== '');
 }
+
+test(
+  'F-26: of three recipients one is delivered, one waits and one failed',
+  { timeout: boundMs },
+  async () => {
+    const names = ['r250', 'r450', 'r550'].map((name) => `${name}@${partialRoute}.test`);
+    await until(
+      'the second attempt is over',
+      async () => ((await queuedFor(partialRoute))?.attempts ?? 0) >= 3,
+      boundMs,
+    );
+    expect((await queuedFor(partialRoute))?.recipients).toMatchObject([
+      { address: names[0], state: 'delivered', lastReply: '250 2.0.0 taken' },
+      { address: names[1], state: 'pending', lastReply: '450 4.1.1 said' },
+      { address: names[2], state: 'failed', lastReply: '550 5.1.1 said' },
+    ]);
+    expect(partialHop.messages.map(({ recipients }) => recipients)).toEqual([[names[0]]]);
+    // Later attempts are for the one that waits.
+    const asked = partialHop.commands.filter((line) => line.startsWith('RCPT'));
+    expect(asked.slice(0, 4)).toEqual([...names, names[1]].map((name) => `RCPT TO:<${name}>`));
+    partialHop.answers = { RCPT: '250 2.1.5 ok' };
+    await until('the second is delivered', () => partialHop.messages.length === 2, boundMs);
+    expect(partialHop.messages[1]?.recipients).toEqual([names[1]]);
+  },
+);
 
 test('every worker is the one that was started, and none logged an error of its own', () => {
   expect(postern.log.filter((line) => line.event === 'relay.error' || line.event === 'worker.died')).toEqual(

@@ -61,6 +61,12 @@ export class Hop {
     this.takenIds.add(id);
   }
 
+  /** Ends a freeze: what was left without an answer is cut, and comes again. */
+  release(): void {
+    this.frozen = false;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     return new Promise((resolve) => this.#server.close(() => resolve()));

@@ -6,11 +6,32 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' |
 
 // Async, at most 4 KiB a write: a pipe takes that much in one piece, so lines of several processes do not tear.
 // periodicFlush: without it the first 2 KiB would wait for more, and be lost at SIGKILL.
-const stdout = { fd: 1, sync: false, minLength: 2048, maxWrite: 4096, periodicFlush: 200 };
+// maxLength, in characters: what waits when nobody reads. More than that is dropped and counted; mail does not wait.
+const stdout = {
+  fd: 1,
+  sync: false,
+  minLength: 2048,
+  maxWrite: 4096,
+  periodicFlush: 200,
+  maxLength: 2 ** 20,
+};
 
-/** The log of one process. `close` writes what is buffered, synchronously, before an exit. */
+let dropped = 0;
+
+/** Lines of this process that stdout did not take in time. */
+export function droppedLogLines(): number {
+  return dropped;
+}
+
+/** The log of one process. `close` writes what is buffered, synchronously, before an exit, if anybody reads it. */
 export function openLog(level: LogLevel, bindings: Record<string, unknown>): { log: Log; close: () => void } {
   const stream = destination(stdout);
+  let isBlocked = false;
+  stream.on('drop', () => {
+    dropped++;
+    isBlocked = true;
+  });
+  stream.on('drain', () => (isBlocked = false));
   const log = pino(
     {
       level,
@@ -25,6 +46,8 @@ export function openLog(level: LogLevel, bindings: Record<string, unknown>): { l
   return {
     log,
     close: () => {
+      // A synchronous write to a pipe that nobody reads would never return.
+      if (isBlocked) return;
       try {
         stream.flushSync();
       } catch {

@@ -1,6 +1,7 @@
 /** What a process says about itself: memory, CPU and event-loop lag, read when a snapshot is taken. */
 import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks';
 
+import { droppedLogLines } from '../base/log.js';
 import type { WorkerMeters } from './worker-meters.js';
 
 // The histogram counts the whole interval between two ticks of its timer; this much of it is no delay.
@@ -59,6 +60,7 @@ export function watchProcess(meters: WorkerMeters, worker: string): void {
   const resident = meters.processResidentBytes.of(worker);
   const heap = meters.processHeapBytes.of(worker);
   const cpu = meters.processCpuSecondsTotal.of(worker);
+  const droppedLines = meters.logLinesDroppedTotal.of();
   const watch = new ProcessWatch();
   meters.onSnapshot(() => {
     const reading = watch.read();
@@ -66,5 +68,6 @@ export function watchProcess(meters: WorkerMeters, worker: string): void {
     resident.value = reading.residentBytes;
     heap.value = reading.heapBytes;
     cpu.value = reading.cpuSeconds;
+    droppedLines.value = droppedLogLines();
   });
 }

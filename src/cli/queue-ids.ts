@@ -55,7 +55,7 @@ export async function idsOf(given: readonly string[]): Promise<string[]> {
   return [...new Set(ids)];
 }
 
-export function checkIds(ids: readonly string[]): void {
+function checkIds(ids: readonly string[]): void {
   const wrong = ids.find((id) => !isQueueId(id));
   if (wrong !== undefined)
     throw new UsageError(

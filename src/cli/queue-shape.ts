@@ -18,7 +18,7 @@ export function shapeCommand(): Command {
 }
 
 /** A column is what is younger than its head and older than the one before; the last is what is older than all. */
-export function describeShape({ ageMinutes, rows }: QueueShape): string[] {
+function describeShape({ ageMinutes, rows }: QueueShape): string[] {
   const last = ageMinutes.at(-1);
   const heads = ['', 'T', ...ageMinutes.map(String), last === undefined ? 'all' : `${last}+`];
   const total = heads

@@ -9,7 +9,6 @@ import type {
   QueueValue,
 } from '../base/messages.js';
 
-export type ListValue = { total: number; messages: QueueRow[] };
 export type IdsValue = { ids: string[]; total: number };
 export type Refusal = Extract<QueueAnswer, { ok: false }>;
 

@@ -39,7 +39,7 @@ interface Request {
 }
 
 /** A body that came, by the order of the requests that had one. */
-export interface Sent {
+interface Sent {
   readonly call: string;
   readonly body: string;
 }

@@ -40,7 +40,7 @@ const retryableCodes = new Set(
 );
 
 /** What was refused: not there, not now, or not in this state. */
-export function refusal({ code, message }: { code: string; message: string }): Answer {
+function refusal({ code, message }: { code: string; message: string }): Answer {
   const status = code === 'NOT_FOUND' ? 404 : retryableCodes.has(code) ? 503 : 409;
   return failure(status, code, message);
 }

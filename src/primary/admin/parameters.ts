@@ -17,7 +17,7 @@ const maxAddressLength = 1_024;
 // What the queue keeps of a reply.
 const maxErrorLength = 512;
 // Ids of one call: 10 000 fit well into a body and are a second's work for a worker.
-export const maxIdsPerCall = 10_000;
+const maxIdsPerCall = 10_000;
 
 export const selectionParameters = [
   'state',

@@ -26,6 +26,8 @@ export interface AdoptionHost {
 interface Finder {
   readonly stopped: boolean;
   found(id: string, record: MessageRecord, generation: Generation): void;
+  /** It was found in this file, and is there. */
+  knows(id: string, generation: Generation): boolean;
   damaged(id: string, reason: string, generation: Generation): void;
   /** After each slice. */
   sliceDone(): void;
@@ -87,6 +89,10 @@ export class Adoption implements Finder {
     const parked = this.#blame ? parkPoison(record) : undefined;
     if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
     else this.#parked.push(this.#park(entry, parked));
+  }
+
+  knows(id: string, generation: Generation): boolean {
+    return this.#messages.index.get(id)?.generation === generation;
   }
 
   damaged(id: string, reason: string, generation: Generation): void {
@@ -186,17 +192,20 @@ function scanOne(generation: Generation, id: string, host: Finder): void {
 }
 
 /** What a large message left whose envelope never came: its process died, or its client did. */
-async function removeOrphans(generation: Generation, host: Finder): Promise<void> {
+async function removeOrphans(generation: Generation, finder: Finder): Promise<void> {
   let last = '';
-  let seen = 0;
   for (;;) {
     const { start, end } = chunksAfter(last);
-    const [key] = host.stopped ? [] : generation.keys(start, end, 1);
-    if (key === undefined) return;
-    last = idOf(key);
-    if (generation.envelope(last) === undefined)
-      generation.committer.remove({ id: last, chunks: countChunks(generation, last) });
-    if (++seen % sliceKeys === 0) await nextTurn();
+    const keys = finder.stopped ? [] : generation.keys(start, end, sliceKeys);
+    if (keys.length === 0) return;
+    for (const key of keys) {
+      const id = idOf(key);
+      if (id === last) continue;
+      last = id;
+      if (!finder.knows(id, generation) && generation.envelope(id) === undefined)
+        generation.committer.remove({ id, chunks: countChunks(generation, id) });
+    }
+    await nextTurn();
   }
 }
 

@@ -119,7 +119,7 @@ export class Generation {
     return this.#env.get(chunkKey(id, index));
   }
 
-  keys(start: Buffer, end: Buffer, limit: number): Buffer[] {
+  keys(start: Buffer, end: Buffer, limit: number): string[] {
     return this.#env.keys(start, end, limit);
   }
 

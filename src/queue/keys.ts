@@ -25,9 +25,9 @@ export function chunkKey(id: string, index: number): Buffer {
   return key;
 }
 
-/** Of an envelope or a chunk. */
-export function idOf(key: Buffer): string {
-  return key.toString('latin1', 1, 1 + idBytes);
+/** Of an envelope or a chunk; the key as it is, or as latin1 text. */
+export function idOf(key: Buffer | string): string {
+  return typeof key === 'string' ? key.slice(1, 1 + idBytes) : key.toString('latin1', 1, 1 + idBytes);
 }
 
 /** All keys of a kind after that of `id`, for a scan in slices; '' starts at the beginning. */

@@ -65,10 +65,10 @@ export class LmdbEnv {
     });
   }
 
-  /** Up to `limit` keys in [start, end), in order. The cursor ends before this returns. */
-  keys(start: Buffer, end: Buffer, limit: number): Buffer[] {
+  /** Up to `limit` keys in [start, end), in order, as latin1 text. The cursor ends before this returns. */
+  keys(start: Buffer, end: Buffer, limit: number): string[] {
     return this.#read(() =>
-      Array.from(this.#db.getKeys({ start, end, limit, snapshot: false }), (key) => Buffer.from(key)),
+      Array.from(this.#db.getKeys({ start, end, limit, snapshot: false }), (key) => key.toString('latin1')),
     );
   }
 

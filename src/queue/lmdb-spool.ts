@@ -204,6 +204,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
   damaged(id: string, reason: string, generation: Generation): void {
     generation.damaged++;
     this.#options.hooks.damaged({ file: generation.file, id, reason });
+    // When the one that found it has taken note of it.
+    setImmediate(() => this.#generations.retireIfEmpty(generation));
   }
 
   get stopped(): boolean {

@@ -64,69 +64,85 @@ export class FieldWriter {
   }
 }
 
-/** The fields of one level: the last of each tag, and all of those that repeat. */
+/**
+ * The fields of one level: the last of each tag, and all of those that repeat. Used again and again, by one reader at a
+ * time: a start with 100 000 messages reads as many records, and places in the bytes cost less than slices of them.
+ */
 export class Fields {
-  readonly #single = new Map<number, Buffer>();
-  readonly #repeated = new Map<number, Buffer[]>();
+  #bytes: Buffer = Buffer.alloc(0);
+  readonly #starts = new Int32Array(256);
+  readonly #ends = new Int32Array(256);
+  /** Of those that repeat: tag, start, end. */
+  #repeated: number[] = [];
 
   /** @throws PosternError SPOOL_CORRUPT (also all below) */
-  constructor(bytes: Buffer, repeating: readonly number[]) {
-    let at = 0;
-    while (at < bytes.length) {
-      if (at + fieldHeaderBytes > bytes.length) throw corrupt('a field is cut short');
+  open(bytes: Buffer, from: number, to: number, repeating: readonly number[]): this {
+    this.#bytes = bytes;
+    this.#ends.fill(-1);
+    this.#repeated = [];
+    let at = from;
+    while (at < to) {
+      if (at + fieldHeaderBytes > to) throw corrupt('a field is cut short');
       const tag = bytes.readUInt8(at);
-      const end = at + fieldHeaderBytes + bytes.readUInt32LE(at + 1);
-      if (end > bytes.length) throw corrupt('a field runs past the end');
-      const value = bytes.subarray(at + fieldHeaderBytes, end);
-      if (repeating.includes(tag)) this.#append(tag, value);
-      else this.#single.set(tag, value);
+      const start = at + fieldHeaderBytes;
+      const end = start + bytes.readUInt32LE(at + 1);
+      if (end > to) throw corrupt('a field runs past the end');
+      if (repeating.includes(tag)) this.#repeated.push(tag, start, end);
+      this.#starts[tag] = start;
+      this.#ends[tag] = end;
       at = end;
     }
+    return this;
   }
 
   text(tag: number): string {
-    return this.#required(tag).toString('utf8');
+    const end = this.#required(tag);
+    return this.#bytes.toString('utf8', this.#starts[tag], end);
   }
 
   number(tag: number): number {
-    const value = this.#required(tag);
-    if (value.length !== 8) throw corrupt(`field ${tag} is not a number`);
-    return value.readDoubleLE(0);
+    const start = this.#required(tag) - 8;
+    if (start !== this.#starts[tag]) throw corrupt(`field ${tag} is not a number`);
+    return this.#bytes.readDoubleLE(start);
   }
 
   /** Undefined where the field was left out. */
   optionalText(tag: number): string | undefined {
-    return this.#single.has(tag) ? this.text(tag) : undefined;
+    return this.#has(tag) ? this.text(tag) : undefined;
   }
 
   optionalNumber(tag: number): number | undefined {
-    return this.#single.has(tag) ? this.number(tag) : undefined;
+    return this.#has(tag) ? this.number(tag) : undefined;
   }
 
-  all(tag: number): readonly Buffer[] {
-    return this.#repeated.get(tag) ?? [];
+  /** Each field of a tag that repeats, from where to where. */
+  all<T>(tag: number, read: (bytes: Buffer, from: number, to: number) => T): T[] {
+    const values: T[] = [];
+    for (let i = 0; i < this.#repeated.length; i += 3)
+      if (this.#repeated[i] === tag)
+        values.push(read(this.#bytes, this.#repeated[i + 1] ?? 0, this.#repeated[i + 2] ?? 0));
+    return values;
   }
 
-  #append(tag: number, value: Buffer): void {
-    const values = this.#repeated.get(tag);
-    if (values === undefined) this.#repeated.set(tag, [value]);
-    else values.push(value);
+  #has(tag: number): boolean {
+    return (this.#ends[tag] ?? -1) >= 0;
   }
 
-  #required(tag: number): Buffer {
-    const value = this.#single.get(tag);
-    if (value === undefined) throw corrupt(`field ${tag} is missing`);
-    return value;
+  /** Where it ends. */
+  #required(tag: number): number {
+    const end = this.#ends[tag] ?? -1;
+    if (end < 0) throw corrupt(`field ${tag} is missing`);
+    return end;
   }
 }
 
-/** The version and the fields of a record. @throws PosternError SPOOL_CORRUPT */
-export function openRecord(bytes: Buffer): { readonly version: number; readonly fields: Buffer } {
+/** The version of a record, and where its fields end; they begin behind the version. @throws PosternError SPOOL_CORRUPT */
+export function openRecord(bytes: Buffer): { readonly version: number; readonly end: number } {
   if (bytes.length < 5) throw corrupt('an envelope is too short');
   const end = bytes.length - 4;
   if (crc32(bytes.subarray(0, end)) !== bytes.readUInt32LE(end))
     throw corrupt('an envelope fails its checksum');
-  return { version: bytes.readUInt8(0), fields: bytes.subarray(1, end) };
+  return { version: bytes.readUInt8(0), end };
 }
 
 export function corrupt(reason: string): PosternError {

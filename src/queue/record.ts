@@ -76,7 +76,12 @@ const returns = [undefined, 'FULL', 'HDRS'] as const;
 /** Bits of the notify field; none of them is NEVER. */
 const notifyBits = ['SUCCESS', 'FAILURE', 'DELAY'] as const;
 
+const repeatingTags: readonly number[] = [Tag.recipient, Tag.route, Tag.attempt];
+
 const writer = new FieldWriter();
+const whole = new Fields();
+/** Of a recipient, a route or an attempt. */
+const part = new Fields();
 
 export function encodeRecord(record: MessageRecord): Buffer {
   writer.start(recordVersion);
@@ -151,13 +156,13 @@ function notifyMask(notify: Notify): number {
  * @throws PosternError SPOOL_FORMAT for a record of a newer version, SPOOL_CORRUPT when the checksum or a field is wrong
  */
 export function decodeRecord(bytes: Buffer): MessageRecord {
-  const { version, fields: content } = openRecord(bytes);
+  const { version, end } = openRecord(bytes);
   if (version > recordVersion)
     throw new PosternError(
       'SPOOL_FORMAT',
       `envelope version ${version}; this Postern reads up to ${recordVersion}`,
     );
-  const fields = new Fields(content, [Tag.recipient, Tag.route, Tag.attempt]);
+  const fields = whole.open(bytes, 1, end, repeatingTags);
   if (fields.number(Tag.complete) !== 1) throw corrupt('an envelope is not complete');
   return {
     reversePath: fields.text(Tag.reversePath),
@@ -178,14 +183,14 @@ export function decodeRecord(bytes: Buffer): MessageRecord {
     chunks: fields.number(Tag.chunks),
     crc32: fields.number(Tag.crc32),
     moves: fields.optionalNumber(Tag.moves) ?? 0,
-    recipients: fields.all(Tag.recipient).map(readRecipient),
-    routes: fields.all(Tag.route).map(readRoute),
-    attemptLog: fields.all(Tag.attempt).map(readAttempt),
+    recipients: fields.all(Tag.recipient, readRecipient),
+    routes: fields.all(Tag.route, readRoute),
+    attemptLog: fields.all(Tag.attempt, readAttempt),
   };
 }
 
-function readRecipient(bytes: Buffer): QueuedRecipient {
-  const fields = new Fields(bytes, []);
+function readRecipient(bytes: Buffer, from: number, to: number): QueuedRecipient {
+  const fields = part.open(bytes, from, to, []);
   const state = recipientStates[fields.number(RecipientTag.state)];
   if (state === undefined) throw corrupt('a recipient has an unknown state');
   const mask = fields.optionalNumber(RecipientTag.notify);
@@ -199,8 +204,8 @@ function readRecipient(bytes: Buffer): QueuedRecipient {
   };
 }
 
-function readRoute(bytes: Buffer): RouteProgress {
-  const fields = new Fields(bytes, []);
+function readRoute(bytes: Buffer, from: number, to: number): RouteProgress {
+  const fields = part.open(bytes, from, to, []);
   const attempts = fields.number(RouteTag.attempts);
   const tried = fields.number(RouteTag.tried) === 1;
   return {
@@ -213,8 +218,8 @@ function readRoute(bytes: Buffer): RouteProgress {
   };
 }
 
-function readAttempt(bytes: Buffer): Attempt {
-  const fields = new Fields(bytes, []);
+function readAttempt(bytes: Buffer, from: number, to: number): Attempt {
+  const fields = part.open(bytes, from, to, []);
   return {
     route: fields.text(AttemptTag.route),
     atMs: fields.number(AttemptTag.atMs),

@@ -341,22 +341,22 @@ describe('a spool that closes while it adopts', () => {
   });
 });
 
-describe('a message in two files', () => {
-  /** The record of a message as a move leaves it: the old copy in one file, a changed one in another. */
-  async function twoCopies(newer: Partial<MessageRecord>): Promise<{ id: string; files: string[] }> {
-    let id = '';
-    const file = await leave(async (spool) => {
-      id = await store(spool, patternBytes(10));
-    });
-    const moved = spoolFilePath(bench.directory, 0, 'moved', 0);
-    await copyFile(file, moved);
-    await tamper(moved, (env) => {
-      const record = decodeRecord(env.get(envelopeKey(id)) ?? Buffer.alloc(0));
-      env.put(envelopeKey(id), encodeRecord({ ...record, ...newer }));
-    });
-    return { id, files: [file, moved] };
-  }
+/** The record of a message as a move leaves it: the old copy in one file, a changed one in another. */
+async function twoCopies(newer: Partial<MessageRecord>): Promise<{ id: string; files: string[] }> {
+  let id = '';
+  const file = await leave(async (spool) => {
+    id = await store(spool, patternBytes(10));
+  });
+  const moved = spoolFilePath(bench.directory, 0, 'moved', 0);
+  await copyFile(file, moved);
+  await tamper(moved, (env) => {
+    const record = decodeRecord(env.get(envelopeKey(id)) ?? Buffer.alloc(0));
+    env.put(envelopeKey(id), encodeRecord({ ...record, ...newer }));
+  });
+  return { id, files: [file, moved] };
+}
 
+describe('a message in two files', () => {
   it('is the one that was moved, whichever file is read first: what an operator did after the move stays', async () => {
     const { id, files } = await twoCopies({ moves: 1, held: true });
     for (const order of [files, files.toReversed()]) {

@@ -26,12 +26,13 @@ afterEach(async () => {
 
 const minuteMs = 60_000;
 
+function to(address: string, route = 'office'): { recipients: { address: string; route: string }[] } {
+  return { recipients: [{ address, route }] };
+}
+
 /** Name → id of five messages that differ in what filters look at. */
 async function fill(spool: Spool): Promise<Record<string, string>> {
   const now = Date.now();
-  const to = (address: string, route = 'office'): { recipients: { address: string; route: string }[] } => ({
-    recipients: [{ address, route }],
-  });
   const ids = {
     old: await store(spool, patternBytes(10), { ...to('a@One.test'), arrivedAtMs: now - 90 * minuteMs }),
     bounce: await store(spool, patternBytes(10), { ...to('b@two.test'), reversePath: '' }),

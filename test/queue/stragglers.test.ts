@@ -123,11 +123,11 @@ class World {
   }
 
   async end(): Promise<void> {
-    for (const lease of [...this.#leases]) await this.#settle(lease, 'pending');
+    for (const lease of this.#leases.splice(0)) await this.#settle(lease, 'pending');
     for (const id of this.#bodies.keys()) await this.#spool.release(id);
     while (this.#bodies.size > 0) {
       this.#leases.push(...(await this.#spool.lease('office', Date.now(), 10)));
-      for (const lease of [...this.#leases]) await this.#settle(lease, 'delivered');
+      for (const lease of this.#leases.splice(0)) await this.#settle(lease, 'delivered');
       await sleep(2);
     }
     expect(new Set(this.#delivered).size).toBe(this.#delivered.length);

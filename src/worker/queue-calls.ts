@@ -9,7 +9,7 @@ import { PosternError, describeError } from '../base/errors.js';
 import type { QueueAnswer, QueueCall, QueueSurvey, QueueValue, SalvageReport } from '../base/messages.js';
 import type { Spool } from '../queue/spool.js';
 import { QueueImports } from './queue-imports.js';
-import { toDetail, toRow, toStats } from './queue-rows.js';
+import { toDetail, toRow, toStats, type RowSource } from './queue-rows.js';
 
 // What `queue show` prints of a message: enough for any header section that we accept by default.
 const headBytes = 64 * 1024;
@@ -25,19 +25,21 @@ type Change = 'hold' | 'release' | 'retry' | 'delete';
 export interface QueueCallsOptions {
   readonly spool: Spool;
   readonly slot: number;
+  /** Dispatcher.nextAttemptAtMs. */
+  readonly triedAtMs: RowSource['triedAtMs'];
   /** Stores again what is whole in a quarantined file. */
   readonly salvage: (file: string) => Promise<SalvageReport>;
 }
 
 export class QueueCalls {
   readonly #spool: Spool;
-  readonly #slot: number;
+  readonly #source: RowSource;
   readonly #salvage: QueueCallsOptions['salvage'];
   readonly #imports: QueueImports;
 
-  constructor({ spool, slot, salvage }: QueueCallsOptions) {
+  constructor({ spool, slot, triedAtMs, salvage }: QueueCallsOptions) {
     this.#spool = spool;
-    this.#slot = slot;
+    this.#source = { slot, triedAtMs };
     this.#salvage = salvage;
     this.#imports = new QueueImports(spool);
   }
@@ -72,7 +74,11 @@ export class QueueCalls {
       case 'shape':
         return this.#shape();
       case 'show':
-        return toDetail(this.#spool.show(call.id), this.#slot, await this.#spool.read(call.id, 0, headBytes));
+        return toDetail(
+          this.#spool.show(call.id),
+          this.#source,
+          await this.#spool.read(call.id, 0, headBytes),
+        );
       case 'hold':
       case 'release':
       case 'retry':
@@ -105,7 +111,7 @@ export class QueueCalls {
   async #list(call: Extract<QueueCall, { method: 'list' }>): Promise<QueueValue> {
     const { filter, offset, limit } = call;
     const { total, messages } = await this.#spool.list(filter, { offset, limit });
-    return { total, messages: messages.map((message) => toRow(message, this.#slot)) };
+    return { total, messages: messages.map((message) => toRow(message, this.#source)) };
   }
 
   async #select(call: Extract<QueueCall, { method: 'select' }>): Promise<QueueValue> {
@@ -119,7 +125,7 @@ export class QueueCalls {
     const messages: ReturnType<typeof toRow>[] = [];
     await inSlices(ids, (id) => {
       const message = this.#find(id);
-      if (message !== undefined) messages.push(toRow(message, this.#slot));
+      if (message !== undefined) messages.push(toRow(message, this.#source));
     });
     return { total: messages.length, messages };
   }

@@ -15,14 +15,24 @@ export function toStats(stats: SpoolStats, nowMs: number): QueueStats {
   };
 }
 
+/** Which worker tells, and when the relay will try what is due for a destination: its hops may rest. */
+export interface RowSource {
+  readonly slot: number;
+  triedAtMs(destination: string, dueAtMs: number): number;
+}
+
 /** A line of a list: of many recipients only the first. */
-export function toRow(message: QueuedMessage, slot: number): QueueRow {
+export function toRow(message: QueuedMessage, source: RowSource): QueueRow {
   const left = message.recipients.length - recipientsOfRow;
-  const row = rowOf(message, slot, message.recipients.slice(0, recipientsOfRow));
+  const row = rowOf(message, source, message.recipients.slice(0, recipientsOfRow));
   return left > 0 ? { ...row, moreRecipients: left } : row;
 }
 
-function rowOf(message: QueuedMessage, slot: number, recipients: QueuedMessage['recipients']): QueueRow {
+function rowOf(
+  message: QueuedMessage,
+  { slot, triedAtMs }: RowSource,
+  recipients: QueuedMessage['recipients'],
+): QueueRow {
   const waits = message.state === 'active' || message.state === 'deferred';
   return {
     id: message.id,
@@ -30,7 +40,7 @@ function rowOf(message: QueuedMessage, slot: number, recipients: QueuedMessage['
     state: message.state,
     bytes: message.bytes,
     arrivedAt: isoTime(message.arrivedAtMs),
-    nextAttemptAt: waits ? isoTime(message.nextAttemptAtMs) : null,
+    nextAttemptAt: waits ? isoTime(nextAttemptAtMs(message, triedAtMs)) : null,
     attempts: message.attempts,
     from: message.reversePath,
     recipients: recipients.map(({ address, route, state, lastReply }) => ({
@@ -42,10 +52,19 @@ function rowOf(message: QueuedMessage, slot: number, recipients: QueuedMessage['
   };
 }
 
+/** Of the destinations that still have something to do, the first to be tried. */
+function nextAttemptAtMs(message: QueuedMessage, triedAtMs: RowSource['triedAtMs']): number {
+  const pending = new Set(
+    message.recipients.filter(({ state }) => state === 'pending').map(({ route }) => route),
+  );
+  const times = message.routes.filter(({ route }) => pending.has(route));
+  return Math.min(...times.map((progress) => triedAtMs(progress.route, progress.nextAttemptAtMs)));
+}
+
 /** @param head the stored bytes from the top, as many as are to be shown of a header section */
-export function toDetail(message: QueuedMessage, slot: number, head: Buffer): QueueDetail {
+export function toDetail(message: QueuedMessage, source: RowSource, head: Buffer): QueueDetail {
   return {
-    ...rowOf(message, slot, message.recipients),
+    ...rowOf(message, source, message.recipients),
     listener: message.listener,
     clientAddress: message.clientAddress,
     clientName: message.clientName,

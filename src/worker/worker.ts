@@ -83,6 +83,7 @@ export class Worker {
     this.#calls = new QueueCalls({
       spool: parts.spool,
       slot: options.slot,
+      triedAtMs: (destination, dueAtMs) => this.#dispatcher.nextAttemptAtMs(destination, dueAtMs),
       salvage: (file) =>
         salvageFile(parts.spool, file, {
           directory: queueDirectory(options.config),

@@ -23,10 +23,14 @@ afterEach(async () => {
   await bench.end();
 });
 
+/** Until then the relay tries nothing. */
+let restsUntilMs = 0;
+
 function callsOver(of: Spool, slot = 3): QueueCalls {
   return new QueueCalls({
     spool: of,
     slot,
+    triedAtMs: (_destination, dueAtMs) => Math.max(dueAtMs, restsUntilMs),
     salvage: (file) => {
       salvaged.push(file);
       return Promise.resolve({ file, salvaged: 1, known: 0, unreadable: 0 });
@@ -66,6 +70,18 @@ describe('many messages', () => {
     expect(rows !== null && 'messages' in rows && Array.isArray(rows.messages) ? rows.messages.map(({ recipients }) => recipients.length) : []).toEqual([1, 20]);
     expect(await value({ method: 'list', filter: {}, offset: 1, limit: 5 })).toMatchObject({ total: 2, messages: [{ id: many }] });
   }); // prettier-ignore
+
+  test('that wait for a hop that rests are said to be tried when it may be asked again, not in the past', async () => {
+    const id = await store(spool, message);
+    restsUntilMs = Date.parse('2100-01-01T00:00:00Z');
+    try {
+      expect(await value({ method: 'rows', ids: [id] })).toMatchObject({
+        messages: [{ nextAttemptAt: '2100-01-01T00:00:00.000Z' }],
+      });
+    } finally {
+      restsUntilMs = 0;
+    }
+  });
 
   test('are surveyed: how many, how large, which domains', async () => {
     const ids = [await store(spool, message, to('a@One.test', 'b@two.test')), await store(spool, message, to('c@one.test'))];

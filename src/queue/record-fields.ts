@@ -12,6 +12,8 @@ import { PosternError } from '../base/errors.js';
 // UTF-8 takes at most three bytes for each UTF-16 unit.
 const utf8BytesPerUnit = 3;
 const fieldHeaderBytes = 5;
+/** Above every tag that record.ts knows. */
+const maxTags = 32;
 
 /** Grows once to the largest envelope seen; what it made is copied out. */
 export class FieldWriter {
@@ -70,8 +72,9 @@ export class FieldWriter {
  */
 export class Fields {
   #bytes: Buffer = Buffer.alloc(0);
-  readonly #starts = new Int32Array(256);
-  readonly #ends = new Int32Array(256);
+  // By tag. A write beyond the end of a typed array is ignored, which is what is done with unknown tags.
+  readonly #starts = new Int32Array(maxTags);
+  readonly #ends = new Int32Array(maxTags);
   /** Of those that repeat: tag, start, end. */
   #repeated: number[] = [];
 

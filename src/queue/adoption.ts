@@ -13,7 +13,7 @@ import type { Entry } from './message-index.js';
 import type { Messages } from './messages.js';
 import { decodeRecord, type MessageRecord } from './record.js';
 import type { SpoolHooks } from './spool.js';
-import { forgive, parkPoison } from './transitions.js';
+import { afterSetBack, forgive, parkPoison } from './transitions.js';
 
 export interface AdoptionHost {
   /** True: the process goes down, stop. */
@@ -82,10 +82,10 @@ export class Adoption implements Finder {
   }
 
   found(id: string, record: MessageRecord, generation: Generation): void {
-    const known = this.#blame ? record : forgive(record);
-    const entry = this.take(id, known, generation);
+    const forgiven = this.#blame ? record : forgive(record);
+    const entry = this.take(id, afterSetBack(forgiven, Date.now()), generation);
     if (entry === undefined) return;
-    entry.forgiven = known !== record;
+    entry.forgiven = forgiven !== record;
     const parked = this.#blame ? parkPoison(record) : undefined;
     if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
     else this.#parked.push(this.#park(entry, parked));

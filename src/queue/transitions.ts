@@ -275,3 +275,17 @@ export function toQueuedMessage(id: string, record: MessageRecord, route?: strin
     nextAttemptAtMs: Math.min(...shown.map((progress) => progress.nextAttemptAtMs)),
   };
 }
+
+/**
+ * As this clock has it: where the message came, or was tried last, in what is now the future, the clock was set back
+ * since, and its next attempt is due as long from now as it was then (F-30). Else mail would wait for the old time.
+ */
+export function afterSetBack(record: MessageRecord, nowMs: number): MessageRecord {
+  const aheadMs = Math.max(record.arrivedAtMs, record.attemptLog.at(-1)?.atMs ?? 0) - nowMs;
+  if (aheadMs <= 0) return record;
+  const routes = record.routes.map((progress) => ({
+    ...progress,
+    nextAttemptAtMs: progress.nextAttemptAtMs - aheadMs,
+  }));
+  return { ...record, routes };
+}

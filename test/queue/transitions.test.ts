@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import {
+  afterSetBack,
   beginAttempt,
   holdMessage,
   isDone,
@@ -96,5 +97,28 @@ describe('a message in the queue', () => {
     ).recipients;
     expect(recipient?.lastReply).toMatch(/^550 bad\?\?\?\[31m\?x+$/);
     expect(recipient?.lastReply.length).toBe(512);
+  });
+
+  describe('after the clock was set back (F-30)', () => {
+    const dueAt = (record: ReturnType<typeof afterSetBack>): number[] =>
+      record.routes.map(({ nextAttemptAtMs }) => nextAttemptAtMs);
+
+    it('is due at once where it came in what is now the future', () => {
+      const { arrivedAtMs } = fresh;
+      expect(dueAt(afterSetBack(fresh, arrivedAtMs - 3_600_000))).toEqual([
+        arrivedAtMs - 3_600_000,
+        arrivedAtMs - 3_600_000,
+      ]);
+    });
+
+    it('waits as long as it was to wait after its last attempt', () => {
+      const attempt = { route: 'office', atMs: 5_000_000, hop: 'h:25', reply: '450 later' };
+      const tried = settleAttempt(fresh, 'office', [], 5_900_000, { attempt });
+      expect(dueAt(afterSetBack(tried, 2_000_000))[0]).toBe(2_900_000);
+    });
+
+    it('is left alone where nothing of it lies in the future', () => {
+      expect(afterSetBack(fresh, fresh.arrivedAtMs)).toBe(fresh);
+    });
   });
 });

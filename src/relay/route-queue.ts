@@ -36,6 +36,9 @@ export interface RouteQueueOptions {
 
 /** After a lease() that failed: the spool is closing or broken, and asking it again at once helps nobody. */
 const leaseBackoffMs = 1_000;
+/** After a carrier has tried nothing and names no pause. Asked again at once, it would be asked for ever: lease, attempt
+ *  and unlease need no turn of the event loop, so that nothing it waits for could come. */
+const untriedRestMs = 100;
 
 export class RouteQueue {
   readonly #options: RouteQueueOptions;
@@ -51,6 +54,8 @@ export class RouteQueue {
   #stopped = false;
   #cut = false;
   #wakeTimer: NodeJS.Timeout | undefined;
+  /** Monotonic milliseconds; see untriedRestMs. */
+  #untriedUntilMs = 0;
 
   constructor(options: RouteQueueOptions) {
     this.#options = options;
@@ -83,6 +88,7 @@ export class RouteQueue {
 
   /** An operator says that the hops may be tried again. The wake comes with what he made due. */
   endRests(): void {
+    this.#untriedUntilMs = 0;
     this.#options.carrier.endRests();
   }
 
@@ -107,7 +113,7 @@ export class RouteQueue {
     if (this.#stopped || this.#frozen || this.#leasing !== undefined || this.#ready.length > 0) return;
     const { carrier, lanes, rate } = this.#options;
     if (!this.#more) return this.#quiet(0);
-    const pauseMs = carrier.pauseMs();
+    const pauseMs = this.#pauseMs();
     if (pauseMs > 0) return this.#rest(pauseMs);
     const waitMs = rate.waitMs();
     this.#inLine = waitMs > 0;
@@ -135,7 +141,6 @@ export class RouteQueue {
     this.#more = false;
     await this.#fetch(rate.take(wanted));
     let free = granted;
-    if (this.#stopped || this.#frozen) this.#giveBack();
     for (let i = this.#ready.length; i > 0 && free > 0; i--, free--) this.#openLane(ill);
     for (; free > 0; free--) lanes.release(ill);
   }
@@ -150,10 +155,13 @@ export class RouteQueue {
   /** None after a failure, which is logged, and asked again after a while. */
   async #lease(limit: number): Promise<Lease[]> {
     const { spool, route, destination, now, log } = this.#options;
-    if (this.#stopped) return [];
+    if (this.#stopped || this.#frozen) return [];
     try {
       const earliestAtMs = spool.due().get(destination)?.earliestAtMs ?? 0;
-      return await spool.lease(destination, dueClockMs(route.retry, earliestAtMs, now()), limit);
+      const leases = await spool.lease(destination, dueClockMs(route.retry, earliestAtMs, now()), limit);
+      if (!this.#stopped && !this.#frozen) return leases;
+      for (const lease of leases) this.#unlease(lease);
+      return [];
     } catch (error) {
       log.error({ event: 'relay.lease-failed', route: destination, reason: describeError(error) });
       this.#wakeIn(leaseBackoffMs);
@@ -181,13 +189,17 @@ export class RouteQueue {
   }
 
   #giveBack(): void {
+    this.#options.rate.giveBack(this.#ready.length);
     for (const lease of this.#ready.splice(0)) this.#unlease(lease);
   }
 
   #unlease(lease: Lease): void {
     this.#more = true;
-    this.#options.rate.giveBack(1);
     this.#options.spool.unlease(lease);
+  }
+
+  #pauseMs(): number {
+    return Math.max(this.#options.carrier.pauseMs(), this.#untriedUntilMs - performance.now());
   }
 
   // ---- lanes ------------------------------------------------------------------------------------------------------
@@ -195,6 +207,8 @@ export class RouteQueue {
   #openLane(ill: boolean): void {
     const lane = this.#lane().finally(() => {
       this.#running.delete(lane);
+      // Nobody is left to take what was leased ahead.
+      if (this.#running.size === 0) this.#giveBack();
       // Those in line first, then us.
       this.#options.lanes.release(ill);
       this.#refill();
@@ -214,12 +228,8 @@ export class RouteQueue {
   /** The next lease in hand; none when the route must rest, which hands all of them back, or others are in line. */
   #next(messages: number): Lease | undefined {
     if (this.#ready.length === 0) return undefined;
-    const { carrier, lanes } = this.#options;
-    if (this.#stopped || this.#frozen || carrier.pauseMs() > 0) this.#giveBack();
-    else if (lanes.mustYield(messages)) {
-      if (this.#running.size === 1) this.#giveBack();
-      return undefined;
-    }
+    if (this.#stopped || this.#frozen || this.#pauseMs() > 0) this.#giveBack();
+    else if (this.#options.lanes.mustYield(messages)) return undefined;
     return this.#ready.shift();
   }
 
@@ -228,7 +238,7 @@ export class RouteQueue {
     const addresses = pendingAddresses(lease);
     if (addresses.length === 0) {
       log.error({ event: 'relay.nothing-pending', qid: lease.message.id, route: destination });
-      return this.#unlease(lease);
+      return this.#untried(lease);
     }
     const beganMs = performance.now();
     let outcome: CarryOutcome;
@@ -241,7 +251,14 @@ export class RouteQueue {
       const results = addresses.map((address) => ({ address, state: 'pending', lastReply }) as const);
       outcome = { hop: carrier.hop, results, ambiguous: false, corrupt: false };
     }
-    if (outcome.untried === true) return this.#unlease(lease);
+    if (outcome.untried === true) return this.#untried(lease);
     outcomes.attempted(lease, outcome, (performance.now() - beganMs) / 1000, this.#cut);
+  }
+
+  #untried(lease: Lease): void {
+    const { carrier, rate } = this.#options;
+    rate.giveBack(1);
+    this.#unlease(lease);
+    if (carrier.pauseMs() <= 0) this.#untriedUntilMs = performance.now() + untriedRestMs;
   }
 }

@@ -102,7 +102,7 @@ export class Committer {
     if (this.#failure !== undefined) return;
     this.#removals.push(removal);
     if (this.#removals.length >= maxRemovedKeys) this.#wake();
-    else this.#removalTimer ??= setTimeout(() => this.#wake(), removalDelayMs);
+    else this.#removeLater();
   }
 
   /** A removal of this message is not committed yet: what was stored under its id now would go with it. */
@@ -174,6 +174,14 @@ export class Committer {
     );
   }
 
+  #removeLater(): void {
+    this.#removalTimer ??= setTimeout(() => {
+      // A commit that is under way looks again at its end.
+      this.#removalTimer = undefined;
+      this.#wake();
+    }, removalDelayMs);
+  }
+
   #takeJobs(): QueuedJob[] {
     const maxBytes = this.#cramped ? crampedBytes : maxLaneBytes;
     return [...takeBytes(this.#lanes.urgent, maxBytes), ...takeBytes(this.#lanes.bulk, maxBytes)];
@@ -192,7 +200,7 @@ export class Committer {
     this.#hooks.committed((performance.now() - startedAt) / 1000, messages);
     for (const { resolve } of jobs) resolve();
     if (this.#lanes.urgent.length > 0 || this.#lanes.bulk.length > 0) this.#wake();
-    else if (this.#removals.length > 0) this.#removalTimer ??= setTimeout(() => this.#wake(), removalDelayMs);
+    else if (this.#removals.length > 0) this.#removeLater();
     this.#tellIdle();
   }
 

@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { chunkBytes } from '../../src/queue/chunk-buffers.js';
+import { LmdbEnv } from '../../src/queue/lmdb-env.js';
 import {
   SpoolBench,
   bodyOf,
@@ -235,6 +236,32 @@ describe('a lease', () => {
     await spool.settle(lease, [result('delivered')], 0);
     expect(spool.leased).toBe(0);
     expect(spool.stats().messages).toEqual({ active: 0, deferred: 0, held: 0, parked: 0, failed: 0 });
+  });
+});
+
+describe('a removal', () => {
+  it('whose time comes while a commit is slow is made after it, with nothing else to write', async () => {
+    const { spool } = await bench.open();
+    const other = await store(spool, patternBytes(10));
+    await store(spool, patternBytes(10));
+    const [, lease] = await spool.lease('office', Date.now(), 2);
+    if (lease === undefined) throw new Error('not leased');
+    const { commits } = spool.stats();
+    const batch = LmdbEnv.prototype.batch;
+    const slow = vi.spyOn(LmdbEnv.prototype, 'batch').mockImplementation(async function (
+      this: LmdbEnv,
+      ...args
+    ) {
+      await batch.apply(this, args);
+      // Longer than a removal waits for company.
+      await new Promise((resolve) => setTimeout(resolve, 150));
+    });
+    const held = spool.hold(other);
+    await until(() => slow.mock.calls.length > 0);
+    await spool.settle(lease, [result('delivered')], 0);
+    await held;
+    slow.mockRestore();
+    await until(() => spool.stats().commits === commits + 2);
   });
 });
 

@@ -89,8 +89,8 @@ export class MxCarrier implements Carrier {
   /** Undefined: its DNS rests. */
   async #answer(): Promise<MxAnswer | undefined> {
     const { health, lookup, domain } = this.#options;
-    // What is known costs nothing; asking anew is an attempt.
-    if (health.advice(performance.now()) === 'no') return undefined;
+    // Not its advice: while DNS is slow all wait for the one answer that is under way.
+    if (health.pauseMs(performance.now(), false) > 0) return undefined;
     const attempt = health.begin(performance.now());
     const answer = await lookup.find(domain);
     const nowMs = performance.now();

@@ -3,6 +3,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { RouteConfig } from '../../src/config/config.js';
 import type { DispatcherOptions } from '../../src/relay/dispatcher.js';
+import { MxLookup, type MxAnswer } from '../../src/relay/mx-lookup.js';
 import { startFakeDns, type FakeRecord, type FakeReply } from '../support/fake-dns.js';
 import { FakeHop, type FakeHopOptions } from '../support/fake-hop.js';
 import { RelayRig, backup, closedPort, fakeHop, routeTo, smtp, told, until } from './relay-rig.js';
@@ -101,6 +102,28 @@ describe('C-078: a route to mx', () => {
     send(rig, 'd.x');
     await rig.settled(1);
     expect(rig.spool.settlements.map(told)).toEqual([[expected]]);
+  });
+
+  it('whose DNS is slow keeps all its mail waiting for the one answer, and none is given back', async () => {
+    const [hop] = await hostsAt({ '127.0.0.2': { endDelayMs: 5 } });
+    const zone: Zone = { 'd.x': [mx('m.x')], 'm.x': [{ address: '127.0.0.2' }] };
+    const rig = await rigOf(zone, hop?.port ?? 0, { connections: 8 });
+    send(rig, 'd.x');
+    await rig.settled(1);
+    // As after five minutes: what was known is forgotten, and the hop is known to work.
+    const find = vi.spyOn(MxLookup.prototype, 'find');
+    onTestFinished(() => find.mockRestore());
+    let answer: ((found: MxAnswer) => void) | undefined;
+    const found = new Promise<MxAnswer>((resolve) => (answer = resolve));
+    find.mockReturnValue(found);
+    send(rig, 'd.x');
+    await until(() => find.mock.calls.length === 1, 'it is asked for');
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    for (let i = 0; i < 3; i++) send(rig, 'd.x');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(rig.spool.unleased).toEqual([]);
+    answer?.({ kind: 'hosts', hosts: [{ host: 'm.x', preference: 10 }] });
+    await rig.settled(5);
   });
 
   it('A-120: MX that point to this machine are not used, unless a test says so', async () => {

@@ -34,9 +34,10 @@ export class OperatorCalls {
     return this.#parts.read(this.#messages.bodySource(entry, record), offset, limitBytes);
   }
 
-  async hold(id: string): Promise<void> {
-    const entry = await this.#atRest(id);
-    await this.#messages.write(entry, holdMessage(this.#messages.record(entry)));
+  hold(id: string): Promise<void> {
+    return this.#atRest(id, (entry) =>
+      this.#messages.write(entry, holdMessage(this.#messages.record(entry))),
+    );
   }
 
   release(id: string): Promise<void> {
@@ -47,25 +48,28 @@ export class OperatorCalls {
     return this.#makeDue(id, retryMessage);
   }
 
-  async delete(id: string): Promise<void> {
-    await this.#messages.removeNow(await this.#atRest(id));
+  delete(id: string): Promise<void> {
+    return this.#atRest(id, (entry) => this.#messages.removeNow(entry));
   }
 
-  async #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
-    const entry = await this.#atRest(id);
-    const record = change(this.#messages.record(entry), Date.now());
-    await this.#messages.write(entry, record);
-    for (const { route } of record.routes) this.#host.onRetry?.(route);
-    for (const { route } of record.routes) this.#host.onDue?.(route);
+  #makeDue(id: string, change: (record: MessageRecord, nowMs: number) => MessageRecord): Promise<void> {
+    return this.#atRest(id, async (entry) => {
+      const record = change(this.#messages.record(entry), Date.now());
+      await this.#messages.write(entry, record);
+      for (const { route } of record.routes) this.#host.onRetry?.(route);
+      for (const { route } of record.routes) this.#host.onDue?.(route);
+    });
   }
 
-  /** When it lies in one file: a change to one of two copies could be lost with it. */
-  async #atRest(id: string): Promise<Entry> {
-    let entry = this.#messages.find(id);
-    while (entry.move !== undefined) {
+  /**
+   * When it lies in one file: a change to one of two copies could be lost with it. The change begins in the turn in
+   * which the message was found: another operator may delete it in the next.
+   */
+  async #atRest(id: string, change: (entry: Entry) => Promise<void>): Promise<void> {
+    for (;;) {
+      const entry = this.#messages.find(id);
+      if (entry.move === undefined) return change(entry);
       await entry.move;
-      entry = this.#messages.find(id);
     }
-    return entry;
   }
 }

@@ -264,3 +264,28 @@ describe('what an attempt leaves', () => {
     expect(spool.stats().messages).toEqual({ active: 0, deferred: 0, held: 0, parked: 0, failed: 1 });
   });
 });
+
+describe('two operators at one message', () => {
+  it('delete it once, and the second hears that it is gone', async () => {
+    const { spool } = await bench.open();
+    const kept = await store(spool, patternBytes(10));
+    const id = await store(spool, patternBytes(10));
+    const both = await Promise.allSettled([spool.delete(id), spool.delete(id)]);
+    expect(both).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'NOT_FOUND' } }]);
+    expect(spool.stats()).toMatchObject({ messages: { active: 1 }, bytes: 10 });
+    expect((await listAll(spool)).messages.map((message) => message.id)).toEqual([kept]);
+  });
+
+  it.each(['hold', 'release', 'retry'] as const)(
+    'one deletes it, the other would %s it: it is not tried again',
+    async (call) => {
+      const { spool, told } = await bench.open();
+      const id = await store(spool, patternBytes(10));
+      const both = await Promise.allSettled([spool.delete(id), spool[call](id)]);
+      expect(both).toMatchObject([{ status: 'fulfilled' }, { reason: { code: 'NOT_FOUND' } }]);
+      expect(spool.due().size).toBe(0);
+      expect(await spool.lease('office', Date.now(), 1)).toEqual([]);
+      expect(told.damaged).toEqual([]);
+    },
+  );
+});

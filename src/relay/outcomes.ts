@@ -17,7 +17,7 @@ import type {
 
 import { sameResult, type CarryOutcome, type CarryResult, type Outage } from './carrier.js';
 import { printable } from './last-reply.js';
-import type { Notifier } from './notifier.js';
+import type { Concluded, Notifier } from './notifier.js';
 import { expiredPrefix } from './notifications/status-code.js';
 import { resultLine } from './result-line.js';
 import { attemptsOf, isExpired, retryDelayMs } from './retry-schedule.js';
@@ -122,19 +122,31 @@ export class Outcomes {
   }
 
   async #settle(lease: Lease, outcome: CarryOutcome, nextAttemptAtMs: number): Promise<void> {
-    const { spool, log, notifier, now, onDeferred } = this.#options;
-    const { message } = lease;
+    const { spool, log, onDeferred } = this.#options;
     try {
-      let { results }: { results: readonly RecipientResult[] } = outcome;
-      let delayNotified = false;
-      // Nearly every message owes nobody anything: no promise for it.
-      if (notifier?.owes(lease, outcome, now()) === true)
-        ({ results, delayNotified } = await notifier.conclude(lease, outcome, now()));
+      const told = this.#tell(lease, outcome);
+      const { results, delayNotified } = told === undefined ? untold(outcome) : await told;
       await spool.settle(lease, results, nextAttemptAtMs, this.#note(lease, outcome, results, delayNotified));
       if (results.some((result) => result.state === 'pending')) onDeferred(nextAttemptAtMs);
     } catch (error) {
       // It stays leased: given back, it would go out again at once, and again. The next process finds it as it was.
-      log.error({ event: 'relay.settle-failed', qid: message.id, reason: describeError(error) });
+      log.error({ event: 'relay.settle-failed', qid: lease.message.id, reason: describeError(error) });
+    }
+  }
+
+  /** Undefined, for nearly every message: nobody is owed anything, and it costs no promise. */
+  #tell(lease: Lease, outcome: CarryOutcome): Promise<Concluded> | undefined {
+    const { notifier, now, log } = this.#options;
+    // Our bug, not the world's: what failed stays 'failed', for an operator to see.
+    const broken = (error: unknown): Concluded => {
+      log.error({ event: 'relay.error', qid: lease.message.id, route: lease.route, err: error });
+      return untold(outcome);
+    };
+    try {
+      if (notifier?.owes(lease, outcome, now()) !== true) return undefined;
+      return notifier.conclude(lease, outcome, now()).catch(broken);
+    } catch (error) {
+      return Promise.resolve(broken(error));
     }
   }
 
@@ -185,6 +197,10 @@ const resultNames = {
 function expire(result: CarryResult): CarryResult {
   if (result.state !== 'pending') return result;
   return { ...result, state: 'failed', lastReply: printable(expiredPrefix + result.lastReply) };
+}
+
+function untold({ results }: CarryOutcome): Concluded {
+  return { results, delayNotified: false };
 }
 
 function isOnlyDestination(message: QueuedMessage): boolean {

@@ -59,6 +59,31 @@ describe('the notifier', () => {
   });
 });
 
+it.each([
+  ['answers with an error', { conclude: () => Promise.reject(new Error('a bug')) }],
+  [
+    'throws',
+    {
+      conclude: () => {
+        throw new Error('a bug');
+      },
+    },
+  ],
+  [
+    'cannot say what is owed',
+    {
+      owes: () => {
+        throw new Error('a bug');
+      },
+    },
+  ],
+])('a notifier that %s keeps no message: it is settled as failed', async (_name, change) => {
+  const hop = await fakeHop({ answers: { RCPT: '550 5.1.1 no' } });
+  const rig = new RelayRig(routeTo([smtp(hop.port)]), { notifier: teller(change) });
+  expect(told(await rig.deliver(body))).toEqual(['failed 550 5.1.1 no']);
+  expect([rig.spool.leased, rig.events('relay.error').length]).toEqual([0, 1]);
+});
+
 function wordyRefusal({ line }: { line: string }): string {
   return line.includes('<b@') ? `450 4.2.0 ${'x'.repeat(400)}` : '250 ok';
 }

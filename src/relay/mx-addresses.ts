@@ -63,8 +63,8 @@ export class MxAddresses implements AddressFinder {
     ]);
     const found = interleaved(recordsOf(v4), recordsOf(v6));
     const usable = this.#usable(found.map(({ address }) => address));
-    const certain = found.length > 0 || [v4, v6].every(isCertainlyNone);
-    const answer = usable === 'none' && !certain ? 'unknown' : usable;
+    // The address that is left out may stand beside a usable one that DNS did not tell.
+    const answer = usable === 'none' && ![v4, v6].every(isCertain) ? 'unknown' : usable;
     const ttlMs = Math.min(...found.map(({ ttl }) => ttl * 1000), maxTtlMs);
     if (answer === 'unknown') this.#cache.delete(host);
     else
@@ -107,7 +107,8 @@ function recordsOf(answer: PromiseSettledResult<AddressRecord[]>): readonly Addr
   return answer.status === 'fulfilled' ? answer.value : [];
 }
 
-function isCertainlyNone(answer: PromiseSettledResult<unknown>): boolean {
+/** DNS has said which there are, or that there are none. */
+function isCertain(answer: PromiseSettledResult<unknown>): boolean {
   if (answer.status === 'fulfilled') return true;
   const code = errorCodeOf(answer.reason);
   return code === 'ENOTFOUND' || code === 'ENODATA';

@@ -358,3 +358,12 @@ describe('the cache', () => {
     expect((await found).kind).toBe('temporary');
   });
 });
+
+it('A-120: an address of this machine is no verdict while DNS does not answer for the other family', async () => {
+  const dns = await startFakeDns((name, type) => {
+    if (name === 'd.example') return { records: [{ mx: 'm.example', preference: 10 }] };
+    return type === 1 ? 'servfail' : { records: [{ address: '::1' }] };
+  });
+  onTestFinished(() => dns.close());
+  expect(await lookupAt(dns).find('d.example')).toMatchObject({ kind: 'temporary' });
+});

@@ -19,7 +19,14 @@ import { StoredChunks, writeUntilLast } from './content.js';
 import { mailLine, obstacle, recipientLines, recipientObstacle } from './envelope-lines.js';
 import type { HopConnection } from './hop-connection.js';
 import { describeReply, printable, type HopReply } from './last-reply.js';
-import { isTooManyRecipients, isUnknownCommand, outOfStep, saidByHop, stateOf } from './reply-verdict.js';
+import {
+  envelopeStateOf,
+  isTooManyRecipients,
+  isUnknownCommand,
+  outOfStep,
+  saidByHop,
+  stateOf,
+} from './reply-verdict.js';
 
 /** Every server takes this many recipients in one transaction (RFC 5321 §4.5.3.1.8). */
 export const maxRecipientsPerTransaction = 100;
@@ -188,14 +195,14 @@ class HopTransaction {
 
   #mail(reply: HopReply): boolean {
     this.#answered = reply.code !== 421;
-    const state = stateOf(reply, 'MAIL');
+    const state = envelopeStateOf(reply, 'MAIL');
     if (state === 'delivered') return true;
     this.#settleRest(state, describeReply(reply), true);
     return false;
   }
 
   #recipient(address: string, reply: HopReply): boolean {
-    const state = isTooManyRecipients(reply) ? 'pending' : stateOf(reply, 'RCPT');
+    const state = isTooManyRecipients(reply) ? 'pending' : envelopeStateOf(reply, 'RCPT');
     if (state === 'delivered') return true;
     this.#settle(address, saidByHop(state, reply));
     return false;

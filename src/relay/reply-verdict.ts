@@ -16,6 +16,16 @@ export function stateOf(reply: HopReply, phase: string): RecipientState {
   return code >= 400 ? 'pending' : 'delivered';
 }
 
+/**
+ * Of MAIL and RCPT. 530 asks for TLS or a login first (RFC 3207 §4, RFC 4954 §6): hop and route do not fit together, which
+ * an operator can mend, so that the mail waits as it does for a refused AUTH.
+ * @throws as stateOf
+ */
+export function envelopeStateOf(reply: HopReply, phase: string): RecipientState {
+  if (reply.code === 530) throw outOfStep(reply, phase);
+  return stateOf(reply, phase);
+}
+
 export function saidByHop(state: RecipientState, reply: HopReply): Omit<CarryResult, 'address'> {
   return { state, lastReply: describeReply(reply), fromHop: true };
 }

@@ -116,6 +116,13 @@ describe.each(modes)('one transaction, %s', (mode, extensions) => {
         ['MAIL', '354 what', 'pending MAIL: 354 what'],
         ['MAIL', '503 5.5.1 order', 'pending MAIL: 503 5.5.1 order'],
         ['RCPT', '503 5.5.1 order', 'pending RCPT: 503 5.5.1 order'],
+        // Not a word about the message: a route without the TLS or login that its hop wants.
+        [
+          'MAIL',
+          '530 5.7.0 Must issue a STARTTLS command first',
+          'pending MAIL: 530 5.7.0 Must issue a STARTTLS command first',
+        ],
+        ['RCPT', '530 5.7.1 Authentication required', 'pending RCPT: 530 5.7.1 Authentication required'],
         ['RCPT', '354 what', 'pending RCPT: 354 what'],
         ['DATA', '250 done', 'pending DATA: 250 done'],
         ['end', '354 what', `pending ${end}: 354 what`],

@@ -247,20 +247,17 @@ describe('a removal', () => {
     const [, lease] = await spool.lease('office', Date.now(), 2);
     if (lease === undefined) throw new Error('not leased');
     const { commits } = spool.stats();
-    const batch = LmdbEnv.prototype.batch;
-    const slow = vi.spyOn(LmdbEnv.prototype, 'batch').mockImplementation(async function (
-      this: LmdbEnv,
-      ...args
-    ) {
-      await batch.apply(this, args);
+    const batch = vi.spyOn(LmdbEnv.prototype, 'batch');
+    batch.mockImplementationOnce(async function (this: LmdbEnv, write, bytes) {
+      await this.batch(write, bytes);
       // Longer than a removal waits for company.
       await new Promise((resolve) => setTimeout(resolve, 150));
     });
     const held = spool.hold(other);
-    await until(() => slow.mock.calls.length > 0);
+    await until(() => batch.mock.calls.length > 0);
     await spool.settle(lease, [result('delivered')], 0);
     await held;
-    slow.mockRestore();
+    batch.mockRestore();
     await until(() => spool.stats().commits === commits + 2);
   });
 });

@@ -31,7 +31,7 @@ export class Hop {
     this.#server = createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
-      new HopSession(socket, this);
+      HopSession.serve(socket, this);
     });
   }
 
@@ -61,6 +61,12 @@ export class Hop {
     this.takenIds.add(id);
   }
 
+  forget(): void {
+    this.taken.length = 0;
+    this.takenIds.clear();
+    this.notified.clear();
+  }
+
   /** Ends a freeze: what was left without an answer is cut, and comes again. */
   release(): void {
     this.frozen = false;
@@ -82,11 +88,15 @@ class HopSession {
   #reversePath = '';
   #recipients: string[] = [];
 
-  constructor(socket: Socket, hop: Hop) {
+  private constructor(socket: Socket, hop: Hop) {
     this.#socket = socket;
     this.#hop = hop;
+  }
+
+  static serve(socket: Socket, hop: Hop): void {
+    const session = new HopSession(socket, hop);
     socket.on('error', () => socket.destroy());
-    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.on('data', (chunk: Buffer) => session.#read(chunk));
     socket.write('220 hop.test ESMTP\r\n');
   }
 

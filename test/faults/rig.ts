@@ -41,6 +41,7 @@ export class Rig {
   /** Lines of all lives that must not be. */
   readonly troubles: unknown[] = [];
   readonly loads: MailLoad[] = [];
+  readonly #ends: Promise<void>[] = [];
   postern: RunningPostern;
   readonly #options: RigOptions;
 
@@ -90,15 +91,14 @@ export class Rig {
     const gone = kind === 'worker' || kind === 'workers' ? victims[kind] : [pid, ...workers];
     if (kind === 'primary' || kind === 'everything') await this.postern.exited;
     const end = (): boolean => gone.every((one) => !isRunning(one) || commandLineOf(one) === '');
-    const noteEnd = until('the killed are gone', end, recoveryBoundMs).then(() => {
+    const noteEnd = (async () => {
+      await until('the killed are gone', end, recoveryBoundMs);
       this.blows.push({ kind, atMs, untilMs: monotonicMs() });
-    });
+    })();
     // A supervisor starts a dead primary at once, whether the old workers have gone or not.
     if (kind !== 'primary') await noteEnd;
     else this.#ends.push(noteEnd);
   }
-
-  readonly #ends: Promise<void>[] = [];
 
   /** A blow that the suite deals by other means. */
   async blow(kind: string, deal: () => Promise<void>): Promise<void> {
@@ -170,6 +170,12 @@ export class Rig {
     this.#collectTroubles();
     const sent = new Map(this.loads.flatMap((load) => [...load.sent]));
     return judge({ sent, taken: this.hop.taken, notified: this.hop.notified, blows: this.blows });
+  }
+
+  /** What was judged, so that a long run does not keep millions of records. */
+  forget(): void {
+    this.loads.length = 0;
+    this.hop.forget();
   }
 
   async dispose(): Promise<void> {

@@ -73,6 +73,8 @@ export class RelayRoute {
   readonly #waiting = new Set<string>();
   /** Monotonic milliseconds. */
   readonly #pausedUntilMs = new LRUCache<string, number>({ max: maxPaused });
+  /** An operator has ended the rests of their hops, and they have no queue yet. */
+  readonly #restsEnded = new LRUCache<string, true>({ max: maxPaused });
   /** Without work; their connections are kept a moment. */
   readonly #lingering = new Set<string>();
   readonly #leaving = new Set<Promise<void>>();
@@ -156,8 +158,9 @@ export class RelayRoute {
   endRests(destination: string): void {
     this.#pausedUntilMs.delete(destination);
     const known = this.#destinations.get(destination);
-    if (known !== undefined) return known.queue.endRests();
-    if (!this.#stopped) this.#open(destination).endRests();
+    if (known !== undefined) known.queue.endRests();
+    else if (this.#carrier !== undefined) this.#carrier.endRests();
+    else this.#restsEnded.set(destination, true);
   }
 
   /**
@@ -208,6 +211,7 @@ export class RelayRoute {
       onQuiet: (pauseMs) => this.#quiet(destination, pauseMs),
     });
     if (this.#frozen) queue.freeze(true);
+    if (this.#restsEnded.delete(destination)) queue.endRests();
     this.#destinations.set(destination, { queue, carrier });
     return queue;
   }

@@ -126,6 +126,12 @@ describe('C-078: a route to mx', () => {
     await rig.settled(5);
   });
 
+  it('an operator who has all of it tried again does not make a queue for each domain at once', async () => {
+    const rig = await rigOf({}, 25, { connections: 1 });
+    for (let i = 0; i < 100; i++) rig.spool.onRetry?.(`out/d${i}.x`);
+    expect(rig.dispatcher.queues).toBeLessThanOrEqual(5);
+  });
+
   it('A-120: MX that point to this machine are not used, unless a test says so', async () => {
     const [hop] = await hostsAt({ '127.0.0.2': {} });
     const zone = { 'd.x': [mx('here.x')], 'here.x': [{ address: '127.0.0.2' }] };

@@ -61,6 +61,12 @@ export interface Carrier {
   cut(reason: string): void;
 }
 
+/** Of recipients that went different ways: 'relayed' where they differ, so that one of us tells each of them. */
+export function handoverOfBoth(one: Handover | undefined, other: Handover | undefined): Handover | undefined {
+  if (one === undefined || other === undefined || one === other) return one ?? other;
+  return 'relayed';
+}
+
 /** All recipients alike. */
 export function sameResult(
   addresses: readonly string[],

@@ -9,6 +9,7 @@ import type { RouteConfig } from '../config/config.js';
 import type { Lease } from '../queue/spool.js';
 
 import {
+  handoverOfBoth,
   sameResult,
   type Carrier,
   type CarryOutcome,
@@ -130,7 +131,7 @@ export class HopPool implements Carrier {
         };
       }
       hop = done.connection.name;
-      handover = done.outcome.handover;
+      handover = handoverOfBoth(handover, done.outcome.handover);
       results.push(...done.outcome.results);
       ambiguous ||= done.outcome.ambiguous;
       corrupt ||= done.outcome.corrupt;

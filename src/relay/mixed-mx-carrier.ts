@@ -4,7 +4,7 @@
  */
 import type { Lease } from '../queue/spool.js';
 
-import type { Carrier, CarryOutcome, CarryResult } from './carrier.js';
+import { handoverOfBoth, type Carrier, type CarryOutcome, type CarryResult } from './carrier.js';
 
 /** Domains whose carriers are kept; of the others the connections end. */
 const maxCarriers = 50;
@@ -41,7 +41,7 @@ export class MixedMxCarrier implements Carrier {
       results.push(...outcome.results);
       whole = {
         ...outcome,
-        handover: whole === undefined || whole.handover === outcome.handover ? outcome.handover : 'relayed',
+        handover: handoverOfBoth(whole?.handover, outcome.handover),
         ambiguous: outcome.ambiguous || whole?.ambiguous === true,
         corrupt: outcome.corrupt || whole?.corrupt === true,
       };

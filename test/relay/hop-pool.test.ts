@@ -1,5 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 
+import type { Notifier } from '../../src/relay/notifier.js';
 import { startFakeDns } from '../support/fake-dns.js';
 import type { Answer, HopContext } from '../support/fake-hop.js';
 import {
@@ -43,6 +44,26 @@ describe('connections', () => {
     expect([hop.mostOpen, hop.connections, hop.messages.length]).toEqual([3, 3, 40]);
     // One lease per lane in hand, one ahead.
     expect(rig.spool.mostLeased).toBeLessThanOrEqual(6);
+  });
+
+  it('of one message may go different ways: who asked for success is told of by us where a hop may not', async () => {
+    const [plain, dsn] = [await fakeHop(), await fakeHop({ extensions: ['PIPELINING', 'DSN'] })];
+    const handovers: unknown[] = [];
+    const notifier: Notifier = {
+      owes: (_lease, { handover }) => handovers.push(handover) < 0,
+      conclude: () => Promise.reject(new Error('not asked')),
+    };
+    const rig = new RelayRig(routeTo([smtp(plain.port), backup(dsn.port)], { messagesPerConnection: 1 }), {
+      notifier,
+    });
+    plain.answers = {
+      greeting: ({ connection }) => (connection === 1 ? '220 here' : '421 4.3.2 gone'),
+    };
+    const names = Array.from({ length: 150 }, (_, i) => `r${i}`);
+    const { results } = await rig.deliver(body, ...names);
+    expect(results.every(({ state }) => state === 'delivered')).toBe(true);
+    expect([plain.messages.length, dsn.messages.length]).toEqual([1, 1]);
+    expect(handovers).toEqual(['relayed']);
   });
 
   it('end after messagesPerConnection, and the limit holds while they do', async () => {

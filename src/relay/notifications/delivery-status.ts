@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 
 import { formatDate } from '../../protocol/received.js';
 
-import { cutBytes, field, foldedField } from './header-fields.js';
+import { cutBytes, field, foldedField, isAscii } from './header-fields.js';
 import type { Action } from './status-code.js';
 import { decodeOriginalRecipient, decodeXtext } from './xtext.js';
 
@@ -79,7 +79,7 @@ function recipientFields(recipient: ReportedRecipient, facts: StatusFacts): stri
 
 /** RFC 6533 §3: `utf-8` is for what `rfc822` cannot hold. */
 function typedAddress(address: string): string {
-  return `${/^[\0-\x7f]*$/.test(address) ? 'rfc822' : 'utf-8'}; ${address}`;
+  return `${isAscii(address) ? 'rfc822' : 'utf-8'}; ${address}`;
 }
 
 /** `smtp` is for replies of an SMTP server alone (RFC 3464 §2.3.6); LMTP's are the same. Of what was stored here, the

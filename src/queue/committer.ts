@@ -114,10 +114,15 @@ export class Committer {
     return !this.#busy && this.#removals.length + this.#lanes.urgent.length + this.#lanes.bulk.length === 0;
   }
 
-  /** Resolves when nothing is left to write; at once after a failure, and when there is no room for what is left. */
-  async flush(): Promise<void> {
+  /** From now on what finds no room fails, also what waits for it already. */
+  waitNoMore(): void {
     this.#closing = true;
     this.#stopWaiting();
+  }
+
+  /** Resolves when nothing is left to write; at once after a failure, and when there is no room for what is left. */
+  async flush(): Promise<void> {
+    this.waitNoMore();
     while (!this.idle && this.#failure === undefined) {
       const settled = new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
       this.#wake();

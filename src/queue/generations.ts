@@ -56,8 +56,7 @@ export class Generations {
   }
 
   /** The file that takes new messages; there is one while there is no `refusal`. */
-  get current(): Generation {
-    if (this.#current === undefined) throw new Error('not open');
+  get current(): Generation | undefined {
     return this.#current;
   }
 
@@ -155,6 +154,11 @@ export class Generations {
         : new PosternError('SPOOL_COMMIT', describeError(error), error);
     for (const generation of this.#open) generation.committer.fail(this.#failure);
     this.#options.hooks.failed(this.#failure);
+  }
+
+  /** The end is near: what would wait for room fails where there is none. */
+  waitNoMore(): void {
+    for (const { committer } of this.#open) committer.waitNoMore();
   }
 
   /** Writes what is still to be written and closes; after a failure it leaves the files alone, closing could hang. */

@@ -4,6 +4,8 @@
  * One object per worker process, called by the worker (begin, adopt, close), the relay (lease, settle) and the admin
  * calls.
  */
+import assert from 'node:assert';
+
 import { PosternError } from '../base/errors.js';
 import { isQueueId, newQueueId } from '../base/ids.js';
 import { Adoption, type AdoptionHost } from './adoption.js';
@@ -89,7 +91,9 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
   }
 
   get generation(): Generation {
-    return this.#generations.current;
+    const { current } = this.#generations;
+    assert(current !== undefined, 'nothing is refused, and no file takes messages');
+    return current;
   }
 
   get refusal(): PosternError | undefined {
@@ -229,6 +233,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
     // Sets #closing first: from here on nothing new begins.
     await Promise.resolve();
     for (const writer of this.#writers) writer.abort();
+    this.#generations.waitNoMore();
     await this.#adoption.done;
     await this.#stragglers.close();
     await this.#generations.close();

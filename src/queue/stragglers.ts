@@ -78,23 +78,24 @@ export class Stragglers {
 
   /** False: no more for now, there is no room or the process ends. */
   async #move(entry: Entry, from: Generation): Promise<boolean> {
-    const done = this.#moveAlone(entry, from);
+    const to = this.#generations.current;
+    // What is left there of a copy that was given up is still to be removed, and the next one would go with it.
+    if (to === undefined || to.committer.isRemoving(entry.id)) return false;
+    const done = this.#moveAlone(entry, from, to);
     entry.move = done.then(() => undefined);
     const moved = await done;
     await sleep(Math.max(pauseMs, entry.bytes / bytesPerMs));
     return moved;
   }
 
-  async #moveAlone(entry: Entry, from: Generation): Promise<boolean> {
+  async #moveAlone(entry: Entry, from: Generation, to: Generation): Promise<boolean> {
     const { index } = this.#messages;
-    const to = this.#generations.current;
     index.unschedule(entry);
     to.writers++;
     try {
       return await this.#copyAndRemove(entry, from, to);
-    } catch (error) {
-      if (errorCodeOf(error) === 'SPOOL_FULL') to.committer.remove({ id: entry.id, chunks: entry.chunks });
-      // A failed commit: the spool knows of it from the committer, and both copies may be there.
+    } catch {
+      // The disk is full. Or a failed commit: the spool knows of it from the committer, and both copies may be there.
       return false;
     } finally {
       to.writers--;
@@ -110,7 +111,7 @@ export class Stragglers {
     // Damaged: reported, and out of the index; what is left of it stays for salvage.
     if (record === undefined) return true;
     const moved = { ...record, moves: record.moves + 1 };
-    if (!(await this.#copy(entry, from, to, moved))) return true;
+    if (!(await this.#copyWhole(entry, from, to, moved))) return true;
     if (index.get(entry.id) !== entry) {
       to.committer.remove({ id: entry.id, chunks: entry.chunks });
       return true;
@@ -124,6 +125,16 @@ export class Stragglers {
     });
     from.committer.remove({ id: entry.id, chunks: entry.chunks });
     return true;
+  }
+
+  /** As #copy; what did not fit as a whole is removed again. */
+  async #copyWhole(entry: Entry, from: Generation, to: Generation, record: MessageRecord): Promise<boolean> {
+    try {
+      return await this.#copy(entry, from, to, record);
+    } catch (error) {
+      if (errorCodeOf(error) === 'SPOOL_FULL') to.committer.remove({ id: entry.id, chunks: entry.chunks });
+      throw error;
+    }
   }
 
   /** The envelope comes with the last chunks. False: a chunk is missing, it stays where it is. */

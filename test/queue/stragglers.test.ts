@@ -2,9 +2,12 @@
 import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { PosternError } from '../../src/base/errors.js';
 import { listSpoolFiles } from '../../src/base/spool-files.js';
+import { Generations } from '../../src/queue/generations.js';
+import { LmdbEnv } from '../../src/queue/lmdb-env.js';
 import type { Lease, Spool } from '../../src/queue/spool.js';
 import {
   SpoolBench,
@@ -71,6 +74,89 @@ describe('a full file with one held message', () => {
     await spool.adopt(files, true);
     await until(() => told.retired.includes(files[0] ?? ''));
     expect(await listAll(spool)).toMatchObject({ total: 1, messages: [{ id, state: 'held' }] });
+  });
+});
+
+/** A disk that is full for some files. */
+class FullDisk {
+  readonly files = new Set<string>();
+  readonly refused: string[] = [];
+
+  constructor() {
+    const { files, refused } = this;
+    const batch = LmdbEnv.prototype.batch;
+    vi.spyOn(LmdbEnv.prototype, 'batch').mockImplementation(async function (this: LmdbEnv, ...args) {
+      if (!files.has(this.file)) return batch.apply(this, args);
+      refused.push(this.file);
+      throw new PosternError('SPOOL_FULL', 'no room');
+    });
+  }
+}
+
+/** Alone in an older file. */
+async function storeStraggler(spool: Spool): Promise<{ id: string; body: Buffer }> {
+  const body = patternBytes(300);
+  const id = await store(spool, body);
+  await spool.hold(id);
+  await store(spool, patternBytes(1100 * kib));
+  const { commits } = spool.stats();
+  await deliverAll(spool);
+  // The removal of what was delivered.
+  await until(() => spool.stats().commits > commits);
+  spool.giveBackSpace();
+  await until(() => spool.stats().files === 2);
+  return { id, body };
+}
+
+describe('on a full disk', () => {
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  it('a move whose old copy cannot be removed does not hold up the end; the message is there once', async () => {
+    const { spool } = await bench.open({ stragglerAfterMs: 300 });
+    const { id, body } = await storeStraggler(spool);
+    const files = spool.openFiles();
+    const [from = ''] = files;
+    const disk = new FullDisk();
+    disk.files.add(from);
+    await until(() => disk.refused.includes(from));
+    await spool.close();
+    vi.restoreAllMocks();
+    const { spool: next, told } = await bench.open();
+    await next.adopt(files, false);
+    expect(await next.select({})).toEqual([id]);
+    expect((await next.read(id, 0, 1000)).equals(body)).toBe(true);
+    expect(told.damaged).toEqual([]);
+  });
+
+  it('a copy that was given up is gone before the next is made in its file', async () => {
+    const { spool, told } = await bench.open({ stragglerAfterMs: 1_500 });
+    const { id, body } = await storeStraggler(spool);
+    const [from = '', to = ''] = spool.openFiles();
+    await Promise.all(Array.from({ length: 600 }, () => store(spool, patternBytes(10))));
+    const leases = await spool.lease('office', Date.now(), 600);
+    const disk = new FullDisk();
+    disk.files.add(to);
+    for (const lease of leases) await spool.settle(lease, [result('delivered')], 0);
+    await until(() => disk.refused.length >= 2);
+    disk.files.clear();
+    await until(() => told.retired.includes(from));
+    // Removals wait for company, and these are three times what one commit removes.
+    await sleep(300);
+    expect((await spool.read(id, 0, 1000)).equals(body)).toBe(true);
+  }, 20_000);
+
+  it('nothing moves while no file takes messages', async () => {
+    const { spool, told } = await bench.open({ stragglerAfterMs: 300 });
+    const { id, body } = await storeStraggler(spool);
+    const [from = ''] = spool.openFiles();
+    const none = vi.spyOn(Generations.prototype, 'current', 'get').mockReturnValue(undefined);
+    await until(() => none.mock.calls.length > 0);
+    await sleep(50);
+    vi.restoreAllMocks();
+    await until(() => told.retired.includes(from));
+    expect((await spool.read(id, 0, 1000)).equals(body)).toBe(true);
   });
 });
 

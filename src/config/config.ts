@@ -74,7 +74,7 @@ export interface RetryConfig {
 }
 
 export interface NotificationsConfig {
-  /** Off: nobody is told; what fails stays in the queue as 'failed'. */
+  /** Off: nobody is told; what fails stays in the queue as 'failed' for keepFailedMs, then it is removed. */
   readonly enabled: boolean;
   /** Age at which a sender is told once that his message is late; 0: never. */
   readonly delayAfterMs: number;
@@ -86,7 +86,7 @@ export interface NotificationsConfig {
   /** Notifications to one sender address, and of one worker altogether, in an hour; beyond, none is sent. */
   readonly perSenderPerHour: number;
   readonly perHour: number;
-  /** How long a failed message whose sender could not be told is kept. */
+  /** How long a failed message whose sender was not told is kept; then it is removed. */
   readonly keepFailedMs: number;
 }
 

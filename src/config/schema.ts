@@ -121,7 +121,9 @@ const dnsbl = section({
 const notifications = section({
   enabled: flag()
     .prefault(true)
-    .describe('false: no sender is told anything; what fails stays in the queue as `failed`.'),
+    .describe(
+      'false: no sender is told anything; what fails stays in the queue as `failed` for `keepFailed`, then it is removed.',
+    ),
   delayAfter: duration('0', '30d')
     .prefault('4h')
     .describe('Age at which a sender is told, once, that his message is late; 0: never.'),
@@ -139,7 +141,9 @@ const notifications = section({
     .describe('Notifications in an hour, of one worker; beyond it none is sent.'),
   keepFailed: duration('0', '365d')
     .prefault('7d')
-    .describe('How long a failed message is kept whose sender could not be told.'),
+    .describe(
+      'How long a failed message is kept whose sender was not told; then it is removed, with a line in the log.',
+    ),
 });
 
 export const sections = {

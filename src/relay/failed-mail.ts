@@ -19,14 +19,19 @@ export interface FailedMailOptions {
 const everyMs = 60_000;
 /** Looked at in one turn of the loop: about 20 µs each. */
 const perTurn = 50;
+/** More between the wall clock and the monotonic one, and somebody has set the clock. */
+const clockStepMs = 3_600_000;
 
 export class FailedMail {
   readonly #options: FailedMailOptions;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  readonly #clockOffsetMs: number;
+  #clockWasSet = false;
 
   constructor(options: FailedMailOptions) {
     this.#options = options;
+    this.#clockOffsetMs = options.now() - performance.now();
   }
 
   start(): void {
@@ -45,6 +50,7 @@ export class FailedMail {
   /** Never rejects. */
   async sweep(): Promise<void> {
     const { spool, keepMs, log } = this.#options;
+    if (this.#seesClockSet()) return;
     try {
       // No message failed before it arrived.
       const ids = await spool.select({ state: 'failed', olderThanMs: keepMs });
@@ -56,6 +62,21 @@ export class FailedMail {
     } catch (error) {
       log.error({ event: 'relay.failed-mail', reason: describeError(error) });
     }
+  }
+
+  /** After a jump everything would be old at once (fault F-30), so that this process removes nothing any more: the next
+   *  one may believe the clock. */
+  #seesClockSet(): boolean {
+    if (this.#clockWasSet) return true;
+    const { now, log } = this.#options;
+    const stepMs = now() - performance.now() - this.#clockOffsetMs;
+    if (Math.abs(stepMs) < clockStepMs) return false;
+    this.#clockWasSet = true;
+    log.warn(
+      { event: 'relay.failed-kept', seconds: Math.round(stepMs / 1000) },
+      'the clock was set: failed mail is kept until the next reload or start',
+    );
+    return true;
   }
 
   async #look(id: string): Promise<void> {

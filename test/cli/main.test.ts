@@ -22,7 +22,7 @@ describe('the command line', () => {
     [['queue', 'frobnicate'], "unknown command 'frobnicate'"],
     [['check', '--frobnicate'], "unknown option '--frobnicate'"],
     [['queue', 'show'], "missing required argument 'ids'"],
-    [['queue', 'list', '--state', 'lost'], 'Allowed choices are active, deferred, held, failed'],
+    [['queue', 'list', '--state', 'lost'], 'Allowed choices are active, deferred, held, parked, failed'],
     [['queue', 'list', '--limit', 'many'], 'expected a whole number'],
     [['queue', 'list', '--limit', '0'], 'expected a whole number from 1 to 1000'],
     [['queue', 'list', '--limit', '1001'], 'expected a whole number from 1 to 1000'],

@@ -62,7 +62,7 @@ function loadText(file: string, yaml: string): ConfigError | undefined {
   }
 }
 
-test('every edit of a config loads or has faults, each with a place and a text', () => {
+test('every edit of a config loads or has faults, each with a place and a text', { timeout: 120_000 }, () => {
   const file = join(temporaryFolder(), 'postern.yaml');
   expect(loadText(file, text)).toBeUndefined();
   let refused = 0;

@@ -20,7 +20,11 @@ export interface HopRecord {
 
 export class HopRecords {
   readonly #options: HopHealthOptions;
-  readonly #records = new LRUCache<string, HopRecord>({ max: maxRecords });
+  readonly #records = new LRUCache<string, HopRecord>({
+    // `max` would have all the room made at once, for each route.
+    maxSize: maxRecords,
+    sizeCalculation: () => 1,
+  });
 
   constructor(options: HopHealthOptions) {
     this.#options = options;

@@ -3,8 +3,6 @@
  * destination has a queue while it has something to do; with a hundred thousand of them due, most wait as a name in
  * line. Made and woken by the dispatcher.
  */
-import { LRUCache } from 'lru-cache';
-
 import { domainOf } from '../base/destination.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
@@ -72,9 +70,9 @@ export class RelayRoute {
   /** Due, and without a queue for now. */
   readonly #waiting = new Set<string>();
   /** Monotonic milliseconds. */
-  readonly #pausedUntilMs = new LRUCache<string, number>({ max: maxPaused });
+  readonly #pausedUntilMs = new Map<string, number>();
   /** An operator has ended the rests of their hops, and they have no queue yet. */
-  readonly #restsEnded = new LRUCache<string, true>({ max: maxPaused });
+  readonly #restsEnded = new Map<string, true>();
   /** Without work; their connections are kept a moment. */
   readonly #lingering = new Set<string>();
   readonly #leaving = new Set<Promise<void>>();
@@ -160,7 +158,7 @@ export class RelayRoute {
     const known = this.#destinations.get(destination);
     if (known !== undefined) known.queue.endRests();
     else if (this.#carrier !== undefined) this.#carrier.endRests();
-    else this.#restsEnded.set(destination, true);
+    else remember(this.#restsEnded, destination, true);
   }
 
   /**
@@ -220,7 +218,7 @@ export class RelayRoute {
   #quiet(destination: string, pauseMs: number): void {
     if (this.#carrier !== undefined || this.#stopped) return;
     if (pauseMs > 0) {
-      this.#pausedUntilMs.set(destination, performance.now() + pauseMs);
+      remember(this.#pausedUntilMs, destination, performance.now() + pauseMs);
       this.#options.onPaused(pauseMs);
     }
     this.#lingering.add(destination);
@@ -310,6 +308,14 @@ export class RelayRoute {
       onReady,
     });
   }
+}
+
+/** The oldest make room. No LRU cache, which would take 2 MB for each route before it holds anything. */
+function remember<T>(destinations: Map<string, T>, destination: string, what: T): void {
+  destinations.delete(destination);
+  const [oldest] = destinations.size < maxPaused ? [] : destinations.keys();
+  if (oldest !== undefined) destinations.delete(oldest);
+  destinations.set(destination, what);
 }
 
 function isNetworkHop(hop: RouteConfig['hops'][number]): hop is NetworkHop {

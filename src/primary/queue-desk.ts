@@ -33,8 +33,8 @@ export interface ShardWorker {
   readonly state: 'starting' | 'ready' | 'draining';
   /** Why it refuses mail; '' while it does not. */
   readonly refusing: string;
-  /** The file it is busy with. */
-  readonly phase: { readonly kind: string } | undefined;
+  /** Its index lacks messages still. */
+  readonly isReading: boolean;
   readonly isGone: boolean;
 }
 
@@ -44,6 +44,8 @@ export interface Fleet<W extends ShardWorker> {
   readonly workers: readonly W[];
   /** Those that have a shard open, draining ones too. */
   readonly serving: readonly W[];
+  /** There may be files that no worker has been told of yet. */
+  readonly isHandingOver: boolean;
 }
 
 export interface QueueDeskParts<W extends ShardWorker> {
@@ -69,6 +71,8 @@ export class QueueDesk<W extends ShardWorker> {
   readonly #ask: QueueDeskParts<W>['ask'];
   /** Which worker has the open import of an id; oldest first. */
   readonly #imports = new Map<string, W>();
+  /** Imports whose commit is under way: nobody finds the message yet, and a second import would store it twice. */
+  readonly #committing = new Set<string>();
   #turn = 0;
 
   constructor({ fleet, ask }: QueueDeskParts<W>) {
@@ -122,10 +126,12 @@ export class QueueDesk<W extends ShardWorker> {
     return isAbsent && !(wasWhole && this.isWhole) ? unread : answer;
   }
 
-  /** Whether all of the queue can be seen now: a worker is in each slot, and none is still reading files. */
+  /** Whether all of the queue can be seen now: a worker is in each slot, each file has one, and none still reads. */
   get isWhole(): boolean {
-    const { slots, workers } = this.#fleet;
-    return slots.every((slot) => slot.isReady) && !workers.some(isReading);
+    const { slots, workers, isHandingOver } = this.#fleet;
+    return (
+      !isHandingOver && slots.every((slot) => slot.isReady) && !workers.some((worker) => worker.isReading)
+    );
   }
 
   /** Draining workers still hold files of their own, so they are asked too. */
@@ -196,6 +202,7 @@ export class QueueDesk<W extends ShardWorker> {
   async #beginImport(call: Extract<QueueCall, { method: 'import-begin' }>): Promise<QueueAnswer> {
     const { id } = call;
     if (!this.isWhole) return unread;
+    if (this.#committing.has(id)) return storing;
     const known = await this.ask({ method: 'survey', ids: [id] });
     if (!known.ok) return known;
     if (known.value !== null && 'found' in known.value && known.value.found > 0)
@@ -216,8 +223,14 @@ export class QueueDesk<W extends ShardWorker> {
       const message = `no import of ${id} is under way; begin it again`;
       return { ok: false, code: 'NOT_FOUND', message };
     }
-    if (call.method !== 'import-write') this.#imports.delete(id);
-    return this.#askOne(worker, call, walkBoundMs);
+    if (call.method === 'import-write') return this.#askOne(worker, call, walkBoundMs);
+    this.#imports.delete(id);
+    this.#committing.add(id);
+    try {
+      return await this.#askOne(worker, call, walkBoundMs);
+    } finally {
+      this.#committing.delete(id);
+    }
   }
 
   /** The workers drop what is abandoned by themselves. */
@@ -243,11 +256,6 @@ function isByRecord({ domain, sender, recipient, error }: QueueSelection): boole
   return [domain, sender, recipient, error].some((value) => value !== undefined);
 }
 
-/** Its index lacks messages still. */
-function isReading({ phase }: ShardWorker): boolean {
-  return phase?.kind === 'opening' || phase?.kind === 'scanning';
-}
-
 const noWorker: Refusal = {
   ok: false,
   code: 'SPOOL_CLOSED',
@@ -262,4 +270,9 @@ const unread: Refusal = {
   ok: false,
   code: 'SPOOL_CLOSED',
   message: 'queue files are still being read, so it is not known what is in the queue; try again',
+};
+const storing: Refusal = {
+  ok: false,
+  code: 'POOL_FULL',
+  message: 'another import of this message is just ending; try again',
 };

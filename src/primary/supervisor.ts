@@ -61,6 +61,8 @@ export class Supervisor {
   readonly #events: WorkerEvents;
   /** Dead, but what its death means is not yet settled: its files have no new owner before that. */
   readonly #unburied = new Set<WorkerProcess>();
+  /** Deaths whose files have no new owner yet. */
+  #handingOver = 0;
   #state: 'starting' | 'ready' | 'draining' = 'starting';
   readonly #startedAtMs = performance.now();
   #watchTimer: NodeJS.Timeout | undefined;
@@ -79,7 +81,7 @@ export class Supervisor {
     this.#events = {
       message: (worker, message) => this.#onMessage(worker, message),
       fileRead: (_, file) => this.#queue.wasRead(file),
-      gone: (worker) => void this.#bury(worker),
+      gone: (worker) => void this.#onGone(worker),
     };
   }
 
@@ -95,6 +97,11 @@ export class Supervisor {
   /** Those that have a shard open and can be asked about it, draining ones too. */
   get serving(): WorkerProcess[] {
     return this.workers.filter((worker) => worker.readyAtMs !== undefined);
+  }
+
+  /** There are files of the dead that no living worker has been told of. */
+  get isHandingOver(): boolean {
+    return this.#handingOver > 0;
   }
 
   get restarts(): number {
@@ -217,6 +224,12 @@ export class Supervisor {
     const { code, message } = reason;
     if (this.#state === 'starting') this.#settleStart({ ok: false, code, message });
     else this.#log.error({ event: 'worker.unable', slot: worker.slot, code }, message);
+  }
+
+  async #onGone(worker: WorkerProcess): Promise<void> {
+    this.#handingOver++;
+    await this.#bury(worker);
+    this.#handingOver--;
   }
 
   /** What a death means, in this order: quarantine, then a successor or a new owner for its files. */

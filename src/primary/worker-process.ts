@@ -64,6 +64,8 @@ export class WorkerProcess {
 
   readonly #events: WorkerEvents;
   readonly #worker: Worker;
+  /** Files that it was given and has not read yet. */
+  readonly #toRead = new Set<string>();
   #hasDisconnected = false;
   #isGone = false;
   #channelTimer: NodeJS.Timeout | undefined;
@@ -92,6 +94,11 @@ export class WorkerProcess {
     return this.#isGone;
   }
 
+  /** Its index lacks messages still. */
+  get isReading(): boolean {
+    return this.#toRead.size > 0;
+  }
+
   get readyForMs(): number | undefined {
     return this.readyAtMs === undefined ? undefined : performance.now() - this.readyAtMs;
   }
@@ -107,12 +114,16 @@ export class WorkerProcess {
     this.initialised = true;
     const { slot, incarnation, config } = this;
     const [{ files: adopt, blame } = nothing, ...others] = adoptions;
+    for (const file of adopt) this.#toRead.add(file);
     this.send({ type: 'init', config, slot, incarnation, adopt, blame, frozen: [...frozen] });
     this.adopt(others);
   }
 
   adopt(adoptions: readonly Adoption[]): void {
-    for (const { files, blame } of adoptions) this.send({ type: 'adopt', files, blame });
+    for (const { files, blame } of adoptions) {
+      for (const file of files) this.#toRead.add(file);
+      this.send({ type: 'adopt', files, blame });
+    }
   }
 
   /**
@@ -175,6 +186,7 @@ export class WorkerProcess {
   #enter(phase: Death['phase']): void {
     const before = this.phase;
     this.phase = phase;
+    if (before !== undefined && before.file !== phase?.file) this.#toRead.delete(before.file);
     if (before?.kind === 'scanning' && before.file !== phase?.file) this.#events.fileRead(this, before.file);
   }
 

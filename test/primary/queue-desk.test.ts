@@ -9,7 +9,7 @@ type Perform = (call: QueueCall) => QueueAnswer | undefined;
 class FakeWorker implements ShardWorker {
   state: ShardWorker['state'] = 'ready';
   refusing = '';
-  phase: ShardWorker['phase'];
+  isReading = false;
   isGone = false;
   readonly calls: QueueCall[] = [];
   readonly #perform: Perform;
@@ -72,10 +72,21 @@ const row = (id: string): QueueRow => ({
 });
 
 function deskOver(...workers: FakeWorker[]): QueueDesk<FakeWorker> {
+  return deskOf({ workers });
+}
+
+function deskOf({
+  workers,
+  isHandingOver = false,
+}: {
+  workers: FakeWorker[];
+  isHandingOver?: boolean;
+}): QueueDesk<FakeWorker> {
   const fleet: Fleet<FakeWorker> = {
     slots: workers.map((worker) => ({ isReady: worker.state === 'ready', current: worker })),
     workers,
     serving: workers,
+    isHandingOver,
   };
   return new QueueDesk({
     fleet,
@@ -124,9 +135,9 @@ describe('a page of the whole queue', () => {
 
   test('while a worker reads its files is not all', async () => {
     const reading = shard('A');
-    reading.phase = { kind: 'scanning' };
+    reading.isReading = true;
     expect(await deskOver(reading).ask(list(0, 10))).toMatchObject({ value: { complete: false } });
-    reading.phase = { kind: 'draining' };
+    reading.isReading = false;
     expect(await deskOver(reading).ask(list(0, 10))).toMatchObject({ value: { complete: true } });
   });
 
@@ -159,11 +170,17 @@ describe('a call for one message', () => {
 
   test('is to be tried again while files are being read: it may be in one of them', async () => {
     const reading = shard('B');
-    reading.phase = { kind: 'scanning' };
+    reading.isReading = true;
     const desk = deskOver(shard('A'), reading);
     expect(await desk.ask({ method: 'hold', id: 'Z' })).toMatchObject({ code: 'SPOOL_CLOSED' });
     expect(await desk.ask({ method: 'hold', id: 'A' })).toMatchObject({ ok: true });
   });
+});
+
+test('while the files of a dead worker have no new owner the queue is not whole', async () => {
+  const desk = deskOf({ workers: [shard('A')], isHandingOver: true });
+  expect(await desk.ask(list(0, 10))).toMatchObject({ value: { complete: false } });
+  expect(await desk.ask({ method: 'hold', id: 'Z' })).toMatchObject({ code: 'SPOOL_CLOSED' });
 });
 
 const methodsOf = (worker: FakeWorker): string[] => worker.calls.map(({ method }) => method);
@@ -200,7 +217,7 @@ describe('an import', () => {
 
   test('is not begun while files are being read: it may be in one of them', async () => {
     const reading = shard();
-    reading.phase = { kind: 'opening' };
+    reading.isReading = true;
     expect(await deskOver(reading).ask(begin)).toMatchObject({ ok: false, code: 'SPOOL_CLOSED' });
     expect(reading.calls).toEqual([]);
   });
@@ -229,5 +246,14 @@ describe('an import', () => {
     await desk.ask(begin);
     for (let n = 0; n < 256; n++) await desk.ask({ method: 'import-begin', id: `N${n}` });
     expect(await desk.ask(write)).toMatchObject({ ok: false, code: 'NOT_FOUND' });
+  });
+
+  test('is not begun while another of the same message is being stored: it would be stored twice', async () => {
+    const desk = deskOver(shard(), shard());
+    await desk.ask(begin);
+    const [first, second] = await Promise.all([desk.ask(commit), desk.ask(begin)]);
+    expect(first).toMatchObject({ ok: true });
+    expect(second).toMatchObject({ ok: false, code: 'POOL_FULL' });
+    expect(await desk.ask(begin)).toMatchObject({ ok: true });
   });
 });

@@ -84,6 +84,7 @@ class FullDisk {
 
   constructor() {
     const { files, refused } = this;
+    // oxlint-disable-next-line unbound-method -- applied to its own below
     const batch = LmdbEnv.prototype.batch;
     vi.spyOn(LmdbEnv.prototype, 'batch').mockImplementation(async function (this: LmdbEnv, ...args) {
       if (!files.has(this.file)) return batch.apply(this, args);

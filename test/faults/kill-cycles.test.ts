@@ -32,6 +32,8 @@ interface Recoveries {
   /** From the start of a new primary until all accept mail. */
   readonly startMs: number[];
   refusedWhileOneDied: number;
+  /** Every slot accepted mail before the blow that comes: only then does a kill of one worker leave another. */
+  allUp: boolean;
 }
 
 /** Half of the blows hit single workers: the others end all that runs, and say less per second. */
@@ -43,18 +45,23 @@ async function cycle(rig: Rig, load: MailLoad, random: Random, recoveries: Recov
   await sleep(random.between(1, 500));
   const kind = pickBlow(random);
   const refusedBefore = load.refusedConnections;
+  const wereUp = recoveries.allUp;
+  recoveries.allUp = false;
   const atMs = monotonicMs();
   await rig.kill(kind, random.between(0, workers - 1));
   if (kind === 'primary' || kind === 'everything') {
     const startedAtMs = monotonicMs();
     await rig.startAgain();
     recoveries.startMs.push(monotonicMs() - startedAtMs);
+    await rig.allReady();
+    recoveries.allUp = true;
     return;
   }
   // Now and then the next blow falls while the new worker starts or adopts what the dead one left.
   if (random.chance(0.2)) return;
   await rig.allReady();
-  if (kind !== 'worker') return;
+  recoveries.allUp = true;
+  if (kind !== 'worker' || !wereUp) return;
   recoveries.workerMs.push(monotonicMs() - atMs);
   recoveries.refusedWhileOneDied += load.refusedConnections - refusedBefore;
 }
@@ -82,7 +89,7 @@ test(
   async () => {
     const random = new Random(seed);
     rig = await Rig.start({ workers });
-    const recoveries: Recoveries = { workerMs: [], startMs: [], refusedWhileOneDied: 0 };
+    const recoveries: Recoveries = { workerMs: [], startMs: [], refusedWhileOneDied: 0, allUp: true };
     for (let done = 0; done < cycles; done += cyclesPerBatch) {
       await batch(rig, random, Math.min(cyclesPerBatch, cycles - done), recoveries);
       const verdict = await rig.judge();

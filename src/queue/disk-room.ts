@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { PosternError, errorCodeOf } from '../base/errors.js';
 
 /** A transaction of removals has 1 to 2 MiB of pages at most, a fresh file 136 KiB with its lock; twice over. */
-export const reserveBytes = 4 * 2 ** 20;
+const reserveBytes = 4 * 2 ** 20;
 /** What a fresh queue file must find free. Where LMDB's lock file finds none, the process ends in SIGBUS. */
 const newFileBytes = 2 ** 20;
 // The reserve is made only of plenty, and what is left takes mail again.

@@ -20,10 +20,10 @@ const lastReplyLimit = 512;
 const loggedReplyLimit = 256;
 const loggedHopLimit = 256;
 /** What `queue show` needs to tell the story of a message, in a record that is written at every deferral. */
-export const maxLoggedAttempts = 10;
+const maxLoggedAttempts = 10;
 /** Attempts that fell with their worker, until the message is tried alone among its like, and until it is parked. */
-export const deathsToSuspect = 2;
-export const deathsToPark = 3;
+const deathsToSuspect = 2;
+const deathsToPark = 3;
 
 /** One line of printable ASCII: it goes to terminals and logs, and a next hop wrote it. */
 function oneLine(text: string, limit: number): string {
@@ -158,7 +158,7 @@ export function settleAttempt(
 // ---- deaths ------------------------------------------------------------------------------------------------------
 
 /** Attempts that began and neither ended nor were given back. */
-export function deathsOf(progress: RouteProgress): number {
+function deathsOf(progress: RouteProgress): number {
   return progress.attempts - progress.ended;
 }
 

@@ -191,7 +191,7 @@ class Dialogue {
 }
 
 /** Complete, with the last CRLF; some lines begin with a dot. */
-export function messageOf(id: string, bytes: number): Buffer {
+function messageOf(id: string, bytes: number): Buffer {
   const header = `From: <sender@client.test>\r\nSubject: test\r\nX-Test-Id: ${id}\r\n\r\n`;
   const lines = Math.max(1, Math.ceil((bytes - header.length) / 74));
   const body = Array.from(

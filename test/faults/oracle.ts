@@ -12,7 +12,7 @@
  */
 
 /** 'unknown': the connection ended before the reply to the end of data was read whole. */
-export type SendOutcome = 'acked' | 'refused' | 'unknown';
+type SendOutcome = 'acked' | 'refused' | 'unknown';
 
 export interface Sent {
   readonly sha256: string;
@@ -38,7 +38,7 @@ export interface Blow {
   readonly untilMs: number;
 }
 
-export interface Duplicate {
+interface Duplicate {
   readonly id: string;
   readonly firstAtMs: number;
   readonly againAtMs: number;
@@ -62,7 +62,7 @@ export interface Verdict {
 }
 
 /** A removal waits this long for company at most, then for its commit, which shares the disk with all others. */
-export const removalWindowMs = 1_000;
+const removalWindowMs = 1_000;
 // The hop reads what the worker had sent before it died a little later than that.
 const hopLagMs = 1_000;
 

@@ -24,7 +24,7 @@ export interface Run {
   readonly endMs: number;
 }
 
-export interface ImageFault {
+interface ImageFault {
   readonly image: string;
   readonly mode: ImageMode;
   readonly atMs: number;

@@ -59,9 +59,9 @@ export function shimEnvironment(shim: Shim, options: ShimOptions): Record<string
 
 /** As in the shim: 'write' is one of pages or of another file, 'meta' one of LMDB's meta pages (through O_DSYNC). */
 const callBits = { write: 2, sync: 4, open: 8, meta: 9 } as const;
-export type Call = keyof typeof callBits;
+type Call = keyof typeof callBits;
 const kinds = { EIO: 1, ENOSPC: 2, short: 3, slow: 4 } as const;
-export type FaultKind = keyof typeof kinds;
+type FaultKind = keyof typeof kinds;
 
 export interface Fault {
   readonly call: Call;

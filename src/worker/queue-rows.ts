@@ -18,7 +18,7 @@ export function toStats(stats: SpoolStats, nowMs: number): QueueStats {
 /** Which worker tells, and when the relay will try what is due for a destination: its hops may rest. */
 export interface RowSource {
   readonly slot: number;
-  triedAtMs(destination: string, dueAtMs: number): number;
+  readonly triedAtMs: (destination: string, dueAtMs: number) => number;
 }
 
 /** A line of a list: of many recipients only the first. */

@@ -25,6 +25,9 @@ const twoRoutes = envelope({
 });
 const fresh = newRecord(twoRoutes, { bytes: 10, chunks: 1, crc32: 7 });
 
+const dueAt = (record: ReturnType<typeof afterSetBack>): number[] =>
+  record.routes.map(({ nextAttemptAtMs }) => nextAttemptAtMs);
+
 describe('a message in the queue', () => {
   it('is active, due at its arrival, with its first attempt already counted', () => {
     expect(stateOf(fresh)).toBe('active');
@@ -100,9 +103,6 @@ describe('a message in the queue', () => {
   });
 
   describe('after the clock was set back (F-30)', () => {
-    const dueAt = (record: ReturnType<typeof afterSetBack>): number[] =>
-      record.routes.map(({ nextAttemptAtMs }) => nextAttemptAtMs);
-
     it('is due at once where it came in what is now the future', () => {
       const { arrivedAtMs } = fresh;
       expect(dueAt(afterSetBack(fresh, arrivedAtMs - 3_600_000))).toEqual([

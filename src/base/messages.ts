@@ -63,6 +63,18 @@ export interface QueueStats {
   bytes: number;
   oldestSeconds: number;
   files: number;
+  /** By name, sorted; only routes that have mail to try or a hop that rests. */
+  routes?: RouteLoad[];
+  /** False: a worker was missing, or has not read all its queue files. Added by the primary. */
+  complete?: boolean;
+}
+
+export interface RouteLoad {
+  route: string;
+  /** Messages with recipients to try there; one for several domains of an mx route counts once for each. */
+  waiting: number;
+  /** Next hops that are left alone because they failed. */
+  hopsResting: number;
 }
 
 /** As QueueFilter of queue/spool.ts: all that are given must hold. */

@@ -73,9 +73,9 @@ async function* linesOf(
     }
     if (start < chunk.length) kept.push(chunk.subarray(start));
     keptBytes += chunk.length - start;
-    if (keptBytes > maxLineBytes) throw check.fault('a line is too long');
+    if (keptBytes > maxLineBytes) throw check.faultAhead('the line is too long');
   }
-  if (keptBytes > 0) throw check.fault('it is cut off in the middle of a line');
+  if (keptBytes > 0) throw check.faultAhead('it is cut off in the middle of this line');
 }
 
 class ExportCheck {
@@ -117,6 +117,12 @@ class ExportCheck {
     return new PosternError('BAD_IMPORT', `the export is damaged at line ${this.#lines}, ${where}: ${what}`);
   }
 
+  /** Of the line that has not come to its end. */
+  faultAhead(what: string): PosternError {
+    this.#lines++;
+    return this.fault(what);
+  }
+
   #parse(text: Buffer): Readonly<Record<string, unknown>> {
     let value: unknown;
     try {
@@ -130,8 +136,10 @@ class ExportCheck {
 
   #begin(line: Readonly<Record<string, unknown>>): undefined {
     if (line['export'] !== exportName) throw this.fault('that is no export of `postern queue export`');
-    if (line['version'] !== exportVersion)
-      throw this.fault(`its version is ${String(line['version'])}, and this Postern reads ${exportVersion}`);
+    const { version } = line;
+    if (typeof version === 'number' && version > exportVersion) throw newerExport(version);
+    if (version !== exportVersion)
+      throw this.fault(`its version is ${String(version)}, and this Postern reads ${exportVersion}`);
     this.#state = 'between';
   }
 
@@ -184,6 +192,11 @@ class ExportCheck {
     this.#state = 'over';
     return { kind: 'total', messages: this.#whole };
   }
+}
+
+function newerExport(version: number): PosternError {
+  const message = `the export is of a newer Postern: its version is ${version}, this one reads ${exportVersion}. Import it with that Postern, or a later one`;
+  return new PosternError('BAD_IMPORT', message);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -192,8 +192,9 @@ class Importer {
   }
 
   #told(error: unknown): unknown {
-    if (!(error instanceof PosternError)) return error;
     const { imported, known } = this.#summary;
+    // Nothing was begun: the file is not there, or of another version.
+    if (!(error instanceof PosternError) || imported + known === 0) return error;
     const before = `Before it ${count(imported, 'message')} ${imported === 1 ? 'was' : 'were'} imported, ${known} were in the queue already. All of these stay, and are skipped when it is run again`;
     return new PosternError(error.code, `${error.message}. ${before}`, error);
   }

@@ -33,8 +33,13 @@ function recipientLines({ recipients, moreRecipients = 0 }: QueueRow): string[] 
 }
 
 function rowCells(row: QueueRow): string[] {
-  const next = row.nextAttemptAt === null ? '-' : localTime(row.nextAttemptAt);
-  return [row.id, formatBytes(row.bytes), localTime(row.arrivedAt), row.state, next, sender(row)];
+  return [row.id, formatBytes(row.bytes), localTime(row.arrivedAt), row.state, nextAttempt(row), sender(row)];
+}
+
+/** What would be tried and has no time for it waits for an operator to thaw its route. */
+function nextAttempt({ nextAttemptAt, state }: QueueRow): string {
+  if (nextAttemptAt !== null) return localTime(nextAttemptAt);
+  return state === 'active' || state === 'deferred' ? 'frozen' : '-';
 }
 
 /** The null reverse-path of a notification, as mail people know it. */
@@ -78,7 +83,7 @@ function factsOf(detail: QueueDetail): [string, string][] {
     ...(parked === '' ? [] : [['parked', printable(parked)] satisfies [string, string]]),
     ['size', formatBytes(detail.bytes)],
     ['arrived', localTime(detail.arrivedAt)],
-    ['next attempt', detail.nextAttemptAt === null ? '-' : localTime(detail.nextAttemptAt)],
+    ['next attempt', nextAttempt(detail)],
     ['attempts', String(detail.attempts)],
     ['from', sender(detail)],
     ...(ret === '' ? [] : [['ret', printable(ret)] satisfies [string, string]]),

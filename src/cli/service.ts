@@ -2,9 +2,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { PosternError } from '../base/errors.js';
-import type { QueueStats, ReloadAnswer, Status, WorkerStatus } from '../base/messages.js';
+import type { QueueStats, ReloadAnswer, RouteLoad, Status, WorkerStatus } from '../base/messages.js';
 import { formatBytes, formatDurationMs } from '../base/units.js';
 import { AdminClient, RefusedError, reloadTimeoutMs } from './admin-client.js';
+import { count } from './amounts.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { exitCodes } from './failure.js';
 import { columns, jsonOption, printable, printJson, printLines, type JsonOption } from './output.js';
@@ -37,14 +38,21 @@ function describeStatus(status: Status): string[] {
     ]),
     '',
     ...describeStats(status.queue),
-    ...status.frozen.map(
-      (route) => `frozen route: ${route}; its mail waits until \`postern queue thaw ${route}\``,
-    ),
+    ...status.frozen.map((route) => frozenRoute(route, status.queue)),
     ...refusals(status),
     ...missingWorkers(status),
     ...status.quarantined.map((file) => `quarantined: ${printable(file)}`),
     ...(status.quarantined.length === 0 ? [] : [salvageHint]),
   ];
+}
+
+function frozenRoute(route: string, { routes = [] }: QueueStats): string {
+  const { waiting = 0 } = routes.find((load) => load.route === route) ?? {};
+  const mail =
+    waiting === 0
+      ? 'its mail waits'
+      : `${count(waiting, 'message')} to hand over ${waiting === 1 ? 'waits' : 'wait'}`;
+  return `frozen route: ${route}; ${mail} until \`postern queue thaw ${route}\``;
 }
 
 const salvageHint =
@@ -85,7 +93,18 @@ export function describeStats(stats: QueueStats): string[] {
   return [
     `queue: ${total} ${total === 1 ? 'message' : 'messages'}, ${formatBytes(stats.bytes)} in ${stats.files} files${oldest}`,
     `  active ${active}, deferred ${deferred}, held ${held}, parked ${parked}, failed ${failed}`,
+    ...(stats.routes ?? []).filter(({ hopsResting }) => hopsResting > 0).map(restingHops),
+    ...(stats.complete === false ? [incomplete] : []),
   ];
+}
+
+const incomplete =
+  'A part of the queue is not counted here: a worker is missing, or still reads its files. Look again in a moment.';
+
+function restingHops({ route, hopsResting, waiting }: RouteLoad): string {
+  const hops = `${count(hopsResting, 'next hop')} ${hopsResting === 1 ? 'is' : 'are'} down`;
+  const mail = waiting === 0 ? 'no mail waits' : `${count(waiting, 'message')} to hand over`;
+  return `route ${printable(route)}: ${hops}, ${mail}; \`postern queue list --route ${printable(route)}\` shows the replies`;
 }
 
 export function reloadCommand(): Command {

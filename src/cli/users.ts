@@ -37,7 +37,7 @@ async function add(name: string, options: UsersOptions): Promise<void> {
   const password = await newPassword(name);
   refuse(passwordFault(password));
   const outcome = await addUser(file, name, password, serviceFolder(options));
-  const done = outcome === 'added' ? 'added to' : 'has a new password in';
+  const done = outcome === 'added' ? 'added to' : 'was there already, its password is replaced in';
   printLines([`${printable(name)} ${done} ${file}. A running server takes it up with \`postern reload\`.`]);
 }
 

@@ -111,7 +111,7 @@ export class Backend implements AdminBackend {
   async #queueStats(): Promise<QueueStats> {
     const answer = await this.queue({ method: 'stats' });
     if (answer.ok && answer.value !== null && 'oldestSeconds' in answer.value) return answer.value;
-    return emptyStats();
+    return { ...emptyStats(), complete: false };
   }
 }
 

@@ -7,6 +7,7 @@ import type {
   QueueStats,
   QueueSurvey,
   QueueValue,
+  RouteLoad,
 } from '../base/messages.js';
 
 export type IdsValue = { ids: string[]; total: number };
@@ -48,7 +49,8 @@ export function firstRefusal(answers: readonly QueueAnswer[]): Refusal | undefin
 
 export function mergeStats(answers: readonly QueueAnswer[]): QueueStats {
   const merged = emptyStats();
-  for (const { messages, bytes, oldestSeconds, files } of valuesWith(answers, 'oldestSeconds')) {
+  const loads: RouteLoad[] = [];
+  for (const { messages, bytes, oldestSeconds, files, routes = [] } of valuesWith(answers, 'oldestSeconds')) {
     merged.messages.active += messages.active;
     merged.messages.deferred += messages.deferred;
     merged.messages.held += messages.held;
@@ -57,13 +59,28 @@ export function mergeStats(answers: readonly QueueAnswer[]): QueueStats {
     merged.bytes += bytes;
     merged.oldestSeconds = Math.max(merged.oldestSeconds, oldestSeconds);
     merged.files += files;
+    loads.push(...routes);
   }
-  return merged;
+  return { ...merged, routes: mergeLoads(loads) };
+}
+
+/** Each worker has found out about the same hops by itself: the one that knows of most is right. */
+function mergeLoads(loads: readonly RouteLoad[]): RouteLoad[] {
+  const merged = new Map<string, RouteLoad>();
+  for (const { route, waiting, hopsResting } of loads) {
+    const before = merged.get(route) ?? { route, waiting: 0, hopsResting: 0 };
+    merged.set(route, {
+      route,
+      waiting: before.waiting + waiting,
+      hopsResting: Math.max(before.hopsResting, hopsResting),
+    });
+  }
+  return [...merged.values()].sort((a, b) => compare(a.route, b.route));
 }
 
 export function emptyStats(): QueueStats {
   const messages = { active: 0, deferred: 0, held: 0, parked: 0, failed: 0 };
-  return { messages, bytes: 0, oldestSeconds: 0, files: 0 };
+  return { messages, bytes: 0, oldestSeconds: 0, files: 0, routes: [] };
 }
 
 /** Ascending, and no more than `limit`: each worker gave its first. */

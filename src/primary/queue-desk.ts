@@ -157,8 +157,10 @@ export class QueueDesk<W extends ShardWorker> {
   }
 
   async #stats(): Promise<QueueAnswer> {
-    const { answers } = await this.#askAll({ method: 'stats' }, statsBoundMs);
-    return firstRefusal(answers) ?? { ok: true, value: mergeStats(answers) };
+    const wasWhole = this.isWhole;
+    const { answers, missing } = await this.#askAll({ method: 'stats' }, statsBoundMs);
+    const complete = wasWhole && this.isWhole && missing === 0;
+    return firstRefusal(answers) ?? { ok: true, value: { ...mergeStats(answers), complete } };
   }
 
   /**

@@ -98,10 +98,12 @@ export class Dispatcher {
 
   /**
    * When what is due at `dueAtMs` will be tried as things stand: mail that waits for hops which rest is overdue in the
-   * queue and has made no attempt. For those who show it. Wall clock, milliseconds.
+   * queue and has made no attempt. For those who show it. Wall clock, milliseconds; Infinity: the route is frozen.
    */
   nextAttemptAtMs(destination: string, dueAtMs: number): number {
-    const pauseMs = this.#routes.get(routeOf(destination))?.pauseMs(destination) ?? 0;
+    const route = this.#routes.get(routeOf(destination));
+    if (route?.isFrozen === true) return Infinity;
+    const pauseMs = route?.pauseMs(destination) ?? 0;
     return Math.max(dueAtMs, pauseMs > 0 ? this.#now() + pauseMs : 0);
   }
 
@@ -121,10 +123,15 @@ export class Dispatcher {
     if (thawed && this.#running) this.#ring();
   }
 
+  /** Next hops that are left alone because they failed, by route. */
+  hopsResting(): ReadonlyMap<string, number> {
+    return new Map([...this.#routes].map(([name, route]) => [name, route.resting]));
+  }
+
   /** Before a snapshot of the meters. */
   fillGauges(): void {
-    for (const [name, route] of this.#routes)
-      this.#options.meters.relayHopsResting.of(name).value = route.resting;
+    for (const [name, resting] of this.hopsResting())
+      this.#options.meters.relayHopsResting.of(name).value = resting;
   }
 
   /** No new leases. What is under way finishes, or is cut at the bound and stays pending. Resolves in any case. */

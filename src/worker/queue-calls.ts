@@ -9,7 +9,7 @@ import { PosternError, describeError } from '../base/errors.js';
 import type { QueueAnswer, QueueCall, QueueSurvey, QueueValue, SalvageReport } from '../base/messages.js';
 import type { Spool } from '../queue/spool.js';
 import { QueueImports } from './queue-imports.js';
-import { toDetail, toRow, toStats, type RowSource } from './queue-rows.js';
+import { toDetail, toRouteLoads, toRow, toStats, type RowSource } from './queue-rows.js';
 
 // What `queue show` prints of a message: enough for any header section that we accept by default.
 const headBytes = 64 * 1024;
@@ -27,6 +27,8 @@ export interface QueueCallsOptions {
   readonly slot: number;
   /** Dispatcher.nextAttemptAtMs. */
   readonly triedAtMs: RowSource['triedAtMs'];
+  /** Dispatcher.hopsResting. */
+  readonly hopsResting: () => ReadonlyMap<string, number>;
   /** Stores again what is whole in a quarantined file. */
   readonly salvage: (file: string) => Promise<SalvageReport>;
 }
@@ -34,12 +36,14 @@ export interface QueueCallsOptions {
 export class QueueCalls {
   readonly #spool: Spool;
   readonly #source: RowSource;
+  readonly #hopsResting: QueueCallsOptions['hopsResting'];
   readonly #salvage: QueueCallsOptions['salvage'];
   readonly #imports: QueueImports;
 
-  constructor({ spool, slot, triedAtMs, salvage }: QueueCallsOptions) {
+  constructor({ spool, slot, triedAtMs, hopsResting, salvage }: QueueCallsOptions) {
     this.#spool = spool;
     this.#source = { slot, triedAtMs };
+    this.#hopsResting = hopsResting;
     this.#salvage = salvage;
     this.#imports = new QueueImports(spool);
   }
@@ -70,7 +74,10 @@ export class QueueCalls {
       case 'survey':
         return this.#survey(call.ids);
       case 'stats':
-        return toStats(this.#spool.stats(), Date.now());
+        return {
+          ...toStats(this.#spool.stats(), Date.now()),
+          routes: toRouteLoads(this.#spool.due(), this.#hopsResting()),
+        };
       case 'shape':
         return this.#shape();
       case 'show':

@@ -1,6 +1,7 @@
 /** What the spool holds as the admin API tells it: rows, details, figures. Pure; queue-calls.ts asks for it. */
-import type { QueueDetail, QueueRow, QueueStats } from '../base/messages.js';
-import type { QueuedMessage, SpoolStats } from '../queue/spool.js';
+import { routeOf } from '../base/destination.js';
+import type { QueueDetail, QueueRow, QueueStats, RouteLoad } from '../base/messages.js';
+import type { QueuedMessage, Spool, SpoolStats } from '../queue/spool.js';
 
 // A page has up to 1000 rows and a message up to thousands of recipients: together they must not fill the primary.
 const recipientsOfRow = 20;
@@ -15,7 +16,26 @@ export function toStats(stats: SpoolStats, nowMs: number): QueueStats {
   };
 }
 
-/** Which worker tells, and when the relay will try what is due for a destination: its hops may rest. */
+/** @param due Spool.due @param resting hops that rest, by route */
+export function toRouteLoads(
+  due: ReturnType<Spool['due']>,
+  resting: ReadonlyMap<string, number>,
+): RouteLoad[] {
+  const loads = new Map<string, RouteLoad>();
+  const loadOf = (route: string): RouteLoad => {
+    const load = loads.get(route) ?? { route, waiting: 0, hopsResting: 0 };
+    loads.set(route, load);
+    return load;
+  };
+  for (const [destination, { count }] of due) if (count > 0) loadOf(routeOf(destination)).waiting += count;
+  for (const [route, hops] of resting) if (hops > 0) loadOf(route).hopsResting = hops;
+  return [...loads.values()].sort((a, b) => (a.route < b.route ? -1 : 1));
+}
+
+/**
+ * Which worker tells, and when the relay will try what is due for a destination: its hops may rest. Infinity: not
+ * before an operator thaws the route.
+ */
 export interface RowSource {
   readonly slot: number;
   readonly triedAtMs: (destination: string, dueAtMs: number) => number;
@@ -40,7 +60,7 @@ function rowOf(
     state: message.state,
     bytes: message.bytes,
     arrivedAt: isoTime(message.arrivedAtMs),
-    nextAttemptAt: waits ? isoTime(nextAttemptAtMs(message, triedAtMs)) : null,
+    nextAttemptAt: waits ? timeOrNull(nextAttemptAtMs(message, triedAtMs)) : null,
     attempts: message.attempts,
     from: message.reversePath,
     recipients: recipients.map(({ address, route, state, lastReply }) => ({
@@ -102,6 +122,10 @@ function dsnOf({
 function headerOf(head: Buffer): string {
   const end = head.indexOf('\r\n\r\n');
   return (end < 0 ? head : head.subarray(0, end + 2)).toString('utf8');
+}
+
+function timeOrNull(ms: number): string | null {
+  return ms === Infinity ? null : isoTime(ms);
 }
 
 /** A time that no clock could have made (a damaged or foreign record) must not fail the whole page. */

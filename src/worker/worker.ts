@@ -84,6 +84,7 @@ export class Worker {
       spool: parts.spool,
       slot: options.slot,
       triedAtMs: (destination, dueAtMs) => this.#dispatcher.nextAttemptAtMs(destination, dueAtMs),
+      hopsResting: () => this.#dispatcher.hopsResting(),
       salvage: (file) =>
         salvageFile(parts.spool, file, {
           directory: queueDirectory(options.config),

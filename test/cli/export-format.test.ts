@@ -94,7 +94,8 @@ describe('is no export, and says where', () => {
     { why: 'an empty file', lines: [], says: 'it is empty' },
     { why: 'another file', lines: ['From joe'], says: 'line 1, before the first message: that is no JSON' },
     { why: 'other JSON', lines: ['{"a":1}'], says: 'no export of `postern queue export`' },
-    { why: 'a later version', lines: ['{"export":"postern-queue","version":2}'], says: 'its version is 2, and this Postern reads 1' },
+    { why: 'a later version', lines: ['{"export":"postern-queue","version":2}'], says: /^the export is of a newer Postern: its version is 2, this one reads 1/ },
+    { why: 'a version that is none', lines: ['{"export":"postern-queue","version":"x"}'], says: 'its version is x, and this Postern reads 1' },
     { why: 'a list', lines: [head, '[]'], says: 'line 2' },
     { why: 'an id that is none', lines: [head, line.replace(idA, '../../x')], says: 'expected a message' },
     { why: 'a message without its length', lines: [head, line.replace('"bytes":12,', '')], says: 'length of message' },
@@ -112,7 +113,15 @@ describe('is no export, and says where', () => {
     await expect(read(textOf(lines))).rejects.toThrow(says);
   }); // prettier-ignore
 
+  test('a cut is said to be in the line that is cut', async () => {
+    await expect(read(`${head}\n${line.slice(0, 30)}`)).rejects.toThrow(
+      'damaged at line 2, before the first message: it is cut off in the middle of this line',
+    );
+  });
+
   test('a line without end', async () => {
-    await expect(readAll(endless())).rejects.toThrow('a line is too long');
+    await expect(readAll(endless())).rejects.toThrow(
+      'damaged at line 1, before the first message: the line is too long',
+    );
   });
 });

@@ -73,6 +73,22 @@ describe('postern queue list', () => {
     ]);
   });
 
+  test('says of what would be tried, were its route not frozen, that it is frozen', async () => {
+    const frozen = [deferred, { ...deferred, state: 'active' }].map((row) => ({
+      ...row,
+      nextAttemptAt: null,
+    }));
+    const admin = await fakeAdmin({
+      'GET /api/v1/queue?offset=0&limit=100': { body: { total: 2, messages: frozen } },
+      [`GET /api/v1/queue/${deferred.id}`]: { body: { ...detail, nextAttemptAt: null } },
+    });
+    const { stdout } = await postern(['queue', 'list', '-c', admin.configFile]);
+    expect(stdout).toMatch(/ deferred +frozen +alice@/);
+    expect(stdout).toMatch(/ active +frozen +alice@/);
+    const shown = await postern(['queue', 'show', deferred.id, '-c', admin.configFile]);
+    expect(shown.stdout).toMatch(/next attempt +frozen$/m);
+  });
+
   test('passes filters on and prints the answer as it is with --json', async () => {
     const filters =
       'state=failed&route=office&domain=x.test&sender=%3C%3E&recipient=%40y.test&olderThanMs=9000000&youngerThanMs=172800000&error=4.7.1';
@@ -414,4 +430,13 @@ test('postern queue stats counts by state', async () => {
     'queue: 7 messages, 3MiB in 2 files, the oldest 2h old',
     '  active 1, deferred 2, held 0, parked 1, failed 3',
   ]);
+});
+
+describe('postern queue import', () => {
+  test('of a file that cannot be read says only that', async () => {
+    const admin = await fakeAdmin({});
+    const { code, stderr } = await postern(['queue', 'import', '/nonexistent/queue.jsonl', '-c', admin.configFile]);
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/^postern: \/nonexistent\/queue\.jsonl cannot be read: ENOENT: [^.]*queue\.jsonl'$/);
+  }); // prettier-ignore
 });

@@ -17,7 +17,7 @@ describe('postern users', () => {
     const replaced = await postern(['users', 'add', 'joe@example.test', '--file', file], {
       input: 'other-password\r\n',
     });
-    expect(replaced.stdout).toContain('has a new password');
+    expect(replaced.stdout).toContain('was there already, its password is replaced in');
 
     expect((await postern(['users', 'list', '--file', file])).stdout).toBe('joe@example.test');
     expect(JSON.parse((await postern(['users', 'list', '--json', '--file', file])).stdout)).toEqual([

@@ -60,6 +60,10 @@ const stats = (active: number, oldestSeconds: number): QueueAnswer =>
     bytes: 100,
     oldestSeconds,
     files: 3,
+    routes: [
+      { route: 'office', waiting: active, hopsResting: oldestSeconds > 10 ? 2 : 1 },
+      { route: `only-${active}`, waiting: 1, hopsResting: 0 },
+    ],
   });
 
 test('stats add up, the oldest message is the oldest of all', () => {
@@ -68,6 +72,12 @@ test('stats add up, the oldest message is the oldest of all', () => {
     bytes: 200,
     oldestSeconds: 60,
     files: 6,
+    // Each worker finds out about the same hops for itself.
+    routes: [
+      { route: 'office', waiting: 5, hopsResting: 2 },
+      { route: 'only-1', waiting: 1, hopsResting: 0 },
+      { route: 'only-4', waiting: 1, hopsResting: 0 },
+    ],
   });
 });
 

@@ -42,6 +42,10 @@ function shard(...ids: string[]): FakeWorker {
       }
       case 'change':
         return { ok: true, value: { done: ids.filter((id) => call.ids.includes(id)).length } };
+      case 'stats': {
+        const messages = { active: ids.length, deferred: 0, held: 0, parked: 0, failed: 0 };
+        return { ok: true, value: { messages, bytes: 1, oldestSeconds: 1, files: 1 } };
+      }
       case 'import-begin':
       case 'import-write':
       case 'import-commit':
@@ -140,6 +144,14 @@ describe('a page of the whole queue', () => {
     reading.isReading = false;
     expect(await deskOver(reading).ask(list(0, 10))).toMatchObject({ value: { complete: true } });
   });
+
+  test('and its figures: without a silent worker, or while one reads, they say that they are not all', async () => {
+    const reading = shard('B');
+    expect(await deskOver(shard('A'), reading).ask({ method: 'stats' })).toMatchObject({ value: { messages: { active: 2 }, complete: true } });
+    expect(await deskOver(shard('A'), silent()).ask({ method: 'stats' })).toMatchObject({ value: { messages: { active: 1 }, complete: false } });
+    reading.isReading = true;
+    expect(await deskOver(shard('A'), reading).ask({ method: 'stats' })).toMatchObject({ value: { complete: false } });
+  }); // prettier-ignore
 
   test('while a slot has no worker is not all', async () => {
     const starting = shard('A');

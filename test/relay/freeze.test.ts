@@ -20,7 +20,9 @@ describe('a frozen route', () => {
       rig.spool.add(body, { recipients: [{ address: 'a@example.test', route }] });
     await rig.settled(2);
     expect([cold.connections, warm.messages.length, rig.spool.leased]).toEqual([0, 2, 0]);
+    expect(['cold', 'warm'].map((route) => rig.dispatcher.nextAttemptAtMs(route, 7))).toEqual([Infinity, 7]);
     rig.dispatcher.freeze([]);
+    expect(rig.dispatcher.nextAttemptAtMs('cold', 7)).toBe(7);
     await rig.settled(4);
     expect(cold.messages).toHaveLength(2);
     expect(rig.events('relay.frozen')).toMatchObject([{ route: 'cold' }]);

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { QueueAnswer, QueueCall, QueueDetail } from '../../src/base/messages.js';
 import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
 import { QueueCalls } from '../../src/worker/queue-calls.js';
+import { toRouteLoads } from '../../src/worker/queue-rows.js';
 import { leaseOne, patternBytes, result, SpoolBench, store } from '../queue/harness.js';
 
 let bench: SpoolBench;
@@ -31,6 +32,7 @@ function callsOver(of: Spool, slot = 3): QueueCalls {
     spool: of,
     slot,
     triedAtMs: (_destination, dueAtMs) => Math.max(dueAtMs, restsUntilMs),
+    hopsResting: () => new Map([['office', 2], ['well', 0], ['idle', 1]]), // prettier-ignore
     salvage: (file) => {
       salvaged.push(file);
       return Promise.resolve({ file, salvaged: 1, known: 0, unreadable: 0 });
@@ -78,6 +80,16 @@ describe('many messages', () => {
       expect(await value({ method: 'rows', ids: [id] })).toMatchObject({
         messages: [{ nextAttemptAt: '2100-01-01T00:00:00.000Z' }],
       });
+    } finally {
+      restsUntilMs = 0;
+    }
+  });
+
+  test('that wait for a frozen route have no next attempt', async () => {
+    const id = await store(spool, message);
+    restsUntilMs = Infinity;
+    try {
+      expect(await value({ method: 'show', id })).toMatchObject({ state: 'active', nextAttemptAt: null });
     } finally {
       restsUntilMs = 0;
     }
@@ -254,7 +266,20 @@ test('the shape and the figures are plain values', async () => {
   expect(await value({ method: 'stats' })).toMatchObject({
     messages: { active: 1, parked: 0 },
     bytes: message.length,
+    routes: [
+      { route: 'idle', waiting: 0, hopsResting: 1 },
+      { route: 'office', waiting: 1, hopsResting: 2 },
+    ],
   });
+});
+
+test('what waits for an mx route is counted over its destinations, and held mail is not', () => {
+  const due = new Map([
+    ['mx/a.test', { earliestAtMs: 1, count: 2 }],
+    ['mx/b.test', { earliestAtMs: 1, count: 1 }],
+    ['office', { earliestAtMs: Infinity, count: 0 }],
+  ]);
+  expect(toRouteLoads(due, new Map())).toEqual([{ route: 'mx', waiting: 3, hopsResting: 0 }]);
 });
 
 test('salvage is handed on', async () => {

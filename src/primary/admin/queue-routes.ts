@@ -2,8 +2,8 @@
  * The calls of the admin API that are about the queue and its routes: what each takes of the request, and what it
  * asks the backend. The table of paths is routes.ts.
  */
-import type { QueueSelection } from '../../base/messages.js';
-import { badRequest, fromQueue, json, orRefusal, type Answer } from './answer.js';
+import type { QueueAnswer, QueueSelection } from '../../base/messages.js';
+import { badRequest, failure, fromQueue, json, orRefusal, type Answer } from './answer.js';
 import { bodies, bodyOf, idOf, numberOf, selectionOf } from './parameters.js';
 import type { Call } from './routes.js';
 
@@ -23,16 +23,32 @@ export const listQueue: Handler = async ({ backend, query }) => {
   const filter = selectionOf(query);
   const offset = numberOf(query, 'offset', maxOffset, 0);
   const limit = numberOf(query, 'limit', maxListLimit, defaultListLimit);
-  return fromQueue(await backend.queue({ method: 'list', filter, offset, limit }));
+  const answer = await backend.queue({ method: 'list', filter, offset, limit });
+  return unknownRoute(backend, filter, answer) ?? fromQueue(answer);
 };
+
+/** A mistyped name must not look like an empty queue. What a route that has left the config has left behind is shown. */
+function unknownRoute(
+  backend: Call['backend'],
+  { route }: QueueSelection,
+  answer: QueueAnswer,
+): Answer | undefined {
+  if (route === undefined || !answer.ok || answer.value === null || !('total' in answer.value))
+    return undefined;
+  const { total, complete } = answer.value;
+  const names = backend.routes().map(({ name }) => name);
+  if (total > 0 || complete !== true || names.includes(route)) return undefined;
+  const message = `no mail fits, and there is no route "${route}"; the routes: ${names.join(', ')}`;
+  return failure(404, 'NOT_FOUND', message);
+}
 
 export const listIds: Handler = async ({ backend, query }) => {
   const filter: QueueSelection = selectionOf(query);
   const after = idOf(query, 'after');
   const limit = numberOf(query, 'limit', maxIds, maxIds);
-  return fromQueue(
-    await backend.queue({ method: 'select', filter, limit, ...(after === undefined ? {} : { after }) }),
-  );
+  const paging = { limit, ...(after === undefined ? {} : { after }) };
+  const answer = await backend.queue({ method: 'select', filter, ...paging });
+  return unknownRoute(backend, filter, answer) ?? fromQueue(answer);
 };
 
 export const queueStats: Handler = async ({ backend }) => fromQueue(await backend.queue({ method: 'stats' }));

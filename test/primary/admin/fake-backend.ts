@@ -20,6 +20,8 @@ export const stats: QueueStats = {
   bytes: 120,
   oldestSeconds: 3,
   files: 1,
+  routes: [{ route: 'disk', waiting: 1, hopsResting: 0 }],
+  complete: true,
 };
 
 const row: QueueRow = {

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 
+import type { QueueAnswer } from '../../../src/base/messages.js';
 import { startAdmin } from '../../../src/primary/admin/server.js';
 import {
   detail,
@@ -183,6 +184,25 @@ describe('the API', () => {
       { method: 'select', filter: { state: 'held' }, after: knownId, limit: 10 },
     ]);
   });
+
+  it.each(['/api/v1/queue', '/api/v1/queue/ids'])('%s of a route that is unknown and has no mail names the routes', async (path) => {
+    const harness = await startHarness();
+    const { backend } = harness;
+    const valueOf = (total: number, complete: boolean): QueueAnswer =>
+      ({ ok: true, value: path.endsWith('ids') ? { ids: [], total, complete } : { total, messages: [], complete } });
+    backend.queueAnswer = valueOf(0, true);
+    const [known = { name: '' }] = backend.routes();
+    const answer = await call(harness, 'GET', `${path}?route=nosuch`);
+    expect(answer).toMatchObject({ status: 404, json: { error: { code: 'NOT_FOUND' } } });
+    expect(answer.text).toContain('there is no route \\"nosuch\\"; the routes: ');
+    expect(answer.text).toContain(known.name);
+    expect((await call(harness, 'GET', `${path}?route=${known.name}`)).status).toBe(200);
+    // Left behind by a route that is gone, or not known yet.
+    backend.queueAnswer = valueOf(2, true);
+    expect((await call(harness, 'GET', `${path}?route=nosuch`)).status).toBe(200);
+    backend.queueAnswer = valueOf(0, false);
+    expect((await call(harness, 'GET', `${path}?route=nosuch`)).status).toBe(200);
+  }); // prettier-ignore
 
   it('POST /api/v1/queue/change does it to many and says to how many', async () => {
     const harness = await startHarness();

@@ -18,11 +18,13 @@ import {
   type Outage,
 } from './carrier.js';
 import { maxRecipientsPerTransaction, transact, type TransactionOutcome } from './delivery.js';
+import { ConnectionTurns } from './connection-turns.js';
 import { HopConnection, hopName } from './hop-connection.js';
 import type { Dialled, HopDialer, NetworkHop } from './hop-dialer.js';
-import { HopGroup, type GroupedHop } from './hop-group.js';
+import { HopGroup } from './hop-group.js';
 import { patienceMs, type HopAttempt } from './hop-health.js';
 import type { HopRecords } from './hop-records.js';
+import type { GroupedHop, Supply } from './hop-shares.js';
 import { KeptConnections } from './kept-connections.js';
 import { printable } from './last-reply.js';
 import type { RouteSockets } from './route-sockets.js';
@@ -40,6 +42,8 @@ export interface HopPoolOptions {
   /** Where nothing was known to work, something is: more mail may be brought. */
   readonly onReady: () => void;
   readonly random?: () => number;
+  /** Lanes among which hops of one priority share each message by weight. Left out: only each new connection. */
+  readonly shareLanes?: number;
 }
 
 interface Transacted {
@@ -59,8 +63,9 @@ export class HopPool implements Carrier {
   readonly #options: HopPoolOptions;
   readonly #group: HopGroup;
   readonly #kept: KeptConnections;
-  /** Messages that wait for a connection, oldest first. Called with nothing: ask for one again. */
-  readonly #turns = new Set<(connection?: HopConnection) => void>();
+  readonly #turns = new ConnectionTurns();
+  readonly #hops = new WeakMap<HopConnection, GroupedHop>();
+  readonly #supply: Supply;
   /** Greeted and not closed: of this pool, while others may share the hops. */
   #own = 0;
   /** Attempts under way. */
@@ -70,12 +75,19 @@ export class HopPool implements Carrier {
 
   constructor(options: HopPoolOptions) {
     this.#options = options;
-    const { hops, records, random = Math.random } = options;
+    const { hops, records, sockets, random = Math.random, shareLanes } = options;
     this.#group = new HopGroup(
       hops.map((hop) => ({ hop, ...records.of(hopName(hop)) })),
       random,
+      shareLanes,
     );
-    this.#kept = new KeptConnections(options.idleMs, options.sockets);
+    this.#kept = new KeptConnections(options.idleMs, sockets);
+    this.#supply = {
+      isKept: (hop) => this.#kept.has((each) => this.#hops.get(each) === hop),
+      get hasRoom() {
+        return sockets.hasRoom;
+      },
+    };
   }
 
   get hop(): string {
@@ -149,44 +161,74 @@ export class HopPool implements Carrier {
     this.#closed = true;
     this.#cutReason = reason;
     this.#options.sockets.fail(new PosternError('RELAY_CONNECT', reason));
-    this.#wakeAll();
+    this.#turns.wakeAll();
   }
 
   async #transact(lease: Lease, addresses: readonly string[]): Promise<Transacted | Unreached> {
-    let connection = this.#kept.take() ?? (await this.#obtain());
-    while (connection instanceof HopConnection && connection.messages > 0) {
-      const outcome = await transact(connection, lease, addresses);
-      if (outcome.answered || outcome.corrupt || this.#closed) return { connection, outcome };
+    // Nobody is preferred: any kept connection is better than to wait.
+    const next = this.#group.next(this.#supply, performance.now());
+    let connection = this.#take(next) ?? (await this.#obtain(next));
+    while (connection instanceof HopConnection) {
+      const isKept = connection.messages > 0;
+      const outcome = await this.#hand(connection, lease, addresses);
+      if (!isKept || outcome.answered || outcome.corrupt || this.#closed) return { connection, outcome };
       // The hop closed a kept connection while it was idle, or says so now: no failure yet, a fresh one will tell.
       connection.cut('stale');
       connection = await this.#obtain();
     }
-    if (!(connection instanceof HopConnection)) return connection;
-    return { connection, outcome: await transact(connection, lease, addresses) };
+    return connection;
+  }
+
+  /** @param hop left out: of any */
+  #take(hop?: GroupedHop): HopConnection | undefined {
+    const ofHop = hop && ((each: HopConnection): boolean => this.#hops.get(each) === hop);
+    return this.#given(this.#kept.take(ofHop));
+  }
+
+  /** A message has got the connection. */
+  #given(connection: HopConnection | undefined): HopConnection | undefined {
+    const hop = connection && this.#hops.get(connection);
+    if (hop !== undefined) this.#group.began(hop);
+    return connection;
+  }
+
+  async #hand(
+    connection: HopConnection,
+    lease: Lease,
+    addresses: readonly string[],
+  ): Promise<TransactionOutcome> {
+    try {
+      return await transact(connection, lease, addresses);
+    } finally {
+      const hop = this.#hops.get(connection);
+      if (hop !== undefined) this.#group.ended(hop, true);
+    }
   }
 
   async #release(connection: HopConnection): Promise<void> {
     if (!connection.usable || this.#closed) return this.#kept.leave(connection);
     if (connection.messages >= this.#options.route.messagesPerConnection) return this.#kept.leave(connection);
-    if (this.#nextTurn(connection)) return;
+    if (this.#turns.next(connection)) return;
     this.#kept.keep(connection);
   }
 
   // ---- new connections --------------------------------------------------------------------------------------------
 
   /** A connection to the hop that is to be asked first, or the next; when they have as many as they want, one of those,
-   *  in turn; else what became of the last one that was tried. */
-  async #obtain(): Promise<HopConnection | Unreached> {
+   *  in turn; else what became of the last one that was tried.
+   *  @param first left out: the group's choice */
+  async #obtain(first?: GroupedHop): Promise<HopConnection | Unreached> {
     const tried = new Set<GroupedHop>();
     let failed: Unreached | undefined;
-    for (;;) {
+    for (let next = first; ; next = undefined) {
       if (this.#cutReason !== undefined)
         return { ...this.#resting(), reason: this.#cutReason, untried: false };
-      const choice = this.#group.choose(tried, performance.now());
+      const choice = next ?? this.#group.choose(tried, performance.now());
       if (choice === undefined || choice === 'wait') {
         const waits = choice === 'wait' || (this.#group.anyCrowded && this.#own > 0);
         if (!waits || this.#closed) return failed ?? this.#resting();
-        const connection = await this.#turn(choice === 'wait' ? patienceMs : turnMs);
+        const turn = this.#kept.take() ?? (await this.#turns.wait(choice === 'wait' ? patienceMs : turnMs));
+        const connection = this.#given(turn);
         if (connection !== undefined) return connection;
         // Whoever waited because all were crowded may ask each of them again.
         if (choice === undefined) tried.clear();
@@ -196,6 +238,8 @@ export class HopPool implements Carrier {
       const reached = await this.#connect(choice);
       if (reached instanceof HopConnection) return reached;
       failed = reached;
+      const kept = this.#take();
+      if (kept !== undefined) return kept;
     }
   }
 
@@ -203,21 +247,24 @@ export class HopPool implements Carrier {
     const { hop, health, habits, greeted } = choice;
     const wasSure = this.#group.isSure(performance.now());
     const attempt = health.begin(performance.now());
+    this.#group.began(choice);
     this.#connecting++;
     try {
       const connection = await this.#options.dialer.connect(hop, habits, this.#caller(choice));
+      this.#hops.set(connection, choice);
       // It may have ended in the same moment.
       if (connection.usable) {
         greeted.add(connection);
         this.#own++;
       }
       this.#up(connection, health.worked(attempt, performance.now()));
-      this.#wakeAll();
+      this.#turns.wakeAll();
       if (!wasSure) this.#options.onReady();
       return connection;
     } catch (error) {
+      this.#group.ended(choice, false);
       const failed = this.#failure(choice, attempt, error);
-      this.#wakeAll();
+      this.#turns.wakeAll();
       if (!(error instanceof PosternError)) throw error;
       return failed;
     } finally {
@@ -240,7 +287,7 @@ export class HopPool implements Carrier {
     if (!greeted.delete(connection)) return;
     this.#own--;
     health.freed();
-    this.#nextTurn();
+    this.#turns.next();
   }
 
   #up({ name, secure, socket }: HopConnection, wasIll: boolean): void {
@@ -272,33 +319,6 @@ export class HopPool implements Carrier {
     const next = this.#group.nextUp(performance.now());
     const { reason } = next.health;
     return { hop: hopName(next.hop), reason, untried: true, restsUntilMs: restsUntilMs(next) };
-  }
-
-  // ---- turns ------------------------------------------------------------------------------------------------------
-
-  /** The next connection that is free; undefined: ask for one again. */
-  #turn(mostMs: number): Promise<HopConnection | undefined> {
-    const free = this.#kept.take();
-    if (free !== undefined) return Promise.resolve(free);
-    return new Promise((resolve) => {
-      const turn = (connection?: HopConnection): void => {
-        clearTimeout(timer);
-        this.#turns.delete(turn);
-        resolve(connection);
-      };
-      const timer = setTimeout(turn, mostMs);
-      this.#turns.add(turn);
-    });
-  }
-
-  #nextTurn(connection?: HopConnection): boolean {
-    const [turn] = this.#turns;
-    turn?.(connection);
-    return turn !== undefined;
-  }
-
-  #wakeAll(): void {
-    for (const turn of this.#turns) turn();
   }
 }
 

@@ -23,8 +23,13 @@ export class KeptConnections {
     return this.#idle.length === 0 && this.#leaving.size === 0;
   }
 
-  take(): HopConnection | undefined {
-    const connection = this.#idle.at(-1);
+  has(which: (connection: HopConnection) => boolean): boolean {
+    return this.#idle.some(which);
+  }
+
+  /** @param which left out: any */
+  take(which?: (connection: HopConnection) => boolean): HopConnection | undefined {
+    const connection = which === undefined ? this.#idle.at(-1) : this.#idle.findLast(which);
     if (connection !== undefined) this.drop(connection);
     return connection;
   }

@@ -277,9 +277,13 @@ export class RelayRoute {
     const [first] = route.hops;
     if (first?.kind === 'maildir') return new Maildir(first.path, hostname);
     const hops = route.hops.filter(isNetworkHop);
-    return this.#pool(hops, () => {
-      for (const { queue } of this.#destinations.values()) queue.wake();
-    });
+    return this.#pool(
+      hops,
+      () => {
+        for (const { queue } of this.#destinations.values()) queue.wake();
+      },
+      route.connections,
+    );
   }
 
   #mxCarrier(domain: string, destination: string): QuietCarrier {
@@ -295,7 +299,8 @@ export class RelayRoute {
     return domain === '' ? new MixedMxCarrier(of) : of(domain);
   }
 
-  #pool(hops: readonly NetworkHop[], onReady: () => void): HopPool {
+  /** @param shareLanes left out for MX hosts: RFC 5321 §5.1 has those of one preference picked, not each message shared */
+  #pool(hops: readonly NetworkHop[], onReady: () => void, shareLanes = 1): HopPool {
     const { route, log, idleMs } = this.#options;
     return new HopPool({
       route,
@@ -306,6 +311,7 @@ export class RelayRoute {
       idleMs,
       log,
       onReady,
+      shareLanes,
     });
   }
 }

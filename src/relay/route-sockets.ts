@@ -18,6 +18,11 @@ export class RouteSockets {
     this.#most = most;
   }
 
+  /** For one more, without an end to those that may still be needed. */
+  get hasRoom(): boolean {
+    return this.#open.size - this.#leaving.size < this.#most;
+  }
+
   add(socket: HopSocket): void {
     this.#open.add(socket);
   }

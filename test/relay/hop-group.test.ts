@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 
 import type { NetworkHop } from '../../src/relay/hop-dialer.js';
-import { HopGroup, type GroupedHop } from '../../src/relay/hop-group.js';
+import { HopGroup } from '../../src/relay/hop-group.js';
 import { HopHealth, HopState, patienceMs } from '../../src/relay/hop-health.js';
+import type { GroupedHop } from '../../src/relay/hop-shares.js';
 
 function hopOf(host: string, priority: number, weight = 1): GroupedHop {
   const hop: NetworkHop = { kind: 'smtp', host, port: 25, priority, weight };

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 
 import type { Notifier } from '../../src/relay/notifier.js';
 import { startFakeDns } from '../support/fake-dns.js';
-import type { Answer, HopContext } from '../support/fake-hop.js';
+import type { Answer, FakeHop, FakeHopOptions, HopContext } from '../support/fake-hop.js';
 import {
   RelayRig,
   backup,
@@ -335,5 +335,59 @@ describe('failover', () => {
       dnsServers: [`127.0.0.1:${await closedPort()}`],
     });
     expect(told(await rig.deliver(body))).toEqual(['pending no address for no.such.host.invalid']);
+  });
+});
+
+async function weighted(
+  connections: number,
+  each: FakeHopOptions = {},
+): Promise<[FakeHop, FakeHop, RelayRig]> {
+  const [heavy, light] = [await fakeHop(each), await fakeHop(each)];
+  const hops = [smtp(heavy.port, '127.0.0.1', 0, 3), smtp(light.port)];
+  return [heavy, light, new RelayRig(routeTo(hops, { connections }))];
+}
+
+describe('hops of one priority', () => {
+  it.each([2, 4, 10])('share each message by weight, 3 to 1, over %i connections', async (connections) => {
+    const [heavy, light, rig] = await weighted(connections, { endDelayMs: 1 });
+    await rig.deliver(body);
+    for (let i = 0; i < 399; i++) rig.spool.add(body);
+    await rig.settled(400);
+    expect(heavy.messages.length + light.messages.length).toBe(400);
+    expect(Math.abs(light.messages.length - 100)).toBeLessThanOrEqual(16);
+    // A change of hops is not worth a connection for each few messages.
+    expect(heavy.connections + light.connections).toBeLessThanOrEqual(40);
+  });
+
+  it('also when there is one message at a time', async () => {
+    const [heavy, light, rig] = await weighted(4);
+    for (let i = 0; i < 80; i++) await rig.deliver(body);
+    expect(Math.abs(light.messages.length - 20)).toBeLessThanOrEqual(1);
+    expect([heavy.connections, light.connections]).toEqual([1, 1]);
+  });
+
+  it('one that stalls after its greeting holds its share of the lanes, the others go on', async () => {
+    const [heavy, light, rig] = await weighted(4);
+    heavy.answers = { end: () => undefined };
+    rig.start();
+    for (let i = 0; i < 100; i++) rig.spool.add(body);
+    await until(() => light.messages.length >= 97, 'the other gets the rest');
+    expect(heavy.mostOpen).toBeLessThanOrEqual(3);
+  });
+
+  it('one that comes back gets its share from then on, and not what it missed', async () => {
+    const [heavy, light, rig] = await weighted(4);
+    light.answers = { greeting: '421 4.3.2 later' };
+    for (let i = 0; i < 100; i++) await rig.deliver(body);
+    light.answers = {};
+    await until(() => {
+      rig.spool.add(body);
+      return light.messages.length > 0;
+    }, 'it is back');
+    await until(() => rig.spool.entries.size === 0, 'nothing is under way');
+    const [before, lightBefore] = [heavy.messages.length, light.messages.length];
+    for (let i = 0; i < 40; i++) await rig.deliver(body);
+    expect(heavy.messages.length - before + light.messages.length - lightBefore).toBe(40);
+    expect(Math.abs(light.messages.length - lightBefore - 10)).toBeLessThanOrEqual(2);
   });
 });

@@ -49,6 +49,11 @@ export function attributeDeath(death: Death): Blame {
   return isCrash && death.files.length > 0 ? { kind: 'crash', files: death.files } : { kind: 'none' };
 }
 
+/** lmdb-js, too, goes down by such a signal when the system refuses to open a file or to write a page (EIO, ENOSPC). */
+export function mayBeTheDisk({ signal, exitCode }: Death): boolean {
+  return exitCode === commitFailedExitCode || (signal !== null && crashSignals.has(signal));
+}
+
 /**
  * Whether attempts that were under way count against their messages (F-41). Not after a failed commit: three of a disk
  * would park whatever mail was on its way.

@@ -5,7 +5,7 @@
  */
 import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { attributeDeath, mayBeAMessages, type Blame, type Death } from './death-attribution.js';
+import { attributeDeath, mayBeAMessages, mayBeTheDisk, type Blame, type Death } from './death-attribution.js';
 import { DeathLedger } from './death-ledger.js';
 import { QueueFiles, type Adoption, type QueueFile } from './queue-files.js';
 import type { WorkerProcess } from './worker-process.js';
@@ -66,7 +66,7 @@ export class QueueCustody {
     const { phase, leased, wasSilent, commitFailedIn } = worker;
     const unable = worker.unable !== undefined;
     const death: Death = { signal, exitCode, phase, leased, files, unable, wasSilent, commitFailedIn };
-    const blame = await this.#unlessTheDisk(attributeDeath(death));
+    const blame = await this.#unlessTheDisk(attributeDeath(death), mayBeTheDisk(death));
     if (mayBeAMessages(death)) this.#files.blame(files);
     this.#report(worker, blame);
     for (const file of this.#ledger.record(blame))
@@ -79,9 +79,10 @@ export class QueueCustody {
   }
 
   /** Where no new file can be written either, it is not the old one's fault: a full disk must not quarantine it. */
-  async #unlessTheDisk(blame: Blame): Promise<Blame> {
-    if (blame.kind !== 'commit') return blame;
-    return (await this.#directory.takesFilesBeside(blame.files[0])) ? blame : { kind: 'none' };
+  async #unlessTheDisk(blame: Blame, suspect: boolean): Promise<Blame> {
+    const [file] = blame.kind === 'none' || !suspect ? [] : blame.files;
+    if (file === undefined) return blame;
+    return (await this.#directory.takesFilesBeside(file)) ? blame : { kind: 'none' };
   }
 
   wasRead(file: string): void {

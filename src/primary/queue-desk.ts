@@ -73,6 +73,8 @@ export class QueueDesk<W extends ShardWorker> {
   readonly #imports = new Map<string, W>();
   /** Imports whose commit is under way: nobody finds the message yet, and a second import would store it twice. */
   readonly #committing = new Set<string>();
+  /** Who was told to commit and did not answer in time, by id; it may succeed still. Oldest first. */
+  readonly #unanswered = new Map<string, W>();
   #turn = 0;
 
   constructor({ fleet, ask }: QueueDeskParts<W>) {
@@ -209,9 +211,12 @@ export class QueueDesk<W extends ShardWorker> {
     if (!known.ok) return known;
     if (known.value !== null && 'found' in known.value && known.value.found > 0)
       return { ok: false, code: 'EXISTS', message: `${id} is in the queue already` };
-    const worker = this.#nextWorker();
+    const worker = this.#stillStoring(id) ?? this.#nextWorker();
     const answer = await this.#askOne(worker, call, lookBoundMs);
-    if (answer.ok && worker !== undefined) this.#remember(id, worker);
+    if (answer.ok && worker !== undefined) {
+      this.#unanswered.delete(id);
+      remember(this.#imports, id, worker);
+    }
     return answer;
   }
 
@@ -229,18 +234,20 @@ export class QueueDesk<W extends ShardWorker> {
     this.#imports.delete(id);
     this.#committing.add(id);
     try {
-      return await this.#askOne(worker, call, walkBoundMs);
+      const answer = await this.#askOne(worker, call, walkBoundMs);
+      if (answer === silent) remember(this.#unanswered, id, worker);
+      return answer;
     } finally {
       this.#committing.delete(id);
     }
   }
 
-  /** The workers drop what is abandoned by themselves. */
-  #remember(id: string, worker: W): void {
-    this.#imports.delete(id);
-    this.#imports.set(id, worker);
-    const [oldest] = this.#imports.keys();
-    if (this.#imports.size > maxImports && oldest !== undefined) this.#imports.delete(oldest);
+  /** A second import goes where the first one's commit may still be under way: that worker alone knows, and refuses. */
+  #stillStoring(id: string): W | undefined {
+    const worker = this.#unanswered.get(id);
+    if (worker?.isGone !== true) return worker;
+    this.#unanswered.delete(id);
+    return undefined;
   }
 
   /** In turn, one that accepts mail. */
@@ -251,6 +258,14 @@ export class QueueDesk<W extends ShardWorker> {
     this.#turn++;
     return able[this.#turn % Math.max(1, able.length)];
   }
+}
+
+/** Bounded: the workers drop what is abandoned by themselves. */
+function remember<W>(workers: Map<string, W>, id: string, worker: W): void {
+  workers.delete(id);
+  workers.set(id, worker);
+  const [oldest] = workers.keys();
+  if (workers.size > maxImports && oldest !== undefined) workers.delete(oldest);
 }
 
 /** Each message has to be read for it; the rest is in the index. */

@@ -32,6 +32,11 @@ interface Tried {
 type Refusal = Extract<QueueAnswer, { ok: false }>;
 
 const noWorker: Refusal = { ok: false, code: 'SPOOL_CLOSED', message: 'no worker is ready; try again' };
+const unread: Refusal = {
+  ok: false,
+  code: 'SPOOL_CLOSED',
+  message: 'queue files are still being read, and a slot without a worker has some that are not; try again',
+};
 
 export class Salvage {
   readonly #parts: SalvageParts;
@@ -44,9 +49,9 @@ export class Salvage {
     this.#parts = parts;
   }
 
-  /** The supervisor's listener: heartbeats are the clock. Only once the service is ready: the files of the dead are with their heirs by then. */
+  /** The supervisor's listener: heartbeats are the clock. */
   message(_worker: WorkerProcess, message: FromWorker): void {
-    if (message.type !== 'heartbeat' || this.#isBusy || this.#parts.supervisor.state !== 'ready') return;
+    if (message.type !== 'heartbeat' || this.#isBusy || !this.#mayBegin) return;
     const file = this.#parts.queue.quarantined.find((path) => this.#isDue(path));
     if (file !== undefined && this.#salvagerOf(file) !== undefined) void this.#byItself(file);
   }
@@ -54,6 +59,13 @@ export class Salvage {
   /** Whatever was tried before. @param file path in the quarantine */
   async byHand(file: string): Promise<QueueAnswer> {
     return this.#inTurn(file);
+  }
+
+  /** Every queue file has been read: a newer copy of a message that is found later would be sent as well. */
+  get #mayBegin(): boolean {
+    const { state, slots, workers, isHandingOver } = this.#parts.supervisor;
+    if (state !== 'ready' || isHandingOver || !slots.every((slot) => slot.isReady)) return false;
+    return !workers.some((worker) => worker.isReading);
   }
 
   #isDue(path: string): boolean {
@@ -90,6 +102,7 @@ export class Salvage {
   async #ask(file: string): Promise<QueueAnswer> {
     const worker = this.#salvagerOf(file);
     if (worker === undefined) return noWorker;
+    if (!this.#mayBegin) return unread;
     const times = (this.#tried.get(file)?.times ?? 0) + 1;
     this.#tried.set(file, { times, nextAtMs: performance.now() + retryAfterMs });
     const { replies } = await this.#parts.questions.ask(

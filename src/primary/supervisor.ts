@@ -256,7 +256,9 @@ export class Supervisor {
   async #handOver(slot: Slot): Promise<void> {
     const heir = slot.current;
     if (heir === undefined || !heir.initialised) return;
+    this.#handingOver++;
     heir.adopt(await this.#adopt(heir, () => !heir.isGone && heir.state !== 'draining'));
+    this.#handingOver--;
   }
 
   async #adopt(worker: WorkerProcess, canTake: () => boolean): Promise<Adoption[]> {

@@ -114,6 +114,8 @@ export class Adoption implements Finder {
         this.#hooks.phase({ kind: 'scanning', file });
         await this.#scan(generation);
       }
+      // Broken off, it was not read: what earlier deaths said of it is not to be forgotten.
+      if (this.stopped) return;
       this.#hooks.phase(undefined);
     }
   }

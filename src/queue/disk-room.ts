@@ -30,6 +30,8 @@ export interface RoomHooks {
   stillFull(): Promise<void>;
   /** There is room: what could not be made without is made now. False: not enough after all. */
   roomAgain(): Promise<boolean>;
+  /** The reserve can be neither made nor freed; told once. All goes on without it: the disk is judged by the commits. */
+  reserveStuck(error: unknown): void;
 }
 
 /** Undefined where the file system does not say. */
@@ -50,6 +52,7 @@ export class DiskRoom {
   #timer: NodeJS.Timeout | undefined;
   #work: Promise<void> = Promise.resolve();
   #closed = false;
+  #isStuck = false;
 
   /** @param directory of the slot */
   constructor(directory: string, hooks: RoomHooks) {
@@ -76,14 +79,17 @@ export class DiskRoom {
     this.#lookLater();
   }
 
-  /** True: there was a reserve and it is free now. Synchronous, for one who wants to try again at once. */
+  /**
+   * True: there was a reserve and it is free now. Synchronous, for one who wants to try again at once, and never throws:
+   * a disk that has turned read-only is asked here from within a refused commit.
+   */
   giveBackReserve(): boolean {
     try {
       rmSync(this.#reserve);
       return true;
     } catch (error) {
-      if (errorCodeOf(error) === 'ENOENT') return false;
-      throw error;
+      if (errorCodeOf(error) !== 'ENOENT') this.#noteStuck(error);
+      return false;
     }
   }
 
@@ -137,9 +143,15 @@ export class DiskRoom {
       return true;
     } catch {
       // Without a reserve all goes on as it would without this class; the disk itself is judged by the commits.
-      await rm(this.#reserve, { force: true });
+      await rm(this.#reserve, { force: true }).catch((error: unknown) => this.#noteStuck(error));
       return false;
     }
+  }
+
+  #noteStuck(error: unknown): void {
+    if (this.#isStuck) return;
+    this.#isStuck = true;
+    this.#hooks.reserveStuck(error);
   }
 }
 

@@ -35,6 +35,7 @@ export class Generations {
       full: (full) => options.hooks.diskFull?.(full),
       stillFull: () => this.#giveWay(),
       roomAgain: () => this.#createIfNone(),
+      reserveStuck: (error) => options.hooks.reserveStuck?.(describeError(error)),
     });
   }
 

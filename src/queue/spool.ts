@@ -288,6 +288,8 @@ export interface SpoolHooks {
   parked?(what: { readonly id: string; readonly reason: string }): void;
   /** The disk is full: a commit was refused whole and nothing else is wrong; true when there is room again. */
   diskFull?(full: boolean): void;
+  /** The space kept for a full disk can be neither made nor freed; told once. Commits go on without it. */
+  reserveStuck?(reason: string): void;
 }
 
 /** Opens (creates) the spool with one fresh generation file, its directory entries fsynced.

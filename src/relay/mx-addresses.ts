@@ -27,7 +27,11 @@ type AddressRecord = { readonly address: string; readonly ttl: number };
 export class MxAddresses implements AddressFinder {
   readonly #resolver: Resolver;
   readonly #allowLocal: boolean;
-  readonly #cache = new LRUCache<string, Promise<AddressAnswer>>({ max: maxHosts });
+  readonly #cache = new LRUCache<string, Promise<AddressAnswer>>({
+    // `max` would have all the room made at once.
+    maxSize: maxHosts,
+    sizeCalculation: () => 1,
+  });
 
   /** @param allowLocal addresses of this machine count too */
   constructor(resolver: Resolver, allowLocal: boolean) {

@@ -52,7 +52,11 @@ export class MxLookup {
   readonly addresses: MxAddresses;
   readonly #options: MxLookupOptions;
   readonly #resolver: Resolver;
-  readonly #cache = new LRUCache<string, Promise<MxAnswer>>({ max: maxDomains });
+  readonly #cache = new LRUCache<string, Promise<MxAnswer>>({
+    // `max` would have all the room made at once.
+    maxSize: maxDomains,
+    sizeCalculation: () => 1,
+  });
 
   constructor(options: MxLookupOptions) {
     this.#options = options;

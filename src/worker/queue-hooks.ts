@@ -52,6 +52,11 @@ export function queueHooks(
         'a message was parked: it is not tried again until you release it. `postern queue show` has its attempts.',
       );
     },
+    reserveStuck: (reason) =>
+      log.error(
+        { event: 'queue.reserve-stuck', err: reason },
+        'the space that the queue keeps for a full disk can be neither made nor freed. Look at the disk.',
+      ),
     diskFull: (full) => {
       worker.diskFull(full);
       meters.queueDiskFull.of().value = Number(full);

@@ -124,8 +124,10 @@ export class Worker {
     watchProcess(meters, String(options.slot));
     const users = config.auth.usersFile === undefined ? undefined : await loadUsers(config.auth.usersFile);
     const secureContext = config.tls === undefined ? undefined : openSecureContext(config.tls);
-    // The spool's hooks speak to a worker that exists only once the spool is open.
+    // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
+    let room: RoomMonitor | undefined;
+    let isDiskFull = false;
     const spool = await openSpool({
       directory: queueDirectory(config),
       slot: options.slot,
@@ -140,7 +142,10 @@ export class Worker {
         { phase: options.onPhase, unusable: options.onUnusable },
         {
           fail: () => worker?.fail(),
-          diskFull: (full) => worker?.diskFull(full),
+          diskFull: (full) => {
+            isDiskFull = full;
+            room?.diskFull(full);
+          },
         },
       ),
     });
@@ -152,7 +157,9 @@ export class Worker {
       threadLost: (message) =>
         log.error({ event: 'pool.thread-lost', err: message }, 'a pool thread died and was replaced'),
     });
-    const room = new RoomMonitor(config, spool, log);
+    room = new RoomMonitor(config, spool, log);
+    // The spool may have found it so as it opened.
+    room.diskFull(isDiskFull);
     await room.look();
     const service: Service = {
       config,
@@ -260,10 +267,6 @@ export class Worker {
   connectionClosed(): void {
     if (this.#service.connections.size > 0) return;
     for (const waiter of this.#emptyWaiters) waiter();
-  }
-
-  diskFull(full: boolean): void {
-    this.#service.room.diskFull(full);
   }
 
   /** Nothing more may be acknowledged: MAIL is refused, all in flight get 451 from their failed commits. */

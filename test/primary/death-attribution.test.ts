@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 
-import { attributeDeath, mayBeAMessages, type Death } from '../../src/primary/death-attribution.js';
+import {
+  attributeDeath,
+  mayBeAMessages,
+  mayBeTheDisk,
+  type Death,
+} from '../../src/primary/death-attribution.js';
 
 const own = '/q/slot-0/A-0.mdb';
 const adopted = '/q/slot-0/B-0.mdb';
@@ -104,6 +109,22 @@ describe('F-05 whose fault a death was', () => {
     { death: { signal: 'SIGABRT', files: [] }, blame: none, why: 'no open file, nobody to blame' },
   ])('$why', ({ death, blame }) => {
     expect(attributeDeath({ ...quiet, ...death })).toEqual(blame);
+  });
+});
+
+describe('F-13 whether the disk has to be looked at before a file is blamed', () => {
+  test.each([
+    {
+      death: { signal: 'SIGSEGV' },
+      suspect: true,
+      why: 'a page that could not be written ends as a memory fault',
+    },
+    { death: { signal: 'SIGABRT' }, suspect: true, why: 'or as a failed assertion' },
+    { death: { exitCode: 70 }, suspect: true, why: 'a failed commit' },
+    { death: { signal: 'SIGKILL', wasSilent: true }, suspect: false, why: 'a hang is the file’s' },
+    { death: { exitCode: 1 }, suspect: false, why: 'an exception is ours' },
+  ])('$why', ({ death, suspect }) => {
+    expect(mayBeTheDisk({ ...quiet, ...death })).toBe(suspect);
   });
 });
 

@@ -253,6 +253,21 @@ describe('an import', () => {
     expect(await desk.ask(write)).toMatchObject({ ok: false, code: 'NOT_FOUND' });
   });
 
+  test('whose commit was not answered in time begins again where it may still succeed, and nowhere else', async () => {
+    const [late, other] = [shard(), shard()];
+    const desk = deskOver(other, late);
+    const answer = late.call.bind(late);
+    late.call = (call) => {
+      const answered = answer(call);
+      return call.method === 'import-commit' ? undefined : answered;
+    };
+    expect(await desk.ask(begin)).toMatchObject({ ok: true });
+    expect(await desk.ask(commit)).toMatchObject({ ok: false, code: 'POOL_TIMEOUT' });
+    expect(await desk.ask(begin)).toMatchObject({ ok: true });
+    expect(methodsOf(late).filter((method) => method === 'import-begin')).toHaveLength(2);
+    expect(methodsOf(other)).not.toContain('import-begin');
+  });
+
   test('that nobody went on with is forgotten when there are very many', async () => {
     const desk = deskOver(shard());
     await desk.ask(begin);

@@ -450,11 +450,14 @@ async function ends(each: Case, repair: () => Promise<void>): Promise<void> {
     });
     return;
   }
-  await until('it is tried again', async () => ((await queued(each))?.attempts ?? 0) >= 2, boundMs);
-  const row = await queued(each);
-  expect(row?.recipients).toEqual([
-    expect.objectContaining({ state: 'pending', lastReply: expect.stringMatching(ending.reply) }),
-  ]);
+  let row: Row | undefined;
+  // An attempt in between may have met a hop that was busy closing: the words of the fault come with the next.
+  const isTriedAgain = async (): Promise<boolean> => {
+    row = await queued(each);
+    return (row?.attempts ?? 0) >= 2 && ending.reply.test(row?.recipients[0]?.lastReply ?? '');
+  };
+  await until('it is tried again', isTriedAgain, boundMs);
+  expect(row?.recipients).toEqual([expect.objectContaining({ state: 'pending' })]);
   // No busy loop: between attempts are the waits of the schedule.
   expect(row?.attempts).toBeLessThan(50);
   const ambiguous = await postern.metric('postern_relay_ambiguous_total', { route: routeName(each) });

@@ -129,7 +129,7 @@ test('300 messages that a hop refuses: every command', { timeout: 180_000 }, asy
     expect({ query, count: (await idsOf(server, query)).length }).toEqual({ query, count });
   const unknown = await cli(server, ['queue', 'list', '--route', 'elsewhere']);
   expect(unknown).toMatchObject({ code: 1, stdout: '' });
-  expect(unknown.stderr).toContain('there is no route "elsewhere"; the routes: office');
+  expect(unknown.stderr).toContain('there is no route "elsewhere"; the routes: disk, office');
   const all = ['--state', 'deferred', '--route', 'office', '--domain', 'three.test', '--sender', 'spam@elsewhere.test', '--recipient', '@three.test', '--younger', '2h30m', '--older', '1ms', '--error', '4.7.1'];
   const few = (await cli(server, ['queue', 'list', '--ids', ...all])).stdout.split('\n');
   expect(few).toEqual(await idsOf(server, 'domain=three.test'));

@@ -1,43 +1,13 @@
 /** The relay over the real queue: what it leases, settles and gives back is what LMDB holds afterwards. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import type { RouteConfig } from '../../src/config/config.js';
-import { openSpool } from '../../src/queue/lmdb-spool.js';
 import type { NewEnvelope, NewRecipient, Spool } from '../../src/queue/spool.js';
 import { Dispatcher } from '../../src/relay/dispatcher.js';
 import { FakeHop } from '../support/fake-hop.js';
+import { openQueue } from './open-queue.js';
 import { closedPort, fakeHop, routeTo, smtp, until } from './relay-rig.js';
-
-async function openQueue(): Promise<Spool> {
-  const directory = await mkdtemp(join(tmpdir(), 'postern-relay-queue-'));
-  const spool = await openSpool({
-    directory,
-    slot: 0,
-    incarnation: 'test',
-    smallMessageBytes: 65_520,
-    bytesInFlight: 64 * 2 ** 20,
-    commitTimeoutMs: 10_000,
-    generationBytes: 2 ** 30,
-    hooks: {
-      phase: () => undefined,
-      commit: () => undefined,
-      failed: (error) => {
-        throw error;
-      },
-      damaged: () => undefined,
-      retired: () => undefined,
-    },
-  });
-  onTestFinished(async () => {
-    await spool.close();
-    await rm(directory, { recursive: true });
-  });
-  return spool;
-}
 
 function isEmpty(spool: Spool): boolean {
   return Object.values(spool.stats().messages).every((count) => count === 0);

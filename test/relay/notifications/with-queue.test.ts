@@ -2,18 +2,15 @@
  * Dispatcher, notifier and the real queue together, with a wall clock that a test sets: what takes hours and days.
  * Every notification comes out at a hop of the sender.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
 
 import type { RetryConfig } from '../../../src/config/config.js';
-import { openSpool } from '../../../src/queue/lmdb-spool.js';
 import type { NewEnvelope, QueuedMessage, Spool } from '../../../src/queue/spool.js';
 import { Dispatcher } from '../../../src/relay/dispatcher.js';
 import { openNotifier } from '../../../src/relay/notifications/sender-notifier.js';
 import type { Answer, FakeHop } from '../../support/fake-hop.js';
+import { openQueue } from '../open-queue.js';
 import { closedPort, fakeHop, routeTo, smtp, until } from '../relay-rig.js';
 import { hour, minute, originalText } from './fixtures.js';
 import { one, parseReport, type ParsedReport } from './mime.js';
@@ -126,33 +123,6 @@ class Rig {
 
 function attempts(message: QueuedMessage | undefined): number {
   return message?.routes[0]?.ended ?? -1;
-}
-
-async function openQueue(): Promise<Spool> {
-  const directory = await mkdtemp(join(tmpdir(), 'postern-notifications-'));
-  const spool = await openSpool({
-    directory,
-    slot: 0,
-    incarnation: 'test',
-    smallMessageBytes: 65_520,
-    bytesInFlight: 64 * 2 ** 20,
-    commitTimeoutMs: 10_000,
-    generationBytes: 2 ** 30,
-    hooks: {
-      phase: () => undefined,
-      commit: () => undefined,
-      failed: (error) => {
-        throw error;
-      },
-      damaged: () => undefined,
-      retired: () => undefined,
-    },
-  });
-  onTestFinished(async () => {
-    await spool.close();
-    await rm(directory, { recursive: true });
-  });
-  return spool;
 }
 
 function hopSaying(RCPT: Answer): Promise<FakeHop> {

@@ -14,7 +14,7 @@ export function decodeXtext(text: string): string {
 
 /** The `\x{2211}` of a utf-8 address as the character. The text itself where one of them is no printable character. */
 export function decodeUnitext(text: string): string {
-  const decoded = text.replaceAll(/\\x\{([0-9A-F]{2,6})\}/g, (_all, hex: string) => {
+  const decoded = text.replaceAll(/\\x\{([0-9A-Fa-f]{2,6})\}/g, (_all, hex: string) => {
     const point = Number.parseInt(hex, 16);
     return point <= 0x10ffff ? String.fromCodePoint(point) : '\0';
   });

@@ -26,6 +26,7 @@ describe('embedded code points of utf-8 addresses (RFC 6533 §3)', () => {
   test.each([
     ['\\x{7528}\\x{6237}@example.net', '用户@example.net', 'two characters'],
     ['\\x{1F600}@example.net', '😀@example.net', 'beyond the basic plane'],
+    ['\\x{c4}@example.net', 'Ä@example.net', 'lower case, as RCPT takes it'],
     ['\\x{0A}@example.net', '\\x{0A}@example.net', 'a line end stays as it was written'],
     ['\\x{D800}@example.net', '\\x{D800}@example.net', 'half a surrogate pair'],
     ['\\x{FFFFFF}', '\\x{FFFFFF}', 'beyond Unicode'],

@@ -117,17 +117,26 @@ export type Question =
   /** All of the body has been passed to body(), nothing was wrong with it. The 250 is the caller's to give. */
   | { readonly kind: 'message-end'; readonly transaction: Transaction; readonly bodyBytes: number };
 
-export type Verdict =
-  /** `reply` replaces the catalogue's; it is required for message-end (`replies.queuedAs(id)`). */
-  | {
-      readonly ok: true;
-      readonly reply?: Reply;
-      readonly route?: string;
-      /** recipient: stored and relayed instead of what the client wrote (`<Postmaster>` has no domain). */
-      readonly address?: string;
-      readonly user?: string;
-    }
-  | { readonly ok: false; readonly reply: Reply; readonly close?: boolean };
+/** What a SASL exchange asks: each of these names its mechanism. */
+export type SaslQuestion = Extract<Question, { readonly mechanism: Mechanism }>;
+
+/** `reply` replaces the catalogue's; it is required for message-end (`replies.queuedAs(id)`). */
+export interface Accepted {
+  readonly ok: true;
+  readonly reply?: Reply;
+  readonly route?: string;
+  /** recipient: stored and relayed instead of what the client wrote (`<Postmaster>` has no domain). */
+  readonly address?: string;
+  readonly user?: string;
+}
+
+export interface Refused {
+  readonly ok: false;
+  readonly reply: Reply;
+  readonly close?: boolean;
+}
+
+export type Verdict = Accepted | Refused;
 
 /** Which limit of RFC 5321 §4.5.3.2 runs now; the worker owns the clock. 'none' while the answer is ours to give. */
 export type DeadlineKind = 'greeting' | 'command' | 'data' | 'auth' | 'none';

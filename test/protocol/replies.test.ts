@@ -78,7 +78,9 @@ test('a greeting text without the host name gets it in front', () => {
 
 test('no other file of the protocol has the digits of a reply', () => {
   const directory = join(import.meta.dirname, '../../src/protocol');
-  for (const file of readdirSync(directory).filter((name) => name !== 'replies.ts')) {
+  for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && name !== 'replies.ts',
+  )) {
     const code = readFileSync(join(directory, file), 'utf8').replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, '');
     expect(code.match(/['"`][2-5]\d\d[ -]/g) ?? [], file).toEqual([]);
   }

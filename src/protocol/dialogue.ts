@@ -1,0 +1,125 @@
+/**
+ * What the commands of one session share: its state, and the ways to say, ask and end something. Knows no command; the
+ * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, answers.ts) are given one of these.
+ */
+import type { AuthDialogue } from './auth-dialogue.js';
+import { KeptInput } from './kept-input.js';
+import type { MessageDialogue } from './message-dialogue.js';
+import { Patience } from './patience.js';
+import { replies } from './replies.js';
+import type { OpenTransaction } from './transaction.js';
+import type {
+  CloseReason,
+  DeadlineKind,
+  Question,
+  Reply,
+  ReplyContext,
+  SessionOptions,
+  SessionSink,
+  Verdict,
+} from './types.js';
+
+export type Phase =
+  | 'commands'
+  /** A SASL response is awaited. */
+  | 'auth'
+  | 'data'
+  /** The greeting was a refusal: only QUIT is left. RFC 5321 §3.1. */
+  | 'refused'
+  /** STARTTLS was answered 220: nothing more may come in plaintext. */
+  | 'upgraded'
+  | 'closed';
+
+const phaseDeadlines: Readonly<Record<Phase, DeadlineKind>> = {
+  commands: 'command',
+  auth: 'auth',
+  data: 'data',
+  refused: 'command',
+  upgraded: 'none',
+  closed: 'none',
+};
+
+export class Dialogue {
+  readonly options: SessionOptions;
+  readonly input = new KeptInput();
+  readonly patience: Patience;
+  phase: Phase = 'commands';
+  /** '' until EHLO or HELO. */
+  heloName = '';
+  /** The client said EHLO. */
+  extended = false;
+  transaction: OpenTransaction | null = null;
+  /** How many MAIL were accepted. */
+  transactions = 0;
+  /** Made when AUTH is first used. */
+  auth: AuthDialogue | undefined;
+  /** Made when the first message begins. */
+  message: MessageDialogue | undefined;
+  /** Nothing goes on until it is answered. */
+  question: Question | undefined;
+  /** Of the verb that is asked about. */
+  argument = '';
+  /** The answer, until it is acted on. */
+  verdict: Verdict | undefined;
+
+  constructor(options: SessionOptions) {
+    this.options = options;
+    this.patience = new Patience(options.limits);
+  }
+
+  /** '' until AUTH succeeded. */
+  get user(): string {
+    return this.auth?.user ?? '';
+  }
+
+  get isOver(): boolean {
+    return this.phase === 'closed' || this.phase === 'upgraded';
+  }
+
+  /** Of the client's next step. */
+  get deadline(): DeadlineKind {
+    return this.phase === 'commands' && this.heloName === '' ? 'greeting' : phaseDeadlines[this.phase];
+  }
+
+  isAskedAt(bit: number): boolean {
+    return (this.options.ask.mask & bit) !== 0;
+  }
+
+  openTransaction(): OpenTransaction {
+    if (this.transaction === null) throw new Error('no transaction is open');
+    return this.transaction;
+  }
+
+  /** The last step of a command: what comes next is up to the verdict. */
+  ask(question: Question, sink: SessionSink): void {
+    this.question = question;
+    sink.ask(question);
+  }
+
+  /** Replies and, where it is a refusal, counts it: too many end the session. */
+  reply(reply: Reply, context: ReplyContext, sink: SessionSink): void {
+    sink.reply(reply, context);
+    if (reply.code >= 400 && this.patience.error())
+      this.leave(replies.tooManyErrors, context, 'errors', sink);
+  }
+
+  /** The last reply. */
+  leave(reply: Reply, context: ReplyContext, reason: CloseReason, sink: SessionSink): void {
+    sink.reply(reply, context);
+    this.close(reason, sink);
+  }
+
+  close(reason: CloseReason, sink: SessionSink): void {
+    if (this.phase === 'closed') return;
+    this.finish();
+    sink.close(reason);
+  }
+
+  finish(): void {
+    this.phase = 'closed';
+    this.question = undefined;
+    this.verdict = undefined;
+    this.transaction = null;
+    this.input.clear();
+  }
+}

@@ -1,0 +1,73 @@
+/** The message in the order of a session: DATA, RFC 5321 §4.1.1.4, and what follows it until its one reply. */
+import type { Dialogue } from './dialogue.js';
+import { isReply } from './mail-commands.js';
+import { MessageDialogue } from './message-dialogue.js';
+import { replies } from './replies.js';
+import type { Accepted, Reply, SessionSink } from './types.js';
+
+export function beginData(dialogue: Dialogue, reply: Reply | undefined, sink: SessionSink): void {
+  // RFC 2920 §3.1: content is not sent before 354. Who does guesses, or smuggles: A-042.
+  if (!dialogue.input.isEmpty) {
+    dialogue.leave(replies.earlyTalk, 'DATA', 'errors', sink);
+    return;
+  }
+  dialogue.message ??= new MessageDialogue(dialogue.options);
+  dialogue.message.begin();
+  sink.messageBegin(dialogue.openTransaction());
+  dialogue.phase = 'data';
+  sink.reply(reply ?? replies.startMail, 'DATA');
+}
+
+function open(dialogue: Dialogue): MessageDialogue {
+  if (dialogue.message === undefined) throw new Error('no message is open');
+  return dialogue.message;
+}
+
+/** Bytes while the phase is `data`. */
+export function readMessage(dialogue: Dialogue, chunk: Buffer, sink: SessionSink): void {
+  const { input } = dialogue;
+  const message = open(dialogue);
+  const more = !message.read(chunk, input.at, sink);
+  input.at = message.position;
+  if (more) return;
+  if (message.ended) dialogue.phase = 'commands';
+  advanceMessage(dialogue, sink);
+}
+
+/** Says or asks what comes next. */
+export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
+  const message = open(dialogue);
+  const next = message.next(dialogue.openTransaction());
+  if (next === undefined) return;
+  if (!isReply(next)) {
+    dialogue.ask(next, sink);
+    return;
+  }
+  dialogue.reply(next, 'MESSAGE', sink);
+  dialogue.transaction = null; // RFC 5321 §4.1.1.4: also when the message fails
+  if (message.closes) dialogue.close('refused', sink);
+}
+
+/** The verdict on the header: its reply waits for the end of data. */
+export function refuseMessage(dialogue: Dialogue, reply: Reply, closes: boolean, sink: SessionSink): void {
+  open(dialogue).refuse(reply, closes, sink);
+  advanceMessage(dialogue, sink);
+}
+
+export function messageTaken(dialogue: Dialogue, { reply }: Accepted, sink: SessionSink): void {
+  if (reply === undefined) throw new Error('a message was accepted without the reply that names it');
+  sink.reply(reply, 'MESSAGE');
+  dialogue.transaction = null;
+  dialogue.patience.messageTaken();
+}
+
+export function messageRefused(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
+  sink.reply(reply, 'MESSAGE');
+  dialogue.transaction = null;
+}
+
+/** The session ends inside a message. One whose end was asked about is the caller's. */
+export function abandonMessage(dialogue: Dialogue, sink: SessionSink): void {
+  const isOpen = dialogue.phase === 'data' || dialogue.question?.kind === 'header-end';
+  if (isOpen && dialogue.message?.refused !== true) sink.messageAbandon('cut');
+}

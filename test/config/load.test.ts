@@ -71,6 +71,14 @@ describe('a right file', () => {
     });
   });
 
+  test('C-041: gives a client five minutes for its next command', () => {
+    expect(load(smallest).limits.commandTimeoutMs).toBe(300_000);
+  });
+
+  test('C-108: requires TLS of nobody on an inbound listener', () => {
+    expect(load(smallest).listeners.map(({ tls }) => tls)).not.toContain('required');
+  });
+
   test('C-076: retries begin after a minute, slow down to an hour, end after five days', () => {
     expect(load(smallest).routes['disk']?.retry).toEqual({
       firstMs: 60_000,

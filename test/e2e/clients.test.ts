@@ -136,7 +136,7 @@ with smtplib.SMTP('127.0.0.1', mx) as s:
     expect(message).toContain('schöne Grüße');
   });
 
-  test('C-095: is refused relaying for strangers, per recipient', async () => {
+  test('C-047: is refused relaying for strangers, per recipient', async () => {
     await python(`
 with smtplib.SMTP('127.0.0.1', mx) as s:
     refused = s.sendmail('py@client.test', ['a@example.test', 'b@elsewhere.test'], 'Subject: py-relay\\r\\n\\r\\nx\\r\\n')

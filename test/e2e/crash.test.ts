@@ -44,7 +44,7 @@ function expectNothingInvented(load: OracleLoad, at: RecordingSink): void {
   }
 }
 
-test('F-01 F-02: kill -9 of random workers, then of everything, loses no acknowledged message', async () => {
+test('F-01 F-02 C-053: kill -9 of random workers, then of everything, loses no acknowledged message', async () => {
   sink = await RecordingSink.open();
   postern = await startPostern({ config: relayTo(sink.port) });
   const load = new OracleLoad({

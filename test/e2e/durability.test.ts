@@ -37,7 +37,7 @@ async function trace(running: RunningPostern, ...args: string[]): Promise<Progra
 }
 
 describe.skipIf(missing)(`under strace${missing === undefined ? '' : ` (${missing})`}`, () => {
-  test('the fdatasync of the commit ends before the 250 is written', async () => {
+  test('C-053: the fdatasync of the commit ends before the 250 is written', async () => {
     postern = await startPostern();
     const client = await SmtpClient.greeted(postern.smtpPort);
     const output = join(postern.directory, 'trace');
@@ -60,7 +60,7 @@ describe.skipIf(missing)(`under strace${missing === undefined ? '' : ` (${missin
     expect(acknowledged).toBe(3);
   });
 
-  test('F-08: EIO on fdatasync is 451, never 250; the worker is replaced and mail flows again', async () => {
+  test('F-08 C-051: EIO on fdatasync is 451, never 250; the worker is replaced and mail flows again', async () => {
     postern = await startPostern();
     const before = postern.workerPids();
     const client = await SmtpClient.greeted(postern.smtpPort);

@@ -103,7 +103,7 @@ describe('attacks 3.9: never an open relay', () => {
     '<v@xn--k-jta.test>',
   ];
 
-  test.each(senders)('from %s: every vector is refused for good', async (sender) => {
+  test.each(senders)('C-047: from %s: every vector is refused for good', async (sender) => {
     const client = await SmtpClient.greeted(postern.smtpPort);
     const from = await client.command(`MAIL FROM:${sender}`);
     if (!from.startsWith('250')) {

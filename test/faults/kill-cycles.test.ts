@@ -84,7 +84,7 @@ function expectSound(verdict: Verdict, rig: Rig): void {
 }
 
 test(
-  `F-01 F-02 F-03 G-01 G-03 G-16: kill -9 of one worker, all workers, the primary or everything, at random moments under load, loses no acknowledged message`,
+  `F-01 F-02 F-03 G-01 G-03 G-16 C-052 C-053: kill -9 of one worker, all workers, the primary or everything, at random moments under load, loses no acknowledged message`,
   { timeout: 60_000 + cycles * 6_000 },
   async () => {
     const random = new Random(seed);

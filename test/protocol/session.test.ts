@@ -66,6 +66,26 @@ describe.each(manners.map((manner) => [describeManner(manner), manner] as const)
   },
 );
 
+test.each([
+  ['EHLO t', '250'],
+  ['NOOP', '250 2.0.0'],
+  ['VRFY b@ok.test', '252 2.5.0'],
+  ['EXPN l', '502 5.5.1'],
+  ['TURN', '500 5.5.2'],
+  ['FOO', '500 5.5.2'],
+  ['RCPT TO:<c@ok.test>', '250 2.1.5'],
+  ['DATA', '354'],
+  ['QUIT', '221 2.0.0'],
+])(
+  'C-084 C-085: %s is answered before the call that fed it returns, with nothing behind it',
+  (line, code) => {
+    const peer = new Peer().start().send('EHLO t\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@ok.test>\r\n');
+    peer.codes();
+    peer.session.feed(Buffer.from(`${line}\r\n`), peer);
+    expect(peer.codes()).toEqual([code]);
+  },
+);
+
 describe('a turn', () => {
   test('is bounded: 256 commands, then others come first', () => {
     const peer = new Peer({ ...options, limits: { ...limits, junkCommands: 1000 } });
@@ -343,7 +363,7 @@ describe('header-end', () => {
   );
 
   test.each(manners.map((manner) => [describeManner(manner), manner] as const))(
-    'refused: the body is dropped, the reply comes at its end (%s)',
+    'C-073: refused: the body is dropped, the reply comes at its end (%s)',
     (_, manner) => {
       const decide = except('header-end', { ok: false, reply: replies.refused });
       const peer = new Peer(asking, manner, decide).start().send(envelope);
@@ -399,7 +419,7 @@ describe('the end', () => {
   test.each([
     ['timeout', '421 4.4.2'],
     ['shutdown', '421 4.3.2'],
-  ] as const)('C-027 C-041: cut for %s says %s and abandons what is open', (reason, code) => {
+  ] as const)('C-026 C-027: cut for %s says %s and abandons what is open', (reason, code) => {
     const peer = new Peer().start().send(envelope).send('half a');
     peer.codes();
     peer.session.cut(reason, peer);

@@ -67,7 +67,7 @@ describe('dot stuffing', () => {
     );
   });
 
-  it('C-095: keeps every byte value', () => {
+  it('C-058: keeps every byte value', () => {
     const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte));
     expect(new DotStuffer().stuff(all)).toEqual(all);
   });

@@ -44,8 +44,8 @@ async function openMessage(client: SmtpClient): Promise<void> {
 
 const patience = { timeout: 15_000 };
 
-describe('deadlines are of whole commands and whole messages (promise 3, A-046)', () => {
-  test('a command line that drips is cut with 421', patience, async () => {
+describe('deadlines are of whole commands and whole messages (promise 3)', () => {
+  test('A-050: a command line that drips is cut with 421', patience, async () => {
     const { port } = await start({ limits: { commandTimeout: '1s' } });
     const client = await greeted(port);
     drip(client, 'N');
@@ -53,7 +53,7 @@ describe('deadlines are of whole commands and whole messages (promise 3, A-046)'
     await client.ended();
   });
 
-  test('a message that drips is cut with 421', patience, async () => {
+  test('A-051: a message that drips is cut with 421', patience, async () => {
     const { port } = await start({ limits: { messageTimeout: '1s' } });
     const client = await greeted(port);
     await openMessage(client);
@@ -80,7 +80,7 @@ describe('deadlines are of whole commands and whole messages (promise 3, A-046)'
   });
 
   test(
-    'a client that sends commands and never reads the replies does not stay (A-045)',
+    'a client that sends commands and never reads the replies does not stay (A-045 A-052)',
     patience,
     async () => {
       const { port, worker } = await start({ limits: { commandTimeout: '1s', junkCommands: 1_000_000 } });
@@ -147,7 +147,7 @@ describe('TLS', () => {
     await until('it is gone', () => worker.connections === 0);
   });
 
-  test('a client that goes in the middle of the handshake leaves nothing behind', async () => {
+  test('A-052 A-150: a client that goes in the middle of the handshake, by FIN or reset, leaves nothing behind', async () => {
     const { port, worker } = await start({ ...startTls, limits: { tlsHandshakeTimeout: '1s' } });
     for (const farewell of ['end', 'resetAndDestroy'] as const) {
       const client = await greeted(port);

@@ -7,7 +7,7 @@ function deadlines(): Deadlines {
   return new Deadlines(limits, 0);
 }
 
-test('a command has its time from the last whole thing that happened, not from its last byte', () => {
+test('C-041 A-050: a command has its time from the last whole thing that happened, not from its last byte', () => {
   const waits = deadlines();
   waits.wait('command', false, 0);
   waits.wait('command', false, 250); // a byte came
@@ -29,7 +29,7 @@ test('nothing runs while the answer is ours to give', () => {
   expect(waits.isLate(1e9 + 300, false)).toBe(true);
 });
 
-test('a message has its time however its bytes come, and only between 354 and its end', () => {
+test('A-051: a message has its time however its bytes come, and only between 354 and its end', () => {
   const waits = deadlines();
   waits.messageBegun(0);
   for (let nowMs = 0; nowMs < 1000; nowMs += 100) {

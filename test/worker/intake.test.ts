@@ -100,7 +100,7 @@ test('a route to mx keeps the mail of each domain apart, in one spelling', async
 });
 
 describe('F-22 a queue at its limit', () => {
-  test('refuses MAIL with 452 before a byte of the message came, and says why; what leaves makes room', async () => {
+  test('C-089: refuses MAIL with 452 before a byte of the message came, and says why; what leaves makes room', async () => {
     const { worker, client } = await start({ limits: { queueMessages: 2 } });
     const first = await deliver(client, 'MAIL FROM:<a@x.test>', 'RCPT TO:<b@ok.test>');
     await deliver(client, 'MAIL FROM:<a@x.test>', 'RCPT TO:<b@ok.test>');

@@ -8,12 +8,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describeError } from '../base/errors.js';
 import type { Generation } from './generation.js';
 import type { Generations } from './generations.js';
-import { chunkKey, chunksAfter, envelopesAfter, idOf } from './keys.js';
+import { chunkKey, chunksAfter, idOf } from './keys.js';
 import type { Entry } from './message-index.js';
 import type { Messages } from './messages.js';
-import { decodeRecord, type MessageRecord } from './record.js';
+import { decodeOutline, type RecordOutline } from './record.js';
 import type { SpoolHooks } from './spool.js';
-import { afterSetBack, forgive, parkPoison } from './transitions.js';
+import { afterSetBack, forgive, poisonOf } from './transitions.js';
 
 export interface AdoptionHost {
   /** True: the process goes down, stop. */
@@ -25,7 +25,7 @@ export interface AdoptionHost {
 /** What a scan tells as it goes. */
 interface Finder {
   readonly stopped: boolean;
-  found(id: string, record: MessageRecord, generation: Generation): void;
+  found(id: string, record: RecordOutline, generation: Generation): void;
   /** It was found in this file, and is there. */
   knows(id: string, generation: Generation): boolean;
   damaged(id: string, reason: string, generation: Generation): void;
@@ -33,8 +33,10 @@ interface Finder {
   sliceDone(): void;
 }
 
-// A slice of 200 envelopes takes one or two milliseconds.
-const sliceKeys = 200;
+// One turn of the event loop reads so many envelopes at most, which takes two or three milliseconds, and of large ones
+// (a thousand recipients: 100 KiB) as many as are read in that time.
+const slice = { count: 400, bytes: 2 ** 18 };
+const sliceKeys = 1_000;
 
 export class Adoption implements Finder {
   readonly #messages: Messages;
@@ -68,7 +70,7 @@ export class Adoption implements Finder {
   }
 
   /** Into the index, unless it is known already and the known copy is the newer: then this one goes. */
-  take(id: string, record: MessageRecord, generation: Generation): Entry | undefined {
+  take(id: string, record: RecordOutline, generation: Generation): Entry | undefined {
     const known = this.#messages.index.get(id);
     if (known !== undefined && !this.#giveWay(known, record)) {
       generation.committer.remove({ id, chunks: record.chunks });
@@ -81,14 +83,14 @@ export class Adoption implements Finder {
     return this.#host.stopped;
   }
 
-  found(id: string, record: MessageRecord, generation: Generation): void {
+  found(id: string, record: RecordOutline, generation: Generation): void {
     const forgiven = this.#blame ? record : forgive(record);
     const entry = this.take(id, afterSetBack(forgiven, Date.now()), generation);
     if (entry === undefined) return;
     entry.forgiven = forgiven !== record;
-    const parked = this.#blame ? parkPoison(record) : undefined;
-    if (parked === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
-    else this.#parked.push(this.#park(entry, parked));
+    const poison = this.#blame ? poisonOf(record) : undefined;
+    if (poison === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
+    else this.#parked.push(this.#park(entry, poison));
   }
 
   knows(id: string, generation: Generation): boolean {
@@ -139,9 +141,11 @@ export class Adoption implements Finder {
     this.#generations.retireIfEmpty(generation);
   }
 
-  async #park(entry: Entry, record: MessageRecord): Promise<void> {
-    await this.#messages.write(entry, record);
-    this.#hooks.parked?.({ id: entry.id, reason: record.parked });
+  async #park(entry: Entry, reason: string): Promise<void> {
+    const record = this.#messages.readable(entry);
+    if (record === undefined) return;
+    await this.#messages.write(entry, { ...record, parked: reason });
+    this.#hooks.parked?.({ id: entry.id, reason });
   }
 
   /**
@@ -149,7 +153,7 @@ export class Adoption implements Finder {
    * The copy that was moved more often stays, of two alike the one that saw more attempts. True: the known one was
    * dropped.
    */
-  #giveWay(known: Entry, record: MessageRecord): boolean {
+  #giveWay(known: Entry, record: RecordOutline): boolean {
     if (known.slots.some(({ leased }) => leased) || known.writes > 0 || known.move !== undefined)
       return false;
     const before = this.#messages.readable(known);
@@ -161,36 +165,33 @@ export class Adoption implements Finder {
   }
 }
 
-function attemptsOf(record: MessageRecord): number {
+function attemptsOf(record: RecordOutline): number {
   return record.routes.reduce((sum, progress) => sum + progress.attempts, 0);
 }
 
-async function scanEnvelopes(generation: Generation, host: Finder): Promise<void> {
+async function scanEnvelopes(generation: Generation, finder: Finder): Promise<void> {
   let last = '';
   for (;;) {
-    const { start, end } = envelopesAfter(last);
-    const keys = host.stopped ? [] : generation.keys(start, end, sliceKeys);
-    if (keys.length === 0) return;
-    for (const key of keys) {
+    const records = finder.stopped ? [] : generation.envelopesAfter(last, slice);
+    if (records.length === 0) return;
+    for (const { key, value } of records) {
       last = idOf(key);
-      scanOne(generation, last, host);
+      scanOne(generation, last, value, finder);
     }
-    host.sliceDone();
+    finder.sliceDone();
     await nextTurn();
   }
 }
 
-function scanOne(generation: Generation, id: string, host: Finder): void {
-  let record: MessageRecord;
+function scanOne(generation: Generation, id: string, envelope: Buffer, finder: Finder): void {
+  let record: RecordOutline;
   try {
-    const bytes = generation.envelope(id);
-    if (bytes === undefined) return;
-    record = decodeRecord(bytes);
+    record = decodeOutline(envelope);
   } catch (error) {
-    host.damaged(id, describeError(error), generation);
+    finder.damaged(id, describeError(error), generation);
     return;
   }
-  host.found(id, record, generation);
+  finder.found(id, record, generation);
 }
 
 /** What a large message left whose envelope never came: its process died, or its client did. */

@@ -7,8 +7,8 @@ import { rm } from 'node:fs/promises';
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import { lockFileOf } from '../base/spool-files.js';
 import { Committer, type CommitterHooks } from './committer.js';
-import { chunkKey, envelopeKey, formatKey } from './keys.js';
-import { LmdbEnv } from './lmdb-env.js';
+import { chunkKey, envelopeKey, envelopesAfter, formatKey } from './keys.js';
+import { LmdbEnv, type StoredRecord } from './lmdb-env.js';
 
 /** Of the file as a whole: what keys mean, and which kinds there are. Records have a version of their own. */
 export const formatVersion = 1;
@@ -121,6 +121,12 @@ export class Generation {
 
   keys(start: Buffer, end: Buffer, limit: number): string[] {
     return this.#env.keys(start, end, limit);
+  }
+
+  /** Envelopes after that of `id` ('': from the first), in order; none only when there are no more. */
+  envelopesAfter(id: string, most: { readonly count: number; readonly bytes: number }): StoredRecord[] {
+    const { start, end } = envelopesAfter(id);
+    return this.#env.records(start, end, most);
   }
 
   /** Waits for a running commit. */

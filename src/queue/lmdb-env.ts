@@ -11,6 +11,12 @@ import { basename, dirname, extname } from 'node:path';
 import { PosternError, describeError } from '../base/errors.js';
 import { freeBytesAt, isNoSpace } from './disk-room.js';
 
+/** As a key and its value lie in the file. */
+export interface StoredRecord {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
 // Of a batch beyond its values: the pages of the trees and of the free list.
 const shortWriteSlackBytes = 2 ** 20;
 
@@ -70,6 +76,27 @@ export class LmdbEnv {
     return this.#read(() =>
       Array.from(this.#db.getKeys({ start, end, limit, snapshot: false }), (key) => key.toString('latin1')),
     );
+  }
+
+  /**
+   * The first records with keys in [start, end), in order: as many as `most` allows, and at least one. Copies. The cursor
+   * ends before this returns.
+   */
+  records(
+    start: Buffer,
+    end: Buffer,
+    most: { readonly count: number; readonly bytes: number },
+  ): StoredRecord[] {
+    return this.#read(() => {
+      const found: StoredRecord[] = [];
+      let bytes = 0;
+      for (const record of this.#db.getRange({ start, end, limit: most.count, snapshot: false })) {
+        found.push(record);
+        bytes += record.value.length;
+        if (bytes >= most.bytes) break;
+      }
+      return found;
+    });
   }
 
   /** Only inside `batch`. The value's bytes are read by another thread until the batch settles: leave them alone. */

@@ -4,7 +4,7 @@
  */
 import type { Generation } from './generation.js';
 import { Heap, type HeapItem } from './heap.js';
-import type { MessageRecord } from './record.js';
+import type { MessageRecord, RecordOutline } from './record.js';
 import { Schedule, type RouteHeap, type Slot } from './schedule.js';
 import type { Lease, MessageState, RouteProgress } from './spool.js';
 import { isSuspect, pendingRoutes, stateOf } from './transitions.js';
@@ -101,7 +101,8 @@ export class MessageIndex {
   }
 
   /** @param counted the first attempt of each destination is counted and has not begun */
-  add(id: string, record: MessageRecord, generation: Generation, counted: boolean): Entry {
+  add(id: string, record: RecordOutline, generation: Generation, counted: boolean): Entry {
+    const pending = pendingRoutes(record);
     const entry: Entry = {
       id,
       serial: ++this.#serial,
@@ -110,8 +111,8 @@ export class MessageIndex {
       bytes: record.bytes,
       chunks: record.chunks,
       arrivedAtMs: record.arrivedAtMs,
-      routes: this.#shared(record.routes.map((progress) => progress.route)),
-      state: stateOf(record),
+      routes: this.#shared(record.routes),
+      state: stateOf(record, pending),
       slots: [],
       unwritten: undefined,
       writes: 0,
@@ -119,7 +120,11 @@ export class MessageIndex {
       forgiven: false,
       move: undefined,
     };
-    entry.slots = pendingRoutes(record).map((progress) => newSlot(entry, progress, counted));
+    const [first] = pending;
+    entry.slots =
+      pending.length === 1 && first !== undefined
+        ? [newSlot(entry, first, counted)]
+        : pending.map((progress) => newSlot(entry, progress, counted));
     this.#entries.set(id, entry);
     this.#byAge.insert(entry);
     this.#counts[entry.state]++;
@@ -235,13 +240,16 @@ export class MessageIndex {
   }
 
   /** One array for all messages with the same destinations: there are few of those, and many messages. */
-  #shared(routes: readonly string[]): readonly string[] {
-    const key = routes.join('\n');
+  #shared(routes: readonly RouteProgress[]): readonly string[] {
+    const [first] = routes;
+    const key =
+      routes.length === 1 && first !== undefined ? first.route : routes.map(({ route }) => route).join('\n');
     const known = this.#routeSets.get(key);
     if (known !== undefined) return known;
     if (this.#routeSets.size >= maxRouteSets) this.#routeSets.clear();
-    this.#routeSets.set(key, routes);
-    return routes;
+    const names = routes.map(({ route }) => route);
+    this.#routeSets.set(key, names);
+    return names;
   }
 }
 

@@ -76,13 +76,16 @@ export class Fields {
   readonly #starts = new Int32Array(maxTags);
   readonly #ends = new Int32Array(maxTags);
   /** Of those that repeat: tag, start, end. */
-  #repeated: number[] = [];
+  readonly #repeated: number[] = [];
 
-  /** @throws PosternError SPOOL_CORRUPT (also all below) */
-  open(bytes: Buffer, from: number, to: number, repeating: readonly number[]): this {
+  /**
+   * @param repeating a bit for each tag that repeats
+   * @throws PosternError SPOOL_CORRUPT (also all below)
+   */
+  open(bytes: Buffer, from: number, to: number, repeating: number): this {
     this.#bytes = bytes;
     this.#ends.fill(-1);
-    this.#repeated = [];
+    this.#repeated.length = 0;
     let at = from;
     while (at < to) {
       if (at + fieldHeaderBytes > to) throw corrupt('a field is cut short');
@@ -90,7 +93,7 @@ export class Fields {
       const start = at + fieldHeaderBytes;
       const end = start + bytes.readUInt32LE(at + 1);
       if (end > to) throw corrupt('a field runs past the end');
-      if (repeating.includes(tag)) this.#repeated.push(tag, start, end);
+      if (tag < maxTags && (repeating & (1 << tag)) !== 0) this.#repeated.push(tag, start, end);
       this.#starts[tag] = start;
       this.#ends[tag] = end;
       at = end;
@@ -101,6 +104,13 @@ export class Fields {
   text(tag: number): string {
     const end = this.#required(tag);
     return this.#bytes.toString('utf8', this.#starts[tag], end);
+  }
+
+  /** As text, for a field that rarely differs from `last`: then that same string, and nothing is made. */
+  textLike(tag: number, last: string): string {
+    const end = this.#required(tag);
+    const start = this.#starts[tag] ?? 0;
+    return isAscii(this.#bytes, start, end, last) ? last : this.text(tag);
   }
 
   number(tag: number): number {
@@ -137,6 +147,15 @@ export class Fields {
     if (end < 0) throw corrupt(`field ${tag} is missing`);
     return end;
   }
+}
+
+function isAscii(bytes: Buffer, start: number, end: number, text: string): boolean {
+  if (end - start !== text.length) return false;
+  for (let i = 0; i < text.length; i++) {
+    const byte = bytes[start + i] ?? 0x80;
+    if (byte >= 0x80 || byte !== text.charCodeAt(i)) return false;
+  }
+  return true;
 }
 
 /** The version of a record, and where its fields end; they begin behind the version. @throws PosternError SPOOL_CORRUPT */

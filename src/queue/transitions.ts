@@ -2,7 +2,7 @@
  * What can happen to a message in the queue, as pure functions from record to record. Nothing here writes, waits or
  * knows the time; the spool commits what these return.
  */
-import type { MessageRecord } from './record.js';
+import type { MessageRecord, RecordOutline } from './record.js';
 import type {
   Attempt,
   AttemptNote,
@@ -170,19 +170,16 @@ export function isSuspect(progress: RouteProgress): boolean {
   return deathsOf(progress) >= deathsToSuspect;
 }
 
-/** Parked, if the worker fell too often while one of its destinations was tried; else undefined. */
-export function parkPoison(record: MessageRecord): MessageRecord | undefined {
+/** Why it is to be parked, if the worker fell too often while one of its destinations was tried; else undefined. */
+export function poisonOf(record: RecordOutline): string | undefined {
   if (record.parked !== '') return undefined;
   const worst = pendingRoutes(record).find((progress) => deathsOf(progress) >= deathsToPark);
   if (worst === undefined) return undefined;
-  return {
-    ...record,
-    parked: `${deathsOf(worst)} workers ended while it was being delivered by route ${worst.route}`,
-  };
+  return `${deathsOf(worst)} workers ended while it was being delivered by route ${worst.route}`;
 }
 
 /** Nobody blames it for the attempts that were cut short. */
-export function forgive(record: MessageRecord): MessageRecord {
+export function forgive<R extends RecordOutline>(record: R): R {
   if (record.routes.every((progress) => deathsOf(progress) === 0)) return record;
   return { ...record, routes: record.routes.map((progress) => ({ ...progress, ended: progress.attempts })) };
 }
@@ -219,7 +216,9 @@ function dueAt(progress: RouteProgress, nowMs: number): RouteProgress {
 }
 
 /** The routes that still have something to do. */
-export function pendingRoutes(record: MessageRecord): RouteProgress[] {
+export function pendingRoutes(record: RecordOutline): readonly RouteProgress[] {
+  if (record.routes.length === 1)
+    return record.recipients.some(({ state }) => state === 'pending') ? record.routes : [];
   const routes = new Set<string>();
   for (const recipient of record.recipients) if (recipient.state === 'pending') routes.add(recipient.route);
   return record.routes.filter((progress) => routes.has(progress.route));
@@ -230,10 +229,9 @@ export function isDone(record: MessageRecord): boolean {
   return record.recipients.every(({ state }) => state === 'delivered' || state === 'bounced');
 }
 
-export function stateOf(record: MessageRecord): MessageState {
+export function stateOf(record: RecordOutline, pending = pendingRoutes(record)): MessageState {
   if (record.held) return 'held';
   if (record.parked !== '') return 'parked';
-  const pending = pendingRoutes(record);
   if (pending.length === 0) return 'failed';
   return pending.some((progress) => !progress.tried && progress.attempts === 1) ? 'active' : 'deferred';
 }
@@ -280,7 +278,7 @@ export function toQueuedMessage(id: string, record: MessageRecord, route?: strin
  * As this clock has it: where the message came, or was tried last, in what is now the future, the clock was set back
  * since, and its next attempt is due as long from now as it was then (F-30). Else mail would wait for the old time.
  */
-export function afterSetBack(record: MessageRecord, nowMs: number): MessageRecord {
+export function afterSetBack<R extends RecordOutline>(record: R, nowMs: number): R {
   const aheadMs = Math.max(record.arrivedAtMs, record.attemptLog.at(-1)?.atMs ?? 0) - nowMs;
   if (aheadMs <= 0) return record;
   const routes = record.routes.map((progress) => ({

@@ -7,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { errorCodeOf, PosternError } from '../base/errors.js';
 import type { RestoreWriter, Spool } from '../queue/spool.js';
-import { parseStoredEnvelope } from './stored-envelope.js';
 
 // A few operators at once. What arrives is bounded by the budget of bytes in flight, which all mail shares.
 const maxOpen = 16;
@@ -98,6 +97,8 @@ export class QueueImports {
     clearTimeout(timer);
     try {
       if (bytes !== writer.bytes) throw this.#wrongLength(id, bytes, writer.bytes);
+      // Loaded when the first import comes: its schema library is a fifth of what a worker loads at its start.
+      const { parseStoredEnvelope } = await import('./stored-envelope.js');
       await writer.commit(parseStoredEnvelope(id, envelope));
     } catch (error) {
       writer.abort();

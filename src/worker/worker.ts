@@ -9,12 +9,11 @@ import type { Config } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { watchProcess } from '../metrics/process-meters.js';
 import { createMeters } from '../metrics/worker-meters.js';
-import { Authenticator, mechanismsFor } from '../policy/authenticate.js';
+import { Authenticator, mechanismsFor, type Users } from '../policy/authenticate.js';
 import { DnsblCheck } from '../policy/dnsbl-check.js';
 import { RelayDecision } from '../policy/relay-decision.js';
 import { openPool } from '../pool/pool.js';
 import type { Pool } from '../pool/tasks.js';
-import { loadUsers } from '../pool/users-file.js';
 import { openSpool } from '../queue/lmdb-spool.js';
 import { salvageFile } from '../queue/salvage/salvage.js';
 import type { Spool, SpoolHooks } from '../queue/spool.js';
@@ -122,7 +121,7 @@ export class Worker {
       mechanisms: config.auth.mechanisms,
     });
     watchProcess(meters, String(options.slot));
-    const users = config.auth.usersFile === undefined ? undefined : await loadUsers(config.auth.usersFile);
+    const users = await loadUsers(config);
     const secureContext = config.tls === undefined ? undefined : openSecureContext(config.tls);
     // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
@@ -336,6 +335,13 @@ export class Worker {
 
 function queueDirectory(config: Config): string {
   return join(config.dataDir, 'queue');
+}
+
+async function loadUsers({ auth }: Config): Promise<Users | undefined> {
+  if (auth.usersFile === undefined) return undefined;
+  // Here, not above: most workers have no users and start sooner without a parser of YAML.
+  const usersFile = await import('../pool/users-file.js');
+  return usersFile.loadUsers(auth.usersFile);
 }
 
 function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | undefined {

@@ -10,7 +10,7 @@ import { formatVersion } from '../../src/queue/generation.js';
 import { chunkKey, envelopeKey, formatKey } from '../../src/queue/keys.js';
 import { LmdbEnv } from '../../src/queue/lmdb-env.js';
 import { decodeRecord, encodeRecord, type MessageRecord } from '../../src/queue/record.js';
-import type { Spool } from '../../src/queue/spool.js';
+import type { NewEnvelope, Spool } from '../../src/queue/spool.js';
 import {
   SpoolBench,
   bodyOf,
@@ -150,6 +150,24 @@ describe('a file of a process that is gone', () => {
     await during;
     expect(spool.stats().messages.active).toBe(3000 + stored);
     expect(stored).toBeGreaterThan(0);
+  });
+
+  it('with envelopes of any size is scanned whole: a slice that one of them fills, and more of them than one slice takes', async () => {
+    const many = (count: number): NewEnvelope['recipients'] =>
+      Array.from({ length: count }, (_, i) => ({ address: `r${i}@example.test`, route: 'office' }));
+    const ids: string[] = [];
+    const file = await leave(async (spool) => {
+      for (const count of [1, 6_000, 3_000, 1, 1_000, 1_000, 1_000, 1])
+        ids.push(await store(spool, patternBytes(100), { recipients: many(count) }));
+    });
+    const { spool, told } = await bench.open();
+    await spool.adopt([file], false);
+    const { messages: found } = await listAll(spool);
+    expect(found.map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
+    expect(found.map(({ recipients }) => recipients.length).toSorted((a, b) => a - b)).toEqual([
+      1, 1, 1, 1_000, 1_000, 1_000, 3_000, 6_000,
+    ]);
+    expect(told.damaged).toEqual([]);
   });
 
   it('loses chunks whose envelope never came', async () => {

@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 
-import { decodeRecord, encodeRecord, recordVersion, type MessageRecord } from '../../src/queue/record.js';
+import {
+  decodeOutline,
+  decodeRecord,
+  encodeRecord,
+  recordVersion,
+  type MessageRecord,
+  type RecordOutline,
+} from '../../src/queue/record.js';
 import type { RouteProgress } from '../../src/queue/spool.js';
 import { newRecord } from '../../src/queue/transitions.js';
 import { envelope } from './harness.js';
@@ -80,6 +87,21 @@ function progress(route: string, change: Partial<RouteProgress>): RouteProgress 
 
 const sample = newRecord(envelope(), { bytes: 1000, chunks: 1, crc32: 0x1234_5678 });
 
+function outlineOf(record: MessageRecord): RecordOutline {
+  const { arrivedAtMs, held, parked, bytes, chunks, moves, routes } = record;
+  return {
+    arrivedAtMs,
+    held,
+    parked,
+    bytes,
+    chunks,
+    moves,
+    routes,
+    recipients: record.recipients.map(({ route, state }) => ({ route, state })),
+    attemptLog: record.attemptLog.map(({ atMs }) => ({ atMs })),
+  };
+}
+
 function withChecksum(body: Buffer): Buffer {
   const checksum = Buffer.alloc(4);
   checksum.writeUInt32LE(crc32(body));
@@ -94,6 +116,23 @@ describe('the envelope record', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('is outlined as it was stored, for the scan at a start', () => {
+    fc.assert(
+      fc.property(recordArbitrary, (record) => {
+        expect(decodeOutline(encodeRecord(record))).toEqual(outlineOf(record));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('keeps routes apart that are alike in length, or in what is left of them as bytes', () => {
+    const routes = ['abc', 'abd', 'ab', 'ü', 'Ã¼', 'abc', ''];
+    const recipients = routes.map((route, i) => ({ address: `r${i}@example.test`, route }));
+    const record = newRecord(envelope({ recipients }), { bytes: 1, chunks: 1, crc32: 0 });
+    expect(decodeOutline(encodeRecord(record)).recipients.map(({ route }) => route)).toEqual(routes);
+    expect(decodeRecord(encodeRecord(record))).toEqual(record);
   });
 
   it('keeps a thousand recipients with long addresses, and a short record after them', () => {
@@ -111,9 +150,10 @@ describe('the envelope record', () => {
     for (let at = 0; at < bytes.length; at++) {
       const damaged = Buffer.from(bytes);
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
-      expect(() => decodeRecord(damaged), `byte ${at}`).toThrow(
-        expect.objectContaining({ code: 'SPOOL_CORRUPT' }),
-      );
+      for (const decode of [decodeRecord, decodeOutline])
+        expect(() => decode(damaged), `byte ${at}`).toThrow(
+          expect.objectContaining({ code: 'SPOOL_CORRUPT' }),
+        );
     }
   });
 
@@ -129,7 +169,8 @@ describe('the envelope record', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => {
         const bytes = withChecksum(Buffer.concat([Buffer.from([recordVersion]), noise]));
-        expect(() => decodeRecord(bytes)).toThrow(expect.objectContaining({ code: 'SPOOL_CORRUPT' }));
+        for (const decode of [decodeRecord, decodeOutline])
+          expect(() => decode(bytes)).toThrow(expect.objectContaining({ code: 'SPOOL_CORRUPT' }));
       }),
     );
   });

@@ -61,6 +61,10 @@ async function damageWhileOpen(file: string, ids: readonly string[]): Promise<vo
   await handle.close();
 }
 
+function recipientsOf(count: number): NewEnvelope['recipients'] {
+  return Array.from({ length: count }, (_, i) => ({ address: `r${i}@example.test`, route: 'office' }));
+}
+
 async function digest(file: string): Promise<string> {
   return createHash('sha256')
     .update(await readFile(file))
@@ -153,12 +157,10 @@ describe('a file of a process that is gone', () => {
   });
 
   it('with envelopes of any size is scanned whole: a slice that one of them fills, and more of them than one slice takes', async () => {
-    const many = (count: number): NewEnvelope['recipients'] =>
-      Array.from({ length: count }, (_, i) => ({ address: `r${i}@example.test`, route: 'office' }));
     const ids: string[] = [];
     const file = await leave(async (spool) => {
       for (const count of [1, 6_000, 3_000, 1, 1_000, 1_000, 1_000, 1])
-        ids.push(await store(spool, patternBytes(100), { recipients: many(count) }));
+        ids.push(await store(spool, patternBytes(100), { recipients: recipientsOf(count) }));
     });
     const { spool, told } = await bench.open();
     await spool.adopt([file], false);

@@ -3,6 +3,7 @@
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
 import type { z } from 'zod';
+import { parseCidr } from '../base/networks.js';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard, isWildcardAddress } from './formats.js';
 import { checkRoute } from './route-checks.js';
@@ -93,6 +94,7 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
       listener.tls === undefined ? path : [...path, 'tls'],
       `found TLS '${tls}' without a certificate, expected \`tls: { certificate: FILE, key: FILE }\` in this config`,
     );
+  checkTrust([...path, 'proxyProtocol'], listener.proxyProtocol, list);
   if (listener.role === 'submission') checkSubmission(listener, index, parts, list);
   else if (listener.route !== undefined)
     list.add(
@@ -100,6 +102,17 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
       'found a route on an inbound listener, expected none: its mail goes where `domains` says',
       'key',
     );
+}
+
+/** Whoever is in such a network can claim any address, and is let in as that: all of the Internet never is meant. */
+function checkTrust(path: (string | number)[], networks: readonly string[], list: FaultList): void {
+  networks.forEach((network, index) => {
+    if (parseCidr(network)?.prefix === 0)
+      list.expected(
+        [...path, index],
+        'the networks of your own proxies: everybody in this one could claim to be any client',
+      );
+  });
 }
 
 function checkSubmission(listener: FileListener, index: number, parts: Parts, list: FaultList): void {

@@ -15,6 +15,8 @@ export interface ListenerConfig {
   readonly tls: ListenerTls;
   /** Where authenticated mail goes; present exactly on submission listeners. */
   readonly route: string | undefined;
+  /** Networks of proxies that must send a PROXY header, and are believed. */
+  readonly proxyProtocol: readonly string[];
 }
 
 export interface NetworkHop {
@@ -152,6 +154,7 @@ export interface LimitsConfig {
   /** For one whole message from 354 to its end. */
   readonly messageTimeoutMs: number;
   readonly tlsHandshakeTimeoutMs: number;
+  readonly proxyHeaderTimeoutMs: number;
 }
 
 export interface Config {

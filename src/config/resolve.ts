@@ -153,13 +153,15 @@ function resolveHop(hop: Hop, dataDir: string): Hop {
 }
 
 function resolveLimits(limits: FileConfig['limits']): LimitsConfig {
-  const { commandTimeout, dataTimeout, messageTimeout, tlsHandshakeTimeout, ...counts } = limits;
+  const { commandTimeout, dataTimeout, messageTimeout, tlsHandshakeTimeout, proxyHeaderTimeout, ...counts } =
+    limits;
   return {
     ...counts,
     commandTimeoutMs: commandTimeout,
     dataTimeoutMs: dataTimeout,
     messageTimeoutMs: messageTimeout,
     tlsHandshakeTimeoutMs: tlsHandshakeTimeout,
+    proxyHeaderTimeoutMs: proxyHeaderTimeout,
   };
 }
 

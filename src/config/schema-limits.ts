@@ -65,4 +65,7 @@ export const limits = section({
     .describe('Between two reads of a message (RFC 5321 §4.5.3.2.5: at least 3m).'),
   messageTimeout: duration('1s', '1d').prefault('30m').describe('For one whole message.'),
   tlsHandshakeTimeout: duration('1s', '1h').prefault('30s').describe('For one TLS handshake.'),
+  proxyHeaderTimeout: duration('1s', '1m')
+    .prefault('5s')
+    .describe('For the PROXY header of a connection from `proxyProtocol`.'),
 });

@@ -23,11 +23,16 @@ import {
   isDomain,
   isLocalPart,
   isMailAddress,
+  isNetwork,
   isReplyFilter,
   isToken,
 } from './formats.js';
 import { limits } from './schema-limits.js';
 import { route } from './schema-routes.js';
+
+function networkText() {
+  return text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork);
+}
 
 const listener = section({
   name: name().describe('Names the listener in logs and metrics.'),
@@ -44,6 +49,11 @@ const listener = section({
   route: name()
     .optional()
     .describe('Where authenticated mail goes: needed with role submission, not allowed with inbound.'),
+  proxyProtocol: listOf(networkText(), 'networks', 0, 1_000)
+    .prefault([])
+    .describe(
+      'Networks of your proxies. They must send a PROXY header, v1 or v2, and whom it names is the client; a header from anyone else is refused as no SMTP.',
+    ),
 });
 
 const recipientAddress = text(

@@ -1,5 +1,6 @@
 /** Domains and address literals, RFC 5321 §4.1.2 and §4.1.3, on bytes and in one pass. */
-import { COLON, DIGIT, DOT, HEX, HYPHEN, LEFT_BRACKET, LET_DIG, RIGHT_BRACKET, is } from './characters.js';
+import { DOT, HYPHEN, LEFT_BRACKET, LET_DIG, RIGHT_BRACKET, is } from './characters.js';
+import { isIpv4, isIpv6 } from './ip-address.js';
 
 // RFC 5321 §4.5.3.1.2 and RFC 1035 §2.3.4.
 const maxDomainBytes = 255;
@@ -49,45 +50,4 @@ export function isAddressLiteral(bytes: Buffer, start: number, end: number): boo
     return isIpv6(bytes, start + 6, end - 1);
   }
   return isIpv4(bytes, start + 1, end - 1);
-}
-
-/** Four decimal numbers up to 255 without leading zeros (some read those as octal). */
-function isIpv4(bytes: Buffer, start: number, end: number): boolean {
-  let numbers = 0;
-  let at = start;
-  while (at <= end) {
-    const first = at;
-    let value = 0;
-    while (at < end && is(DIGIT, bytes[at]) && at - first < 3) value = value * 10 + (bytes[at++] ?? 0) - 0x30;
-    if (at === first || value > 255 || (at - first > 1 && bytes[first] === 0x30)) return false;
-    numbers++;
-    if (at === end) return numbers === 4;
-    if (bytes[at++] !== DOT) return false;
-  }
-  return false;
-}
-
-/** RFC 4291 §2.2: eight groups, or fewer with one `::`, the last two perhaps as an IPv4 address. */
-function isIpv6(bytes: Buffer, start: number, end: number): boolean {
-  let groups = 0;
-  let compressed = false;
-  let at = start;
-  while (at < end) {
-    if (bytes[at] === COLON && bytes[at + 1] === COLON) {
-      if (compressed) return false;
-      compressed = true;
-      at += 2;
-      if (at === end) break;
-    } else if (groups > 0 && bytes[at++] !== COLON) return false;
-    const first = at;
-    while (at < end && is(HEX, bytes[at])) at++;
-    if (at < end && bytes[at] === DOT) {
-      if (!isIpv4(bytes, first, end)) return false;
-      groups += 2;
-      break;
-    }
-    if (at === first || at - first > 4) return false;
-    groups++;
-  }
-  return compressed ? groups <= 7 : groups === 8;
 }

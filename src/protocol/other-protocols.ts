@@ -1,4 +1,4 @@
-/** Clients that do not speak SMTP: web browsers made to post here, TLS and SSH on the wrong port. attacks.md A-044. */
+/** Clients that do not speak SMTP: web browsers made to post here, TLS, SSH and proxies on the wrong port. attacks.md A-044. */
 import { COLON, CR, LF, SPACE, TAB } from './characters.js';
 
 const foreignWords: ReadonlySet<string> = new Set([
@@ -12,6 +12,8 @@ const foreignWords: ReadonlySet<string> = new Set([
   'CONNECT',
   'TRACE',
   'PRI',
+  // A proxy that the listener's proxyProtocol does not name, or a client that would be one. A-110.
+  'PROXY',
 ]);
 // Longest first word that is looked at.
 const maxWordBytes = 64;

@@ -35,7 +35,25 @@ export class Admission {
 
   /** @param address normalized. A ticket must be given back with `leave`. */
   enter(address: string): { ticket: NetworkTicket } | { refusal: ConnectRefusal } {
-    if (this.#open >= this.#limits.connectionsPerWorker) return { refusal: 'worker-limit' };
+    const refusal = this.arrive();
+    if (refusal !== undefined) return { refusal };
+    const entry = this.identify(address);
+    if ('refusal' in entry) this.leave(undefined);
+    return entry;
+  }
+
+  /** A place for a connection whose client is not known yet; `leave` gives it back. */
+  arrive(): ConnectRefusal | undefined {
+    if (this.#open >= this.#limits.connectionsPerWorker) return 'worker-limit';
+    this.#open += 1;
+    return undefined;
+  }
+
+  /**
+   * Whose connection it is that has a place. Where that is refused, the place is still to be given back.
+   * @param address normalized
+   */
+  identify(address: string): { ticket: NetworkTicket } | { refusal: ConnectRefusal } {
     const ticket = this.#exempt.has(address) ? undefined : networkKeys(address);
     if (ticket !== undefined) {
       if (this.#isFull(ticket.host, this.#limits.connectionsPerHost)) return { refusal: 'host-limit' };
@@ -45,10 +63,10 @@ export class Admission {
       this.#add(ticket.host, 1);
       this.#add(ticket.neighbourhood, 1);
     }
-    this.#open += 1;
     return { ticket };
   }
 
+  /** @param ticket undefined too for one that was not identified */
   leave(ticket: NetworkTicket): void {
     this.#open -= 1;
     if (ticket === undefined) return;

@@ -24,11 +24,12 @@ import type {
 } from '../protocol/types.js';
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
+import type { Client } from './client.js';
 import { Deadlines } from './deadlines.js';
 import type { SessionFacts } from './intake.js';
 import type { Listener } from './listener.js';
 import { Reception } from './reception.js';
-import type { Service } from './service.js';
+import type { OpenConnection, Service } from './service.js';
 import { attach, attachSecure, detach, type SocketOwner } from './socket-events.js';
 
 // After our last reply the client gets this long to read it and close; what it still sends is read and dropped, since
@@ -39,11 +40,11 @@ const reloadIdleMs = 10_000;
 
 type Phase = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection implements SessionSink, SocketOwner {
+export class Connection implements SessionSink, SocketOwner, OpenConnection {
   readonly sid = newSessionId();
-  readonly address: string;
   readonly #service: Service;
   readonly #listener: Listener;
+  readonly #client: Client;
   readonly #ticket: NetworkTicket;
   readonly #reception: Reception;
   readonly #deadlines: Deadlines;
@@ -61,14 +62,14 @@ export class Connection implements SessionSink, SocketOwner {
   #closeReason: CloseReason | 'tls-failed' | undefined;
   tlsVersion = '';
 
-  constructor(service: Service, listener: Listener, socket: Socket, address: string, ticket: NetworkTicket) {
+  constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
     this.#service = service;
     this.#listener = listener;
     this.#ticket = ticket;
-    this.address = address;
+    this.#client = client;
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.config.limits, performance.now());
-    this.#reception = new Reception(service, listener, address, this.sid);
+    this.#reception = new Reception(service, listener, client, this.sid);
     this.#session = new Session(listener.plain);
     this.#phase = 'open';
     attach(socket, this);
@@ -231,8 +232,16 @@ export class Connection implements SessionSink, SocketOwner {
 
   /** One line for each session that ended otherwise than by the client's QUIT or leave. */
   #logCut(reason: string): void {
-    const { address: client, sid } = this;
-    this.#service.log.info({ event: 'session.cut', sid, listener: this.#listener.name, client, reason });
+    const { address: client, facts } = this.#client;
+    const { sid } = this;
+    this.#service.log.info({
+      event: 'session.cut',
+      sid,
+      listener: this.#listener.name,
+      client,
+      ...facts,
+      reason,
+    });
   }
 
   onError(error: Error): void {
@@ -241,7 +250,7 @@ export class Connection implements SessionSink, SocketOwner {
     this.#service.log.debug({
       event: 'connection.error',
       sid: this.sid,
-      client: this.address,
+      client: this.#client.address,
       err: error.message,
     });
   }
@@ -381,7 +390,7 @@ export class Connection implements SessionSink, SocketOwner {
     return {
       listener: this.#listener,
       sessionId: this.sid,
-      clientAddress: this.address,
+      client: this.#client,
       clientName: session.heloName,
       extended: session.extended,
       secure: this.tlsVersion !== '',

@@ -9,6 +9,7 @@ import { traceField } from '../protocol/received.js';
 import { replies, queuedAs } from '../protocol/replies.js';
 import type { Transaction, Verdict } from '../protocol/types.js';
 import type { MessageWriter, Spool } from '../queue/spool.js';
+import type { Client } from './client.js';
 import type { Listener } from './listener.js';
 
 // A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
@@ -24,7 +25,7 @@ function isFull(error: unknown): boolean {
 export interface SessionFacts {
   readonly listener: Listener;
   readonly sessionId: string;
-  readonly clientAddress: string;
+  readonly client: Client;
   readonly clientName: string;
   readonly extended: boolean;
   readonly secure: boolean;
@@ -52,7 +53,7 @@ export class Intake {
     writer.write(
       traceField({
         clientName: facts.clientName,
-        clientAddress: facts.clientAddress,
+        clientAddress: facts.client.address,
         hostname: this.#hostname,
         extended: facts.extended,
         secure: facts.secure,
@@ -84,7 +85,7 @@ export class Intake {
         smtpUtf8: parameters.smtpUtf8,
         arrivedAtMs: Date.now(),
         listener: facts.listener.name,
-        clientAddress: facts.clientAddress,
+        clientAddress: facts.client.address,
         clientName: facts.clientName,
         user: facts.user,
         sessionId: facts.sessionId,
@@ -107,7 +108,8 @@ export class Intake {
       sid: facts.sessionId,
       qid: writer.id,
       listener: facts.listener.name,
-      client: facts.clientAddress,
+      client: facts.client.address,
+      ...facts.client.facts,
       helo: facts.clientName.slice(0, loggedCharacters),
       from: reversePath.address.slice(0, loggedCharacters),
       to: recipients

@@ -4,12 +4,15 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { PosternError, errorCodeOf } from '../base/errors.js';
-import { normalizeAddress } from '../base/networks.js';
+import { NetworkSet, normalizeAddress } from '../base/networks.js';
 import type { ListenerConfig, LimitsConfig } from '../config/config.js';
 import type { Cell } from '../metrics/meters.js';
 import { replies } from '../protocol/replies.js';
 import type { Mechanism, SessionLimits, SessionOptions } from '../protocol/types.js';
+import type { Admission } from './admission.js';
+import { directClient, proxiedClient, type Client } from './client.js';
 import { Connection } from './connection.js';
+import { ProxyArrival } from './proxy-arrival.js';
 import type { Service } from './service.js';
 
 // Accepted by the kernel, not yet by us: a burst of connections must survive a busy moment of every worker.
@@ -29,12 +32,14 @@ export class Listener {
   readonly messagesAccepted: Cell;
   readonly messageBytes: Cell;
   readonly #config: ListenerConfig;
+  readonly #proxies: NetworkSet;
   readonly #service: Service;
   readonly #server: Server;
 
   constructor(config: ListenerConfig, service: Service, mechanisms: readonly Mechanism[]) {
     const { meters } = service;
     this.#config = config;
+    this.#proxies = new NetworkSet(config.proxyProtocol);
     this.#service = service;
     this.name = config.name;
     this.role = config.role;
@@ -80,18 +85,48 @@ export class Listener {
       socket.destroy();
       return;
     }
-    const normalized = normalizeAddress(address);
-    const entry = this.#service.admission.enter(normalized);
-    if ('refusal' in entry) {
-      this.#refuse(socket, entry.refusal, normalized);
-      return;
-    }
-    new Connection(this.#service, this, socket, normalized, entry.ticket).start();
+    const peer = normalizeAddress(address);
+    if (this.#proxies.has(peer)) this.#awaitHeader(socket, peer);
+    else this.#begin(socket, directClient(peer), this.#service.admission.enter(peer));
   }
 
-  #refuse(socket: Socket, reason: string, client: string): void {
+  #awaitHeader(socket: Socket, proxy: string): void {
+    const { admission } = this.#service;
+    const refusal = admission.arrive();
+    if (refusal !== undefined) {
+      this.#refuse(socket, refusal, directClient(proxy));
+      return;
+    }
+    new ProxyArrival({
+      service: this.#service,
+      listener: this.name,
+      socket,
+      proxy,
+      identified: (header) => {
+        const client = proxiedClient(header, proxy);
+        const entry = admission.identify(client.address);
+        if ('refusal' in entry) admission.leave(undefined);
+        // Under implicit TLS the engine reads what is left, not we.
+        if (!this.implicitTls) socket.resume();
+        this.#begin(socket, client, entry);
+      },
+    }).start();
+  }
+
+  #begin(socket: Socket, client: Client, entry: ReturnType<Admission['enter']>): void {
+    if ('refusal' in entry) this.#refuse(socket, entry.refusal, client);
+    else new Connection(this.#service, this, socket, client, entry.ticket).start();
+  }
+
+  #refuse(socket: Socket, reason: string, { address, facts }: Client): void {
     this.#service.meters.connectionsRefusedTotal.of(this.name, reason).value += 1;
-    this.#service.log.info({ event: 'connection.refused', listener: this.name, client, reason });
+    this.#service.log.info({
+      event: 'connection.refused',
+      listener: this.name,
+      client: address,
+      ...facts,
+      reason,
+    });
     socket.on('error', () => socket.destroy());
     socket.setTimeout(refusalLingerMs, () => socket.destroy());
     // Inside implicit TLS a plaintext 421 would be noise to the client: it sees the connection close.

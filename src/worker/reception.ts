@@ -7,6 +7,7 @@ import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
 import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protocol/types.js';
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
+import type { Client } from './client.js';
 import type { Listener } from './listener.js';
 import type { Service } from './service.js';
 
@@ -30,17 +31,17 @@ const loggedCharacters = 256;
 export class Reception {
   readonly #service: Service;
   readonly #listener: Listener;
-  readonly #address: string;
+  readonly #client: Client;
   readonly #sid: string;
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #user = '';
   /** The one that is asked about now, for the log line of its refusal. */
   #lastRecipient = '';
 
-  constructor(service: Service, listener: Listener, address: string, sid: string) {
+  constructor(service: Service, listener: Listener, client: Client, sid: string) {
     this.#service = service;
     this.#listener = listener;
-    this.#address = address;
+    this.#client = client;
     this.#sid = sid;
   }
 
@@ -48,11 +49,11 @@ export class Reception {
   connected(): void {
     const { dnsbl } = this.#service;
     if (dnsbl === undefined || this.#listener.role !== 'inbound') return;
-    this.#dnsbl = dnsbl.peek(this.#address);
+    this.#dnsbl = dnsbl.peek(this.#client.address);
     if (this.#dnsbl !== undefined) return;
     const startedMs = performance.now();
     const seconds = this.#service.meters.stageSeconds.of('dnsbl');
-    this.#dnsbl = dnsbl.check(this.#address).then((verdict) => {
+    this.#dnsbl = dnsbl.check(this.#client.address).then((verdict) => {
       seconds.observe((performance.now() - startedMs) / 1000);
       this.#dnsbl = verdict;
       return verdict;
@@ -87,7 +88,8 @@ export class Reception {
       event,
       sid: this.#sid,
       listener: this.#listener.name,
-      client: this.#address,
+      client: this.#client.address,
+      ...this.#client.facts,
       helo: session.heloName.slice(0, loggedCharacters),
       from: session.transaction?.reversePath.address.slice(0, loggedCharacters),
       ...(this.#lastRecipient === '' ? {} : { to: this.#lastRecipient.slice(0, loggedCharacters) }),
@@ -127,9 +129,9 @@ export class Reception {
       case 'pass':
         return undefined;
       case 'reject':
-        return { ok: false, reply: dnsblRefused(this.#address, verdict.zone) };
+        return { ok: false, reply: dnsblRefused(this.#client.address, verdict.zone) };
       case 'defer':
-        return { ok: false, reply: dnsblDeferred(this.#address, verdict.zone) };
+        return { ok: false, reply: dnsblDeferred(this.#client.address, verdict.zone) };
     }
   }
 
@@ -153,7 +155,8 @@ export class Reception {
       event: 'auth.failed',
       sid: this.#sid,
       listener: this.#listener.name,
-      client: this.#address,
+      client: this.#client.address,
+      ...this.#client.facts,
       mechanism: question.mechanism,
       user: question.authenticationId.slice(0, loggedCharacters),
     });

@@ -7,10 +7,20 @@ import type { Authenticator } from '../policy/authenticate.js';
 import type { DnsblCheck } from '../policy/dnsbl-check.js';
 import type { RelayDecision } from '../policy/relay-decision.js';
 import type { Admission } from './admission.js';
-import type { Connection } from './connection.js';
 import type { Intake } from './intake.js';
 import type { ReplyCounter } from './reply-counter.js';
 import type { RoomMonitor } from './room-monitor.js';
+
+/** What the worker asks of each connection, whatever is spoken on it. */
+export interface OpenConnection {
+  /** Once a second. */
+  tick(nowMs: number): void;
+  /** No transaction open and nothing of ours to say. */
+  readonly isIdle: boolean;
+  /** Ends it, with 421 where there is somebody to say it to. */
+  shutDown(): void;
+  destroy(): void;
+}
 
 export interface Service {
   readonly config: Config;
@@ -27,7 +37,7 @@ export interface Service {
   /** Undefined where no users file is configured. */
   readonly authenticator: Authenticator | undefined;
   readonly secureContext: SecureContext | undefined;
-  readonly connections: Set<Connection>;
+  readonly connections: Set<OpenConnection>;
   /** Set once; 'stop' sends idle clients away at once, 'reload' lets them finish. */
   draining: 'no' | 'stop' | 'reload';
   /** Called after a connection left `connections`. */

@@ -44,6 +44,12 @@ export function detach(socket: OwnedSocket): void {
   socket.off('close', onClose);
 }
 
+/** From one owner to the next, who attaches in the same turn. */
+export function release(socket: OwnedSocket): void {
+  detach(socket);
+  socket.off('error', onError);
+}
+
 function onData(this: OwnedSocket, chunk: Buffer): void {
   this[kOwner]?.onData(chunk);
 }

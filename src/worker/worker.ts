@@ -21,7 +21,6 @@ import { Dispatcher } from '../relay/dispatcher.js';
 import type { Notifier } from '../relay/notifier.js';
 import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
-import type { Connection } from './connection.js';
 import { Intake } from './intake.js';
 import { Listener } from './listener.js';
 import { QueueCalls } from './queue-calls.js';
@@ -29,7 +28,7 @@ import { queueHooks } from './queue-hooks.js';
 import { ReplyCounter } from './reply-counter.js';
 import { RoomMonitor } from './room-monitor.js';
 import { openSecureContext } from './secure-context.js';
-import type { Service } from './service.js';
+import type { OpenConnection, Service } from './service.js';
 
 // Messages up to this size are one LMDB batch from memory; a larger one streams to disk while it arrives.
 const smallMessageBytes = 64 * 1024;
@@ -176,7 +175,7 @@ export class Worker {
           ? undefined
           : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
       secureContext,
-      connections: new Set<Connection>(),
+      connections: new Set<OpenConnection>(),
       draining: 'no',
       connectionClosed: () => worker?.connectionClosed(),
     };

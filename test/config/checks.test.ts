@@ -55,6 +55,21 @@ describe('listeners', () => {
       ],
     ],
     [
+      'proxies that are everybody',
+      withListeners(`${mx}, proxyProtocol: [10.0.0.0/8, 0.0.0.0/0, "::/0"]`),
+      [
+        "postern.yaml:3:77: listeners[0].proxyProtocol[1]: found '0.0.0.0/0', expected the networks of your own proxies: everybody in this one could claim to be any client",
+        "postern.yaml:3:88: listeners[0].proxyProtocol[2]: found '::/0', expected the networks of your own proxies: everybody in this one could claim to be any client",
+      ],
+    ],
+    [
+      'a proxy by name',
+      withListeners(`${mx}, proxyProtocol: [lb.example.org]`),
+      [
+        "postern.yaml:3:65: listeners[0].proxyProtocol[0]: found 'lb.example.org', expected a network such as 192.0.2.0/24 or 2001:db8::/32",
+      ],
+    ],
+    [
       'an inbound listener with a route, which would take mail for anywhere',
       withListeners(`${mx}, route: disk`),
       [

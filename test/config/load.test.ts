@@ -47,6 +47,7 @@ describe('a right file', () => {
       dataTimeoutMs: 300_000,
       messageTimeoutMs: 1_800_000,
       tlsHandshakeTimeoutMs: 30_000,
+      proxyHeaderTimeoutMs: 5_000,
     });
   });
 

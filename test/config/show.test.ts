@@ -59,6 +59,7 @@ test('is in human units', () => {
     commandLineBytes: '2KiB',
     commandTimeout: '5m',
     tlsHandshakeTimeout: '30s',
+    proxyHeaderTimeout: '5s',
   });
 });
 

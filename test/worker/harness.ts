@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 
+import type { Log } from '../../src/base/log.js';
 import type { LimitsConfig } from '../../src/config/config.js';
 import { loadConfig } from '../../src/config/load.js';
 import { addUser } from '../../src/pool/users-file.js';
@@ -16,6 +17,7 @@ export interface TestListener {
   readonly address?: string;
   readonly role?: 'inbound' | 'submission';
   readonly tls?: 'off' | 'starttls' | 'required' | 'implicit';
+  readonly proxyProtocol?: readonly string[];
 }
 
 export interface TestWorkerOptions {
@@ -27,6 +29,7 @@ export interface TestWorkerOptions {
   readonly to?: string;
   /** Name → password. */
   readonly users?: Readonly<Record<string, string>>;
+  readonly log?: Log;
 }
 
 export interface TestWorker {
@@ -72,7 +75,7 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     config: { ...config, limits: { ...config.limits, ...options.exactLimits } },
     slot: 0,
     incarnation: `test-${process.pid}-${Object.values(ports).join('-')}`,
-    log: pino({ level: 'silent' }),
+    log: options.log ?? pino({ level: 'silent' }),
     onPhase: () => undefined,
     onFailing: () => undefined,
     onFailed: () => undefined,

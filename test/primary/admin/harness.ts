@@ -75,7 +75,7 @@ const noLimits: Config['limits'] = {
   messageBytes: 0, recipients: 0, bytesInFlight: 0, diskReserve: 0, queueMessages: 0, queueBytes: 0, ownReceivedHops: 0, exempt: [], connectionsPerWorker: 0,
   connectionsPerHost: 0, connectionsPerNetwork: 0, errors: 0, junkCommands: 0, authFailures: 0,
   commandLineBytes: 0, dataLineBytes: 0, headerBytes: 0, receivedHops: 0, commandTimeoutMs: 0,
-  dataTimeoutMs: 0, messageTimeoutMs: 0, tlsHandshakeTimeoutMs: 0,
+  dataTimeoutMs: 0, messageTimeoutMs: 0, tlsHandshakeTimeoutMs: 0, proxyHeaderTimeoutMs: 0,
 }; // prettier-ignore
 
 export interface Answered {

@@ -13,7 +13,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Operation } from './recording.js';
 
 /** Which of the writes that are not sure have reached the disk. */

@@ -9,7 +9,7 @@ import { connect, type Socket } from 'node:net';
 import { errorCodeOf } from '../../src/base/errors.js';
 import { monotonicMs } from './monotonic.js';
 import type { Sent } from './oracle.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 
 export interface LoadOptions {
   readonly port: number;

@@ -14,7 +14,7 @@ import { Program } from '../support/program.js';
 import { readEvents } from './events.js';
 import { monotonicMs } from './monotonic.js';
 import { tryImages, type PowerLossVerdict, type Run } from './power-loss.js';
-import { Random, seedOfRun } from './random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { readRecording } from './recording.js';
 import { record, sized } from './results.js';
 import { Rig } from './rig.js';
@@ -24,7 +24,7 @@ const images = sized('FAULTS_IMAGES', 120);
 // A longer run would make bigger images, not other ones; several short ones differ in what runs when.
 const imagesPerRun = 60;
 const loadMs = 1_500;
-const seed = seedOfRun();
+const seed = seedOfRun('FAULTS_SEED');
 const missing = whyNoShim();
 
 let shim: Shim | undefined;

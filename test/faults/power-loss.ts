@@ -10,7 +10,7 @@ import { ImageChecker, type ImageReport } from './image-checker.js';
 import { inMemory } from './in-memory.js';
 import { toNanoseconds } from './monotonic.js';
 import type { Sent } from './oracle.js';
-import type { Random } from './random.js';
+import type { Random } from '../support/random.js';
 import type { Operation } from './recording.js';
 
 export interface Run {

@@ -11,7 +11,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { startPostern } from '../support/postern.js';
 import { memoryOf, until } from '../support/processes.js';
 import { faultsOf } from './oracle.js';
-import { Random, seedOfRun } from './random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { Rig } from './rig.js';
 
 const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
@@ -58,7 +58,7 @@ describe.skipIf(!canMount)(
         wrapper: ['unshare', '-m', 'sh', '-c', mount, 'sh', dataDir],
       });
       const { postern } = rig;
-      const load = rig.load({ senders: 4, random: new Random(seedOfRun()), pauseMs: 10 });
+      const load = rig.load({ senders: 4, random: new Random(seedOfRun('FAULTS_SEED')), pauseMs: 10 });
       await until('mail flows', () => load.acked > 20);
       await rig.blow('read-only', async () => {
         // Memory mapped for writing (LMDB's reader table) keeps a plain remount away; a bind mount over it does not.
@@ -102,7 +102,7 @@ describe.skipIf(!hasFaketime)(`the clock${hasFaketime ? '' : ' (faketime is not 
       mkdirSync(join(root, 'data'));
       rig = await Rig.start({ config: { dataDir: join(root, 'data') } });
       rig.hop.frozen = true;
-      const random = new Random(seedOfRun());
+      const random = new Random(seedOfRun('FAULTS_SEED'));
       const before = rig.load({ senders: 4, random, pauseMs: 5 });
       await until('a queue has formed', () => before.acked > 50);
       await before.stop();
@@ -134,7 +134,7 @@ test('F-32: with a small budget of bytes, hundreds of large messages at once are
   const { postern } = rig;
   const [pid = 0] = postern.workerPids();
   const idle = memoryOf(pid, 'RssAnon');
-  const load = rig.load({ senders: 120, random: new Random(seedOfRun()), large: 1 });
+  const load = rig.load({ senders: 120, random: new Random(seedOfRun('FAULTS_SEED')), large: 1 });
   let peak = 0;
   await until(
     'they are taken',
@@ -162,7 +162,7 @@ test('F-36: nobody reads the log: mail flows, lines are dropped and counted, mem
       wrapper: ['sh', '-c', 'log=$1; shift; exec "$@" >"$log"', 'sh', fifo],
       config: { log: { level: 'trace' } },
     });
-    const load = rig.load({ senders: 8, random: new Random(seedOfRun()), large: 0 });
+    const load = rig.load({ senders: 8, random: new Random(seedOfRun('FAULTS_SEED')), large: 0 });
     const { postern } = rig;
     await until(
       'lines are dropped',

@@ -15,7 +15,7 @@ import { ImageChecker } from './image-checker.js';
 import { inMemory } from './in-memory.js';
 import { faultsOf } from './oracle.js';
 import { judgeImage } from './power-loss.js';
-import { Random, seedOfRun } from './random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { record, sized } from './results.js';
 import { Rig } from './rig.js';
 import { ControlPage, buildShim, shimEnvironment, whyNoShim, type Fault, type Shim } from './shim.js';
@@ -26,7 +26,7 @@ const lastOpen = 24;
 /** Of all n × kinds, how many are tried; Infinity: all. */
 const spoolRuns = sized('FAULTS_SPOOL_RUNS', 33);
 const serverFaults = sized('FAULTS_SERVER_FAULTS', 8);
-const seed = seedOfRun();
+const seed = seedOfRun('FAULTS_SEED');
 const missing = whyNoShim();
 
 type Kind = Omit<Fault, 'nth'>;

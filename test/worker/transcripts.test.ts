@@ -1,4 +1,7 @@
-/** The transcripts over a real socket, against a Worker in this process: what the pure session says must arrive. */
+/**
+ * The transcripts over real sockets, in plaintext and inside TLS, against a Worker in this process: what the pure
+ * session says must arrive.
+ */
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -41,6 +44,9 @@ const pureOnly = new Set([
   'tls-required',
 ]);
 
+/** Says something else inside TLS. */
+const plaintextOnly = new Set(['starttls-not-offered']);
+
 /** One worker for all transcripts with the same limits. */
 const groups = new Map<string, { limits: Record<string, number>; transcripts: Transcript[] }>();
 for (const transcript of readTranscripts(join(import.meta.dirname, '../transcripts'))) {
@@ -65,27 +71,29 @@ describe.each([...groups])('with %s', (_, { limits, transcripts }) => {
     await running.close();
   });
 
-  test.each(transcripts.map((transcript) => [transcript.name, transcript] as const))(
-    '%s',
-    async (_name, transcript) => {
-      const queuedBefore = new Set((await rowsOf(running)).map(({ id }) => id));
-      const client = await connect(running, listenerFor(transcript));
-      for (const step of transcript.steps) await take(client, step, `${transcript.name}.smtp:${step.line}`);
-      const closes = transcript.steps.some(({ kind }) => kind === 'close');
-      // The next reply shows that nothing came unasked between.
-      if (!closes) expect(await client.command('QUIT'), transcript.name).toMatch(/^(221|5\d\d) /);
-      expect(client.rest(), `${transcript.name}: replies that were not expected`).toBe('');
-      client.destroy();
-      const queued = (await rowsOf(running)).filter(({ id }) => !queuedBefore.has(id));
-      expect(queued.map(({ from, to }) => ({ from, to }))).toEqual(expectedOf(transcript));
-    },
+  const runs = transcripts.flatMap((transcript) =>
+    listenersFor(transcript).map((listener) => [transcript.name, listener, transcript] as const),
   );
+  test.each(runs)('%s, listener %s', async (_name, listener, transcript) => {
+    const queuedBefore = new Set((await rowsOf(running)).map(({ id }) => id));
+    const client = await connect(running, listener);
+    for (const step of transcript.steps) await take(client, step, `${transcript.name}.smtp:${step.line}`);
+    const closes = transcript.steps.some(({ kind }) => kind === 'close');
+    // The next reply shows that nothing came unasked between.
+    if (!closes) expect(await client.command('QUIT'), transcript.name).toMatch(/^(221|5\d\d) /);
+    expect(client.rest(), `${transcript.name}: replies that were not expected`).toBe('');
+    client.destroy();
+    const queued = (await rowsOf(running)).filter(({ id }) => !queuedBefore.has(id));
+    expect(queued.map(({ from, to }) => ({ from, to }))).toEqual(expectedOf(transcript));
+  });
 });
 
-function listenerFor({ settings }: Transcript): string {
+/** What says nothing of TLS or AUTH is true of both. */
+function listenersFor({ name, settings }: Transcript): string[] {
   const tls = settings.get('tls') ?? 'off';
-  if (!settings.has('auth') && settings.get('role') !== 'submission') return tls;
-  return tls === 'inside' ? 'submission-inside' : 'submission';
+  if (settings.has('auth') || settings.get('role') === 'submission')
+    return [tls === 'inside' ? 'submission-inside' : 'submission'];
+  return settings.has('tls') || plaintextOnly.has(name) ? [tls] : [tls, 'inside'];
 }
 
 async function connect(running: TestWorker, listener: string): Promise<SmtpClient> {

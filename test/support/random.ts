@@ -39,8 +39,8 @@ export class Random {
   }
 }
 
-/** FAULTS_SEED, or a new one for each run. */
-export function seedOfRun(): number {
-  const given = process.env['FAULTS_SEED'];
+/** That of the environment variable, or a new one for each run. */
+export function seedOfRun(variable: string): number {
+  const given = process.env[variable];
   return given === undefined ? (Date.now() ^ (process.pid << 8)) >>> 0 : Number(given);
 }

@@ -61,7 +61,7 @@ export class HeaderScanner {
       if (lineEnd === lf + 1) {
         this.ended = this.#onlyCr && lf === at;
         this.#beginLine();
-      }
+      } else this.#onlyCr = false;
       at = lineEnd;
     }
     this.headerBytes += at - start;

@@ -35,6 +35,7 @@ test.each([
     'Received-SPF: a\r\nReceive: b\r\nXReceived: c\r\n Received: d\r\nReceived : e\r\nReceived\x1a x\r\n\r\n',
     { receivedFields: 0, ended: true },
   ],
+  ['a CR alone begins no blank line', '\rA: b\r\n', { headerBytes: 7, ended: false }],
   ['the very first bytes are a space (A-012)', ' a\r\n\r\n', { startsWithSpace: true, ended: true }],
   ['or a tab', '\ta\r\n\r\n', { startsWithSpace: true, ended: true }],
   ['a later continuation is fine', 'A: b\r\n c\r\n\r\n', { startsWithSpace: false, ended: true }],

@@ -1,0 +1,158 @@
+/** Random sequences of commands, valid and broken, to a session and to a small model of it: both say and know the same. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import { replies } from '../../src/protocol/replies.js';
+import type { Question, SessionOptions, Verdict } from '../../src/protocol/types.js';
+import { limits, manners, options, Peer, policy, type Manner } from '../protocol/harness.js';
+import {
+  authentications,
+  contents,
+  forwardPaths,
+  lines,
+  mailExtras,
+  modelLimits,
+  reversePaths,
+  SessionModel,
+  type Command,
+  type ModelOptions,
+} from './session-model.js';
+
+// More by hand: MODEL_RUNS=100000 npx vitest run test/property/protocol-model.property.test.ts
+const numRuns = Number(process.env['MODEL_RUNS'] ?? 1500);
+
+function oneOf<Table extends object>(table: Table): fc.Arbitrary<keyof Table> {
+  return fc.constantFrom(...(Object.keys(table) as (keyof Table)[]));
+}
+
+const flag = fc.boolean();
+const rarely = fc.integer({ min: 0, max: 9 }).map((number) => number === 0);
+
+/** What leads somewhere is said more often. */
+const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 3, arbitrary: fc.constant<Command>({ kind: 'hello', verb: 'EHLO', name: 'good' }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('hello' as const),
+      verb: fc.constantFrom('EHLO' as const, 'HELO' as const),
+      name: fc.constantFrom('good' as const, 'missing' as const, 'bad' as const),
+    }),
+  },
+  { weight: 4, arbitrary: fc.constant<Command>({ kind: 'mail', path: '<a@x.test>', extra: '' }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('mail' as const),
+      path: oneOf(reversePaths),
+      extra: oneOf(mailExtras),
+    }),
+  },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('rcpt' as const), path: oneOf(forwardPaths) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('data' as const), argument: rarely, content: oneOf(contents) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('simple' as const),
+      verb: fc.constantFrom(
+        'RSET' as const,
+        'NOOP' as const,
+        'VRFY' as const,
+        'HELP' as const,
+        'EXPN' as const,
+      ),
+      argument: flag,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('starttls' as const), argument: rarely }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('auth' as const), how: oneOf(authentications) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('line' as const), text: oneOf(lines) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('quit' as const), argument: flag }) },
+);
+
+const place: fc.Arbitrary<ModelOptions> = fc.constantFrom(
+  { secure: false, startTls: false, tlsRequired: false, authRequired: false, auth: false },
+  { secure: false, startTls: true, tlsRequired: false, authRequired: false, auth: true },
+  { secure: false, startTls: true, tlsRequired: true, authRequired: true, auth: true },
+  { secure: true, startTls: false, tlsRequired: false, authRequired: false, auth: true },
+  { secure: true, startTls: false, tlsRequired: false, authRequired: true, auth: true },
+);
+
+function sessionOptions({ auth, ...place }: ModelOptions): SessionOptions {
+  return {
+    ...options,
+    ...place,
+    mechanisms: auth ? ['PLAIN', 'LOGIN'] : [],
+    limits: { ...limits, ...modelLimits },
+  };
+}
+
+function decide(question: Question): Verdict {
+  const isFull =
+    question.kind === 'message-end' && question.transaction.reversePath.address === 'full@x.test';
+  return isFull ? { ok: false, reply: replies.localError } : policy(question);
+}
+
+function compare(commands: readonly Command[], place: ModelOptions, manner: Manner): void {
+  const model = new SessionModel(place);
+  const peer = new Peer(sessionOptions(place), manner, decide).start();
+  expect(peer.codes()).toEqual(['220']);
+  const said: string[] = [];
+  for (const command of commands) {
+    for (const { text, codes } of model.say(command)) {
+      said.push(text);
+      peer.send(text);
+      const heard = peer.codes().map((code) => Number(code.slice(0, 3)));
+      expect(heard, said.join('')).toEqual(codes);
+    }
+    if (model.upgraded) {
+      model.handshake();
+      peer.handshake(sessionOptions({ ...place, secure: true, startTls: false, tlsRequired: false }));
+    }
+    sameState(peer, model, said.join(''));
+    if (model.closed) return;
+  }
+}
+
+function sameState(peer: Peer, model: SessionModel, said: string): void {
+  const { session } = peer;
+  expect(
+    {
+      closed: peer.closed !== undefined,
+      sender: session.transaction?.reversePath.address,
+      recipients: session.transaction?.recipients.length ?? 0,
+      queued: peer.queued.map(({ from, to, body }) => ({
+        from,
+        recipients: to.length,
+        body: body.toString('latin1'),
+      })),
+      ...(model.closed
+        ? {}
+        : { hello: session.heloName !== '', extended: session.extended, user: session.user }),
+    },
+    said,
+  ).toEqual({
+    closed: model.closed,
+    sender: model.closed ? undefined : model.sender,
+    recipients: model.closed ? 0 : model.recipients,
+    queued: model.queued,
+    ...(model.closed
+      ? {}
+      : { hello: model.hello !== '', extended: model.hello === 'EHLO', user: model.user }),
+  });
+}
+
+test.each(manners)(
+  'C-014 C-019 C-020 C-023 C-029 C-060 C-109 C-110 C-113: the session says, knows and queues what the model does (answers $answers, $chunkBytes bytes at a time)',
+  (manner) => {
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 40 }), place, (commands, where) => {
+        compare(commands, where, manner);
+      }),
+      { numRuns: Math.ceil(numRuns / manners.length) },
+    );
+  },
+);

@@ -8,6 +8,9 @@ export const deviations = `## Where Postern deviates from the RFCs
   554 5.4.6 as a loop, long before the hundred fields of RFC 5321 §6.3.
 - A message with a bare CR, a bare LF or a NUL is refused with 550 5.6.0 at its end (RFC 5321 §4.5.2 wants control
   characters passed on; §2.3.8 forbids a CR or LF alone): servers that disagree about line ends let mail be smuggled.
+- A message by BDAT has the same checks of line ends, NULs and line lengths as one by DATA, since the next hop may speak
+  DATA. One that does not end with CRLF is stored and passed on as it is; towards a hop that speaks DATA the CRLF is added.
+- A BDAT whose size cannot be read is answered 501, and the session ends with 421: what follows cannot be told from commands.
 - CR CR LF . CR LF ends a message, which is refused like the others; the next MAIL of that session gets 421, since other
   servers see no end there.
 - A message whose first line begins with a blank is refused with 550 5.6.0: it would continue our \`Received:\` field.

@@ -2,8 +2,9 @@
 import { answerAuthentication } from './authentication.js';
 import { commands } from './commands.js';
 import type { Dialogue } from './dialogue.js';
+import { beginChunk, resumeChunk } from './chunk-transfer.js';
 import { addRecipient, beginTransaction } from './envelope.js';
-import { advanceMessage, messageRefused, messageTaken, refuseMessage } from './message-transfer.js';
+import { advanceMessage, messageRefused, messageTaken, openMessage } from './message-transfer.js';
 import { openingReplies } from './replies.js';
 import type { Accepted, Question, Refused, SaslQuestion, SessionSink } from './types.js';
 
@@ -38,7 +39,8 @@ function accepted(dialogue: Dialogue, question: OtherQuestion, verdict: Accepted
       dialogue.reply(reply ?? openingReplies(dialogue.options).greeting, 'CONNECT', sink);
       return;
     case 'verb':
-      commands[question.verb](dialogue, dialogue.argument, reply, sink);
+      if (question.verb === 'BDAT') beginChunk(dialogue, undefined, sink);
+      else commands[question.verb](dialogue, dialogue.argument, reply, sink);
       return;
     case 'mail':
       beginTransaction(dialogue, question, reply, sink);
@@ -47,7 +49,7 @@ function accepted(dialogue: Dialogue, question: OtherQuestion, verdict: Accepted
       addRecipient(dialogue, question, verdict, sink);
       return;
     case 'header-end':
-      advanceMessage(dialogue, sink);
+      continueMessage(dialogue, sink);
       return;
     case 'message-end':
       messageTaken(dialogue, verdict, sink);
@@ -62,7 +64,8 @@ function declined(dialogue: Dialogue, question: OtherQuestion, refused: Refused,
       sink.reply(reply, 'CONNECT');
       return;
     case 'verb':
-      dialogue.reply(reply, question.verb, sink);
+      if (question.verb === 'BDAT') beginChunk(dialogue, reply, sink);
+      else dialogue.reply(reply, question.verb, sink);
       return;
     case 'mail':
       dialogue.reply(reply, 'MAIL', sink);
@@ -71,9 +74,19 @@ function declined(dialogue: Dialogue, question: OtherQuestion, refused: Refused,
       dialogue.reply(reply, 'RCPT', sink);
       return;
     case 'header-end':
-      refuseMessage(dialogue, reply, closes(refused), sink);
+      openMessage(dialogue).refuse(reply, 'refused', sink);
+      openMessage(dialogue).closes = closes(refused);
+      continueMessage(dialogue, sink);
       return;
     case 'message-end':
       messageRefused(dialogue, reply, sink);
   }
+}
+
+/** header-end was answered; what was read meanwhile follows. */
+function continueMessage(dialogue: Dialogue, sink: SessionSink): void {
+  const message = openMessage(dialogue);
+  message.goOn(sink);
+  if (message.hasNext) advanceMessage(dialogue, sink);
+  else if (dialogue.phase === 'chunk') resumeChunk(dialogue, sink);
 }

@@ -11,6 +11,8 @@ export interface OrderFacts {
   readonly extended: boolean;
   readonly user: string;
   readonly transaction: Transaction | null;
+  /** A message has begun: what is left is BDAT. */
+  readonly inMessage: boolean;
 }
 
 export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFacts): Reply | undefined {
@@ -22,10 +24,12 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       if (facts.transaction !== null) return replies.nestedMail;
       return options.authRequired && facts.user === '' ? replies.authRequired : undefined;
     case 'RCPT':
+      if (facts.inMessage) return replies.messageBegun;
       return facts.transaction === null ? replies.mailFirst : undefined;
     case 'DATA':
-      if (facts.transaction === null) return replies.mailFirst;
-      return facts.transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;
+      return facts.inMessage ? replies.messageBegun : recipientsFault(facts); // RFC 3030 §2
+    case 'BDAT':
+      return recipientsFault(facts);
     case 'STARTTLS':
       if (options.secure) return replies.alreadySecure;
       return options.startTls ? undefined : replies.notImplemented;
@@ -42,6 +46,11 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       break;
   }
   return undefined;
+}
+
+function recipientsFault({ transaction }: OrderFacts): Reply | undefined {
+  if (transaction === null) return replies.mailFirst;
+  return transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;
 }
 
 /** RFC 4954 §4. */

@@ -5,8 +5,8 @@ import { beginData } from './message-transfer.js';
 import { openingReplies, replies } from './replies.js';
 import type { Reply, SessionSink, Verb } from './types.js';
 
-/** MAIL and RCPT are parsed from the bytes: envelope.ts. */
-export type SimpleVerb = Exclude<Verb, 'MAIL' | 'RCPT'>;
+/** The others are parsed from the bytes: envelope.ts, chunk-transfer.ts. */
+export type SimpleVerb = Exclude<Verb, 'MAIL' | 'RCPT' | 'BDAT'>;
 
 /** @param reply replaces the catalogue's */
 type Perform = (dialogue: Dialogue, argument: string, reply: Reply | undefined, sink: SessionSink) => void;
@@ -35,13 +35,13 @@ function hello(
 ): void {
   dialogue.heloName = argument;
   dialogue.extended = verb === 'EHLO';
-  dialogue.transaction = null; // RFC 5321 §4.1.4: as RSET
+  dialogue.dropTransaction(sink); // RFC 5321 §4.1.4: as RSET
   const { ehlo, helo } = openingReplies(dialogue.options);
   dialogue.reply(reply ?? (verb === 'EHLO' ? ehlo : helo), verb, sink);
 }
 
 function reset(dialogue: Dialogue, _argument: string, reply: Reply | undefined, sink: SessionSink): void {
-  dialogue.transaction = null;
+  dialogue.dropTransaction(sink);
   dialogue.reply(reply ?? replies.ok, 'RSET', sink);
 }
 
@@ -53,7 +53,7 @@ function startTls(dialogue: Dialogue, _argument: string, reply: Reply | undefine
   }
   sink.reply(reply ?? replies.startTls, 'STARTTLS');
   dialogue.phase = 'upgraded';
-  dialogue.transaction = null;
+  dialogue.dropTransaction(sink);
   sink.upgrade();
 }
 

@@ -1,7 +1,7 @@
 /**
  * Finds the end of a message and its stuffed dots, RFC 5321 §4.1.1.4 and §4.5.2, and whatever would make two servers
  * disagree about them: a CR or LF alone, a NUL. Only CR LF . CR LF ends a message. Body bytes are not copied: a scan
- * yields pieces of the chunk, cut where a dot has to go.
+ * yields pieces of the chunk, cut where a dot has to go. Octets of BDAT have the same lines, but no dots and no end.
  *
  * Inside a line the search is native, one indexOf per line; at chunk edges and after the first defect a machine of
  * named states takes single bytes. bench/micro/data-reader.bench.ts compares it with a loop over all bytes, which
@@ -52,24 +52,40 @@ export class DataReader {
   #pieceStart = 0;
   #dropping = false;
   #crCrLf = false;
+  #dots = true;
+  #tolerant = false;
+  /** A CR that was held as part of the end of data, in the chunk before, is body and comes before the first piece. */
+  crBefore = false;
 
   /** @param maxLineBytes longest body line, CRLF included, a stuffed dot not */
   constructor(maxLineBytes: number) {
     this.#maxLineBytes = maxLineBytes;
   }
 
-  begin(): void {
+  /** @param dots there are some, as in DATA: stuffed, and the one that ends it */
+  begin(dots = true): void {
     this.doubtfulEnd = false;
-    this.restartAtLine();
-  }
-
-  /** The caller goes back to where a line begins (the end of the header), and scans again from there. */
-  restartAtLine(): void {
-    this.defect = undefined; // one that was found lies further on, and will be found again
+    this.defect = undefined;
+    this.crBefore = false;
+    this.#dots = dots;
+    this.#tolerant = false;
     this.#dropping = false;
     this.#state = State.LineStart;
     this.#crCrLf = false;
     this.#lineBytes = 0;
+  }
+
+  /** After a bare newline: the message goes on, and may have more of them. Byte by byte from here on. */
+  tolerate(): void {
+    this.defect = undefined;
+    this.#dropping = false;
+    this.#tolerant = true;
+    this.#lineBytes = 0;
+  }
+
+  /** The last piece ended with a CR whose LF has not come. */
+  get afterCr(): boolean {
+    return this.#state === State.Cr;
   }
 
   /** The message is refused: no more pieces and defects, only its end. */
@@ -85,31 +101,37 @@ export class DataReader {
     return this.#ends[index] ?? 0;
   }
 
-  /** After it `position` is where the next scan begins, `pieceCount` pieces are body bytes in order. */
-  scan(chunk: Buffer, from: number): ScanEvent {
+  /**
+   * After it `position` is where the next scan begins, `pieceCount` pieces are body bytes in order.
+   * @param limit where the message's bytes end in the chunk at the latest
+   */
+  scan(chunk: Buffer, from: number, limit = chunk.length): ScanEvent {
     this.pieceCount = 0;
-    return this.#dropping ? this.#findEnd(chunk, from) : this.#scanClean(chunk, from);
+    this.crBefore = false;
+    return this.#dropping ? this.#findEnd(chunk, from) : this.#scanClean(chunk, from, limit);
   }
 
   // ---- a message with nothing wrong so far -----------------------------------------------------------------------
 
   /** Byte by byte while it matters what came before the chunk, then line by line. */
-  #scanClean(chunk: Buffer, from: number): ScanEvent {
-    const to = Math.min(chunk.length, from + windowBytes);
+  #scanClean(chunk: Buffer, from: number, limit: number): ScanEvent {
+    const to = Math.min(limit, from + windowBytes);
     this.#pieceStart = from;
     this.#lineStart = from - this.#lineBytes;
     for (let at = from; at < to;) {
-      if (this.#state === State.InLine) return this.#scanLines(chunk, at, to);
+      if (this.#state === State.InLine && !this.#tolerant) return this.#scanLines(chunk, at, to);
       const byte = chunk[at] ?? NUL;
       const fault = this.#faultOf(byte, at);
       if (fault !== undefined) return this.#stopAtDefect(fault, at);
       // A dot at the start of a line, and a CR behind it, are not body: stuffed, or the end of data.
-      if (this.#state === State.LineStart && byte === DOT) this.#leaveOut(at);
+      if (this.#state === State.LineStart && byte === DOT && this.#dots) this.#leaveOut(at);
       else if (this.#state === State.LineDot && byte === CR) this.#leaveOut(at);
+      else if (this.#state === State.LineDotCr && byte !== LF) this.#takeBackCr(at, from);
       const ended = this.#advance(byte);
       at++;
       if (ended) return this.#stop(at, 'end');
-      if (this.#state === State.LineStart) this.#lineStart = at;
+      if (byte === LF) this.#lineStart = at;
+      if (this.pieceCount === maxPieces - 1) return this.#stopInside(at);
     }
     return this.#stopInside(to);
   }
@@ -117,10 +139,16 @@ export class DataReader {
   /** What is wrong with `byte` after what has been seen. */
   #faultOf(byte: number, at: number): Defect | undefined {
     const afterCr = this.#state === State.Cr || this.#state === State.LineDotCr;
-    if (afterCr && byte !== LF) return 'bare-newline';
+    if (afterCr && byte !== LF && !this.#tolerant) return 'bare-newline';
     if (at >= this.#lineStart + this.#maxLineBytes) return 'line-too-long';
     if (byte === NUL) return 'nul';
-    return byte === LF && !afterCr ? 'bare-newline' : undefined;
+    return byte === LF && !afterCr && !this.#tolerant ? 'bare-newline' : undefined;
+  }
+
+  /** The CR behind a line's dot was not the end's. */
+  #takeBackCr(at: number, from: number): void {
+    if (at > from) this.#pieceStart = at - 1;
+    else this.crBefore = true;
   }
 
   #leaveOut(at: number): void {
@@ -143,7 +171,7 @@ export class DataReader {
       if (!paired) return this.#settleDefect(chunk, from, lf, 'bare-newline');
       at = this.#lineStart = lf + 1;
       if (at === to) return this.#settle(chunk, from, to, State.LineStart);
-      if (chunk[at] !== DOT) continue;
+      if (chunk[at] !== DOT || !this.#dots) continue;
       this.#leaveOut(at++);
       if (at === to || this.pieceCount === maxPieces - 1) return this.#settle(chunk, from, at, State.LineDot);
       if (chunk[at] !== CR) continue;
@@ -269,7 +297,7 @@ export class DataReader {
   #advance(byte: number): boolean {
     switch (this.#state) {
       case State.LineStart:
-        if (byte === DOT) this.#state = State.LineDot;
+        if (byte === DOT && this.#dots) this.#state = State.LineDot;
         else this.#inLine(byte, false);
         break;
       case State.InLine:

@@ -1,6 +1,6 @@
 /**
  * What the commands of one session share: its state, and the ways to say, ask and end something. Knows no command; the
- * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, answers.ts) are given one of these.
+ * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, chunk-transfer.ts, answers.ts) are given one of these.
  */
 import type { AuthDialogue } from './auth-dialogue.js';
 import { KeptInput } from './kept-input.js';
@@ -24,6 +24,8 @@ export type Phase =
   /** A SASL response is awaited. */
   | 'auth'
   | 'data'
+  /** Octets of BDAT are awaited. */
+  | 'chunk'
   /** The greeting was a refusal: only QUIT is left. RFC 5321 §3.1. */
   | 'refused'
   /** STARTTLS was answered 220: nothing more may come in plaintext. */
@@ -34,10 +36,19 @@ const phaseDeadlines: Readonly<Record<Phase, DeadlineKind>> = {
   commands: 'command',
   auth: 'auth',
   data: 'data',
+  chunk: 'data',
   refused: 'command',
   upgraded: 'none',
   closed: 'none',
 };
+
+/** A chunk of BDAT that is being read. */
+export interface Chunk {
+  leftBytes: number;
+  readonly last: boolean;
+  /** It does not belong to a message: dropped, and this is its reply. */
+  fault: Reply | undefined;
+}
 
 export class Dialogue {
   readonly options: SessionOptions;
@@ -55,6 +66,8 @@ export class Dialogue {
   auth: AuthDialogue | undefined;
   /** Made when the first message begins. */
   message: MessageDialogue | undefined;
+  /** While the phase is `chunk`, and while that BDAT is asked about. */
+  chunk: Chunk | undefined;
   /** Nothing goes on until it is answered. */
   question: Question | undefined;
   /** Of the verb that is asked about. */
@@ -76,6 +89,11 @@ export class Dialogue {
     return this.phase === 'closed' || this.phase === 'upgraded';
   }
 
+  /** A message has begun and not ended: between 354 and the end of data, or between two BDAT. */
+  get inMessage(): boolean {
+    return this.message?.isOpen === true;
+  }
+
   /** Of the client's next step. */
   get deadline(): DeadlineKind {
     return this.phase === 'commands' && this.heloName === '' ? 'greeting' : phaseDeadlines[this.phase];
@@ -88,6 +106,11 @@ export class Dialogue {
   openTransaction(): OpenTransaction {
     if (this.transaction === null) throw new Error('no transaction is open');
     return this.transaction;
+  }
+
+  dropTransaction(sink: SessionSink): void {
+    this.message?.abandon(sink);
+    this.transaction = null;
   }
 
   /** The last step of a command: what comes next is up to the verdict. */
@@ -111,15 +134,16 @@ export class Dialogue {
 
   close(reason: CloseReason, sink: SessionSink): void {
     if (this.phase === 'closed') return;
-    this.finish();
+    this.finish(sink);
     sink.close(reason);
   }
 
-  finish(): void {
+  finish(sink: SessionSink): void {
     this.phase = 'closed';
     this.question = undefined;
     this.verdict = undefined;
-    this.transaction = null;
+    this.chunk = undefined;
+    this.dropTransaction(sink);
     this.input.clear();
   }
 }

@@ -1,12 +1,13 @@
 /**
- * One message between 354 and its end: hands the body on, and keeps to the limits of size, header, hops and lines.
- * What is wrong is found once, the message abandoned at once, and the refusal kept until the end of data, where SMTP
- * has the place for it. One per session, used again for each message.
+ * One message between its first byte and its end: hands the body on, and keeps to the limits of size, header, hops and
+ * lines, the same for DATA and BDAT. What is wrong is found once, the message abandoned at once, and the refusal kept
+ * until SMTP has the place for it. One per session, used again for each message.
  */
-import { DataReader, type Defect } from './data-reader.js';
+import { DataReader, type Defect, type ScanEvent } from './data-reader.js';
 import { HeaderScanner } from './header-scanner.js';
+import { NewlineNormalizer } from './newline-normalizer.js';
 import { replies } from './replies.js';
-import type { AbandonReason, Reply, SessionLimits, SessionSink } from './types.js';
+import type { AbandonReason, Reply, SessionLimits, SessionOptions, SessionSink } from './types.js';
 
 const defectRefusals: Readonly<Record<Defect, readonly [Reply, AbandonReason]>> = {
   'bare-newline': [replies.bareNewline, 'bare-newline'],
@@ -14,31 +15,38 @@ const defectRefusals: Readonly<Record<Defect, readonly [Reply, AbandonReason]>> 
   'line-too-long': [replies.dataLineTooLong, 'too-large'],
 };
 
-export type ReadEvent =
-  /** Read up to `position`. */
-  | 'more'
-  /** The blank line is passed on and header-end is to be asked; `position` is behind it. */
-  | 'header-end'
-  /** End of data, `position` is behind it. */
-  | 'end';
+const carriageReturn = Buffer.from('\r', 'latin1');
+const nothing = Buffer.alloc(0);
 
 export class IncomingMessage {
+  /** Where the bytes that were read end in the chunk. */
   position = 0;
-  /** Dots unstuffed, CRLFs included. RFC 1870 §6.3. */
+  /** As handed on: dots unstuffed, CRLFs included. RFC 1870 §6.3. */
   bodyBytes = 0;
-  /** What the end of data will be answered with; undefined: the message is good so far. */
+  /** What the message will be answered with; undefined: it is good so far. */
   refusal: Reply | undefined;
-  /** header-end is wanted and was not asked yet. */
-  headerEndWanted = false;
+  /** Nothing goes on until header-end is asked and answered: `headerEndAsked`, then `goOn`. */
+  headerEndDue = false;
+  /** The end of data has been read. */
+  ended = false;
   readonly #limits: SessionLimits;
+  readonly #normalizes: boolean;
   readonly #reader: DataReader;
   readonly #header: HeaderScanner;
+  readonly #normalizer = new NewlineNormalizer();
+  #headerEndWanted = false;
+  #normalizing = false;
+  // Of the last scan, what was not handed on yet: while header-end is due the rest waits here.
+  #chunk: Buffer = nothing;
+  #piece = 0;
+  #event: ScanEvent = 'more';
+  #rest: Buffer = nothing;
 
-  /** @param hostname ours, lower case: what a loop of mail through this machine has behind `by` */
-  constructor(limits: SessionLimits, hostname: string) {
-    this.#limits = limits;
-    this.#header = new HeaderScanner(hostname);
-    this.#reader = new DataReader(limits.dataLineBytes);
+  constructor(options: SessionOptions) {
+    this.#limits = options.limits;
+    this.#normalizes = options.bareNewlines === 'normalize';
+    this.#header = new HeaderScanner(options.hostname);
+    this.#reader = new DataReader(options.limits.dataLineBytes);
   }
 
   /** @see DataReader.doubtfulEnd */
@@ -46,50 +54,131 @@ export class IncomingMessage {
     return this.#reader.doubtfulEnd;
   }
 
-  begin(headerEndWanted: boolean): void {
+  /** @param dots as DATA has them; octets of BDAT have none, and `finish` is their end */
+  begin(headerEndWanted: boolean, dots: boolean): void {
     this.bodyBytes = 0;
     this.refusal = undefined;
-    this.headerEndWanted = headerEndWanted;
-    this.#reader.begin();
+    this.headerEndDue = false;
+    this.ended = false;
+    this.#headerEndWanted = headerEndWanted;
+    this.#normalizing = false;
+    this.#reader.begin(dots);
     this.#header.begin();
+    this.letGo();
   }
 
-  read(chunk: Buffer, from: number, sink: SessionSink): ReadEvent {
+  /** @param to where the message's bytes end in the chunk at the latest */
+  read(chunk: Buffer, from: number, to: number, sink: SessionSink): void {
+    this.#event = this.#reader.scan(chunk, from, to);
+    this.position = this.#reader.position;
+    this.#chunk = chunk;
+    this.#piece = 0;
+    if (this.#reader.crBefore) this.#take(carriageReturn, 0, 1, sink);
+    this.goOn(sink);
+  }
+
+  /** Hands on what has been read, as far as nothing is to be asked. */
+  goOn(sink: SessionSink): void {
     const reader = this.#reader;
-    const event = reader.scan(chunk, from);
-    this.position = reader.position;
-    for (let index = 0; index < reader.pieceCount; index++) {
-      const headerEnd = this.#take(chunk, reader.pieceStart(index), reader.pieceEnd(index), sink);
-      if (this.refusal !== undefined) break;
-      if (headerEnd >= 0) {
-        this.position = headerEnd;
-        reader.restartAtLine();
-        return 'header-end';
-      }
+    const rest = this.#rest;
+    this.#rest = nothing;
+    if (rest.length > 0 && this.refusal === undefined) this.#deliver(rest, 0, rest.length, sink);
+    while (this.#piece < reader.pieceCount && this.refusal === undefined) {
+      if (this.headerEndDue) return;
+      const index = this.#piece++;
+      this.#take(this.#chunk, reader.pieceStart(index), reader.pieceEnd(index), sink);
     }
-    if (event === 'defect' && reader.defect !== undefined)
-      this.refuse(...defectRefusals[reader.defect], sink);
-    return event === 'end' ? 'end' : 'more';
+    if (!this.headerEndDue) this.#settle(sink);
+  }
+
+  /** All octets of a BDAT message have been read and handed on. */
+  finish(sink: SessionSink): void {
+    if (this.refusal === undefined && !this.#normalizing && this.#reader.afterCr)
+      this.#foundBareNewline(sink);
+    if (this.refusal === undefined && this.#normalizing) {
+      const missing = this.#normalizer.end();
+      this.#pass(missing, 0, missing.length, sink);
+    }
+    this.#end();
+  }
+
+  headerEndAsked(): void {
+    this.headerEndDue = false;
+    this.#headerEndWanted = false;
   }
 
   /** The first reason stays. */
   refuse(reply: Reply, reason: AbandonReason, sink: SessionSink): void {
     if (this.refusal !== undefined) return;
     this.refusal = reply;
+    this.headerEndDue = false;
     this.#reader.drop();
     sink.messageAbandon(reason);
   }
 
-  /** Hands a piece on; returns where the header ended in it if header-end is to be asked there, else -1. */
-  #take(chunk: Buffer, start: number, end: number, sink: SessionSink): number {
+  /** Holds on to no chunk any more. */
+  letGo(): void {
+    this.#chunk = nothing;
+    this.#rest = nothing;
+    this.#piece = 0;
+    this.#event = 'more';
+    this.#reader.pieceCount = 0;
+  }
+
+  /** All pieces of the scan are handed on: what it ended with. */
+  #settle(sink: SessionSink): void {
+    const event = this.#event;
+    this.letGo();
+    if (event === 'more') return;
+    if (event === 'end') {
+      // Other servers see no end here: what is behind it may be this message's, so that not even its newlines are mended.
+      if (this.#reader.doubtfulEnd) this.refuse(...defectRefusals['bare-newline'], sink);
+      this.#end();
+      return;
+    }
+    const { defect } = this.#reader;
+    if (defect === 'bare-newline') this.#foundBareNewline(sink);
+    else if (defect !== undefined) this.refuse(...defectRefusals[defect], sink);
+  }
+
+  #foundBareNewline(sink: SessionSink): void {
+    if (!this.#normalizes) {
+      this.refuse(...defectRefusals['bare-newline'], sink);
+      return;
+    }
+    this.#normalizing = true;
+    this.#normalizer.begin(this.#reader.afterCr);
+    this.#reader.tolerate();
+  }
+
+  /** A message of a header alone has the header's end here too. */
+  #end(): void {
+    this.ended = true;
+    if (this.#headerEndWanted && this.refusal === undefined) this.headerEndDue = true;
+  }
+
+  #take(bytes: Buffer, start: number, end: number, sink: SessionSink): void {
+    if (!this.#normalizing) {
+      this.#pass(bytes, start, end, sink);
+      return;
+    }
+    const canonical = this.#normalizer.convert(bytes, start, end);
+    this.#pass(canonical, 0, canonical.length, sink);
+  }
+
+  /** Hands canonical bytes on, up to the header's end where that is to be asked about. */
+  #pass(bytes: Buffer, start: number, end: number, sink: SessionSink): void {
     let stop = end;
     if (!this.#header.ended) {
-      const headerEnd = this.#header.scan(chunk, start, end);
+      const headerEnd = this.#header.scan(bytes, start, end);
       this.#checkHeader(sink);
-      if (this.#header.ended && this.headerEndWanted) stop = headerEnd;
+      if (this.#header.ended && this.#headerEndWanted && this.refusal === undefined) {
+        this.headerEndDue = true;
+        this.#rest = bytes.subarray(headerEnd, end);
+        stop = headerEnd;
+      }
     }
-    this.#deliver(chunk, start, stop, sink);
-    return this.#header.ended && this.headerEndWanted ? stop : -1;
+    this.#deliver(bytes, start, stop, sink);
   }
 
   #checkHeader(sink: SessionSink): void {
@@ -103,10 +192,10 @@ export class IncomingMessage {
       this.refuse(replies.ownLoop, 'too-many-hops', sink);
   }
 
-  #deliver(chunk: Buffer, start: number, end: number, sink: SessionSink): void {
+  #deliver(bytes: Buffer, start: number, end: number, sink: SessionSink): void {
     this.bodyBytes += end - start;
     if (this.bodyBytes > this.#limits.messageBytes) this.refuse(replies.messageTooLarge, 'too-large', sink);
     if (this.refusal === undefined)
-      sink.body(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
+      sink.body(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end));
   }
 }

@@ -1,7 +1,7 @@
 /**
- * What is said and asked about the message at hand: the header's end, the message's end, the refusal that waits for the
- * end of data. The bytes are incoming-message.ts's, the order of commands the session's. One per session, made at the
- * first DATA and used again for each message.
+ * What is said and asked about the message at hand: the header's end, the message's end, the refusal that waits for its
+ * place. The bytes are incoming-message.ts's, the order of commands the session's. One per session, made for the first
+ * message and used again for each.
  */
 import { IncomingMessage } from './incoming-message.js';
 import {
@@ -14,8 +14,10 @@ import {
 } from './types.js';
 
 export class MessageDialogue {
-  /** The end of data has been read. */
-  ended = false;
+  /** The caller has a message that it was told the begin of, and neither its end nor that it is abandoned. */
+  isOpen = false;
+  /** The end of data, or of a chunk, was read: the client waits for a reply. */
+  replyDue = false;
   /** The refusal of this message is the last reply of the session. */
   closes = false;
   /** A message ended in a way that servers disagree on: what followed may be its body. attacks.md A-001. */
@@ -25,17 +27,23 @@ export class MessageDialogue {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#message = new IncomingMessage(options.limits, options.hostname);
+    this.#message = new IncomingMessage(options);
   }
 
-  begin(): void {
-    this.ended = false;
+  /** @param dots as DATA has them, and BDAT has not */
+  begin(dots: boolean): void {
+    this.isOpen = true;
+    this.replyDue = false;
     this.closes = false;
-    this.#message.begin((this.#options.ask.mask & askBits.HEADER_END) !== 0);
+    this.#message.begin((this.#options.ask.mask & askBits.HEADER_END) !== 0, dots);
   }
 
   get refused(): boolean {
     return this.#message.refusal !== undefined;
+  }
+
+  get bodyBytes(): number {
+    return this.#message.bodyBytes;
   }
 
   /** Where the bytes that were read end in the chunk. */
@@ -43,34 +51,64 @@ export class MessageDialogue {
     return this.#message.position;
   }
 
-  /** @returns false while there is nothing to say or ask */
-  read(chunk: Buffer, from: number, sink: SessionSink): boolean {
-    const event = this.#message.read(chunk, from, sink);
-    this.ended = event === 'end';
-    return event !== 'more';
+  /** The end of the message was read. */
+  get ended(): boolean {
+    return this.#message.ended;
   }
 
-  /** The verdict on the header: said at the end of data. */
-  refuse(reply: Reply, closes: boolean, sink: SessionSink): void {
-    this.#message.refuse(reply, 'refused', sink);
-    this.closes = closes;
+  /** Something is to be said or asked: `next` says what. */
+  get hasNext(): boolean {
+    return this.replyDue || this.#message.headerEndDue;
+  }
+
+  /** @param to where the message's bytes end in the chunk at the latest */
+  read(chunk: Buffer, from: number, to: number, sink: SessionSink): void {
+    this.#message.read(chunk, from, to, sink);
+    if (this.#message.ended) this.replyDue = true;
+  }
+
+  /** header-end was answered. */
+  goOn(sink: SessionSink): void {
+    this.#message.goOn(sink);
+    if (this.#message.ended) this.replyDue = true;
+  }
+
+  /** A chunk of BDAT is read to its end. */
+  endChunk(last: boolean, sink: SessionSink): void {
+    this.replyDue = true;
+    if (last) this.#message.finish(sink);
+  }
+
+  refuse(reply: Reply, reason: 'refused' | 'too-large', sink: SessionSink): void {
+    this.#message.refuse(reply, reason, sink);
+  }
+
+  /** The transaction ends before the message does. */
+  abandon(sink: SessionSink): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.#message.letGo();
+    if (!this.refused) sink.messageAbandon('cut');
   }
 
   /**
-   * What is to be asked, or, at the end of data, the refusal. A message of a header alone has both its ends at once: this
-   * is called again after each accepting verdict. Undefined: bytes are wanted.
+   * What is to be asked, or the refusal that is due; undefined: nothing of both. A message of a header alone has both
+   * its ends at once, so this is called again after each accepting verdict.
    */
   next(transaction: Transaction): Question | Reply | undefined {
     const message = this.#message;
-    if (message.refusal !== undefined) {
-      if (!this.ended) return undefined;
-      if (message.doubtfulEnd) this.doubtful = true;
-      return message.refusal;
-    }
-    if (message.headerEndWanted) {
-      message.headerEndWanted = false;
+    if (message.headerEndDue) {
+      message.headerEndAsked();
       return { kind: 'header-end', transaction };
     }
-    return this.ended ? { kind: 'message-end', transaction, bodyBytes: message.bodyBytes } : undefined;
+    if (!this.replyDue) return undefined;
+    if (message.refusal !== undefined) {
+      if (message.doubtfulEnd) this.doubtful = true;
+      this.isOpen = false;
+      return message.refusal;
+    }
+    if (!message.ended) return undefined;
+    this.isOpen = false;
+    return { kind: 'message-end', transaction, bodyBytes: message.bodyBytes };
   }
 }

@@ -1,4 +1,7 @@
-/** The message in the order of a session: DATA, RFC 5321 §4.1.1.4, and what follows it until its one reply. */
+/**
+ * The message in the order of a session: DATA, RFC 5321 §4.1.1.4, what follows it, and the reply to the message, by
+ * whichever command it came. BDAT's own is chunk-transfer.ts.
+ */
 import type { Dialogue } from './dialogue.js';
 import { isReply } from './mail-commands.js';
 import { MessageDialogue } from './message-dialogue.js';
@@ -11,14 +14,19 @@ export function beginData(dialogue: Dialogue, reply: Reply | undefined, sink: Se
     dialogue.leave(replies.earlyTalk, 'DATA', 'errors', sink);
     return;
   }
-  dialogue.message ??= new MessageDialogue(dialogue.options);
-  dialogue.message.begin();
-  sink.messageBegin(dialogue.openTransaction());
+  beginMessage(dialogue, true, sink);
   dialogue.phase = 'data';
   sink.reply(reply ?? replies.startMail, 'DATA');
 }
 
-function open(dialogue: Dialogue): MessageDialogue {
+/** @param dots as DATA has them, and BDAT has not */
+export function beginMessage(dialogue: Dialogue, dots: boolean, sink: SessionSink): void {
+  dialogue.message ??= new MessageDialogue(dialogue.options);
+  dialogue.message.begin(dots);
+  sink.messageBegin(dialogue.openTransaction());
+}
+
+export function openMessage(dialogue: Dialogue): MessageDialogue {
   if (dialogue.message === undefined) throw new Error('no message is open');
   return dialogue.message;
 }
@@ -26,17 +34,16 @@ function open(dialogue: Dialogue): MessageDialogue {
 /** Bytes while the phase is `data`. */
 export function readMessage(dialogue: Dialogue, chunk: Buffer, sink: SessionSink): void {
   const { input } = dialogue;
-  const message = open(dialogue);
-  const more = !message.read(chunk, input.at, sink);
+  const message = openMessage(dialogue);
+  message.read(chunk, input.at, chunk.length, sink);
   input.at = message.position;
-  if (more) return;
-  if (message.ended) dialogue.phase = 'commands';
-  advanceMessage(dialogue, sink);
+  if (message.hasNext) advanceMessage(dialogue, sink);
 }
 
 /** Says or asks what comes next. */
 export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
-  const message = open(dialogue);
+  const message = openMessage(dialogue);
+  if (dialogue.phase === 'data' && message.ended) dialogue.phase = 'commands';
   const next = message.next(dialogue.openTransaction());
   if (next === undefined) return;
   if (!isReply(next)) {
@@ -46,12 +53,6 @@ export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
   dialogue.reply(next, 'MESSAGE', sink);
   dialogue.transaction = null; // RFC 5321 §4.1.1.4: also when the message fails
   if (message.closes) dialogue.close('refused', sink);
-}
-
-/** The verdict on the header: its reply waits for the end of data. */
-export function refuseMessage(dialogue: Dialogue, reply: Reply, closes: boolean, sink: SessionSink): void {
-  open(dialogue).refuse(reply, closes, sink);
-  advanceMessage(dialogue, sink);
 }
 
 export function messageTaken(dialogue: Dialogue, { reply }: Accepted, sink: SessionSink): void {
@@ -64,10 +65,4 @@ export function messageTaken(dialogue: Dialogue, { reply }: Accepted, sink: Sess
 export function messageRefused(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
   sink.reply(reply, 'MESSAGE');
   dialogue.transaction = null;
-}
-
-/** The session ends inside a message. One whose end was asked about is the caller's. */
-export function abandonMessage(dialogue: Dialogue, sink: SessionSink): void {
-  const isOpen = dialogue.phase === 'data' || dialogue.question?.kind === 'header-end';
-  if (isOpen && dialogue.message?.refused !== true) sink.messageAbandon('cut');
 }

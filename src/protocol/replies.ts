@@ -22,6 +22,7 @@ const rows = {
   help: [214, '2.0.0', 'See RFC 5321', 'RFC 5321 §4.1.1.8'],
   // The same for every address: VRFY must not tell who exists. RFC 5321 §7.3.
   cannotVerify: [252, '2.5.0', 'Cannot verify, but will take mail for a valid recipient', 'RFC 5321 §3.5.3'],
+  chunkReceived: [250, '2.0.0', 'Chunk received', 'RFC 3030 §2'],
   startMail: [354, '', 'End data with <CR><LF>.<CR><LF>', 'RFC 5321 §4.1.1.4'],
   // RFC 4954 §4: `334 ` and base64, the space even where the challenge is empty.
   authContinue: [334, '', '', 'RFC 4954 §4'],
@@ -36,6 +37,7 @@ const rows = {
   tooManyAuthFailures: [421, '4.7.0', 'Too many authentication failures', 'limits.md'],
   tooManyConnections: [421, '4.7.0', 'Too many connections, try again later', 'limits.md'],
   endlessLine: [421, '4.7.0', 'Line goes on without end', 'limits.md'],
+  unknownLength: [421, '4.7.0', 'What follows cannot be counted, use a new session', 'attacks.md A-071'],
   doubtfulEnd: [421, '4.7.0', 'The message before had a doubtful end, use a new session', 'attacks.md A-001'],
 
   // not now
@@ -52,6 +54,7 @@ const rows = {
   authLineTooLong: [500, '5.5.6', 'Authentication line too long', 'RFC 4954 §4'],
   badArgument: [501, '5.5.4', 'Syntax error in argument', 'RFC 5321 §4.2.2'],
   noArgument: [501, '5.5.4', 'Command takes no argument', 'RFC 5321 §4.1.1'],
+  badChunkSize: [501, '5.5.4', 'Syntax: BDAT size [LAST]', 'RFC 3030 §2'],
   badParameter: [501, '5.5.4', 'Syntax error in parameters', 'RFC 5321 §4.1.1.11'],
   badSender: [501, '5.1.7', 'Syntax: MAIL FROM:<address>', 'RFC 3463 §3.2'],
   badRecipient: [501, '5.1.3', 'Syntax: RCPT TO:<address>', 'RFC 3463 §3.2'],
@@ -63,6 +66,7 @@ const rows = {
   helloFirst: [503, '5.5.1', 'Send EHLO or HELO first', 'RFC 5321 §4.1.4'],
   mailFirst: [503, '5.5.1', 'Send MAIL first', 'RFC 5321 §3.3'],
   nestedMail: [503, '5.5.1', 'Sender already given', 'RFC 5321 §4.1.4'],
+  messageBegun: [503, '5.5.1', 'The message has begun, send BDAT or RSET', 'RFC 3030 §2'],
   alreadySecure: [503, '5.5.1', 'TLS already active', 'RFC 3207 §4.2'],
   alreadyAuthenticated: [503, '5.5.1', 'Already authenticated', 'RFC 4954 §4'],
   authInTransaction: [503, '5.5.1', 'Not during a mail transaction', 'RFC 4954 §4'],
@@ -160,6 +164,7 @@ function ehloKeywords(options: SessionOptions): string[] {
     'PIPELINING',
     `SIZE ${options.limits.messageBytes}`,
     '8BITMIME',
+    'CHUNKING',
     'SMTPUTF8',
     'ENHANCEDSTATUSCODES',
     'DSN',

@@ -8,6 +8,7 @@
  * `commandsPerTurn` is reached (`hasMore`). What has not run is kept.
  */
 import { applyVerdict } from './answers.js';
+import { bdat, readChunk } from './chunk-transfer.js';
 import { continueAuthentication, dropAuthentication } from './authentication.js';
 import { SPACE, TAB } from './characters.js';
 import { argumentFault, orderFault } from './command-order.js';
@@ -15,7 +16,7 @@ import { commands, splitOnce, type SimpleVerb } from './commands.js';
 import { Dialogue } from './dialogue.js';
 import { mail, rcpt } from './envelope.js';
 import { LineReader } from './line-reader.js';
-import { abandonMessage, readMessage } from './message-transfer.js';
+import { readMessage } from './message-transfer.js';
 import { looksLikeAnotherProtocol, startsLikeAnotherProtocol } from './other-protocols.js';
 import { openingReplies, replies } from './replies.js';
 import {
@@ -58,9 +59,14 @@ export class Session {
     return this.#dialogue.transaction;
   }
 
-  /** Between 354 and the end of data. */
+  /** What comes now is no command: content, up to the end of data or of the chunk. */
   get inData(): boolean {
-    return this.#dialogue.phase === 'data';
+    return this.#dialogue.phase === 'data' || this.#dialogue.phase === 'chunk';
+  }
+
+  /** From the message's first byte to its end: between two BDAT too. So is a chunk that no message will be made of. */
+  get inMessage(): boolean {
+    return this.inData || this.#dialogue.inMessage;
   }
 
   get heloName(): string {
@@ -123,9 +129,9 @@ export class Session {
   cut(reason: 'timeout' | 'shutdown', sink: SessionSink): void {
     const dialogue = this.#dialogue;
     if (dialogue.isOver) return;
-    const context = dialogue.phase === 'data' ? 'MESSAGE' : 'UNKNOWN';
+    const context = this.inData ? 'MESSAGE' : 'UNKNOWN';
     this.#hasMore = false;
-    abandonMessage(dialogue, sink);
+    dialogue.dropTransaction(sink);
     sink.reply(reason === 'timeout' ? replies.timeout : replies.shuttingDown, context);
     dialogue.close(reason, sink);
   }
@@ -134,8 +140,7 @@ export class Session {
   end(sink: SessionSink): void {
     if (this.#dialogue.phase === 'closed') return;
     this.#hasMore = false;
-    abandonMessage(this.#dialogue, sink);
-    this.#dialogue.finish();
+    this.#dialogue.finish(sink);
   }
 
   // ---- the turn ----------------------------------------------------------------------------------------------------
@@ -154,6 +159,7 @@ export class Session {
       const chunk = dialogue.input.current();
       if (chunk === undefined) break;
       if (dialogue.phase === 'data') readMessage(dialogue, chunk, sink);
+      else if (dialogue.phase === 'chunk') readChunk(dialogue, chunk, sink);
       else if (lines === commandsPerTurn) {
         this.#hasMore = true;
         break;
@@ -206,17 +212,18 @@ export class Session {
       return;
     }
     const { verb } = row;
-    if (dialogue.phase === 'refused' && verb !== 'QUIT') {
-      dialogue.reply(replies.refusedSession, verb, sink);
+    let from = start + verb.length;
+    while (from < end && bytes[from] === SPACE) from++;
+    const refused = dialogue.phase === 'refused' && verb !== 'QUIT';
+    const fault = refused ? replies.refusedSession : orderFault(row, dialogue.options, dialogue);
+    if (verb === 'BDAT') {
+      bdat(dialogue, bytes, from, end, fault, sink);
       return;
     }
-    if (row.junk && dialogue.patience.junk()) {
+    if (!refused && row.junk && dialogue.patience.junk()) {
       dialogue.leave(replies.tooManyCommands, verb, 'errors', sink);
       return;
     }
-    let from = start + verb.length;
-    while (from < end && bytes[from] === SPACE) from++;
-    const fault = orderFault(row, dialogue.options, dialogue);
     if (fault !== undefined) dialogue.reply(fault, verb, sink);
     else if (verb === 'MAIL') mail(dialogue, bytes, from, end, sink);
     else if (verb === 'RCPT') rcpt(dialogue, bytes, from, end, sink);

@@ -3,7 +3,7 @@
  */
 
 export const verbs = [
-  'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
+  'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
 ] as const; // prettier-ignore
 export type Verb = (typeof verbs)[number];
 
@@ -91,6 +91,7 @@ export const askBits = {
   AUTH: 1 << 12,
   RCPT: 1 << 13,
   HEADER_END: 1 << 14,
+  BDAT: 1 << 15,
 } as const;
 
 export type Question =
@@ -163,7 +164,7 @@ export type AbandonReason =
 export interface SessionSink {
   /** Appended to what this turn writes; the caller writes once when the call into the session returns (RFC 2920 §3.2). */
   reply(reply: Reply, context: ReplyContext): void;
-  /** DATA was accepted, the 354 follows: open the message, write the trace header. Not called when DATA is refused. */
+  /** DATA or the first BDAT was accepted: open the message, write the trace header. Not called when it is refused. */
   messageBegin(transaction: Transaction): void;
   /** Message bytes, dots unstuffed, the final CRLF included, the end-of-data line not. Borrowed: valid during the call. */
   body(slice: Buffer): void;
@@ -213,6 +214,8 @@ export interface SessionOptions {
   readonly authRequired: boolean;
   /** Announced only where secure; empty: no AUTH. */
   readonly mechanisms: readonly Mechanism[];
+  /** What becomes of a message with a CR or LF alone: refused, or each made a CRLF. */
+  readonly bareNewlines: 'reject' | 'normalize';
   readonly limits: SessionLimits;
   readonly ask: { mask: number };
 }

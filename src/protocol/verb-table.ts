@@ -23,6 +23,7 @@ const traits: Readonly<Record<Verb, Traits>> = {
   MAIL: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
   RCPT: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
   DATA: { argument: 'none', beforeHello: false, beforeTls: false, junk: false },
+  BDAT: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
   RSET: { argument: 'none', beforeHello: true, beforeTls: false, junk: true },
   NOOP: { argument: 'optional', beforeHello: true, beforeTls: true, junk: true },
   QUIT: { argument: 'none', beforeHello: true, beforeTls: true, junk: false },

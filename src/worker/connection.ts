@@ -289,7 +289,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     }
     if (this.#session.hasMore && this.#mayRun()) setImmediate(resumeTurn, this);
     this.#steerReading();
-    this.#deadlines.wait(this.#waitsFor, this.#writer?.congested === true, performance.now());
+    const congested = this.#writer?.congested === true;
+    this.#deadlines.wait(this.#waitsFor, congested, this.#session.inMessage, performance.now());
   }
 
   /** For setImmediate and for whatever un-blocks the flow. */

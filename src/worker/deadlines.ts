@@ -12,6 +12,7 @@ export class Deadlines {
   readonly #limits: DeadlineLimits;
   #kind: DeadlineKind = 'none';
   #atMs = Infinity;
+  /** Infinity while no message is under way. */
   #messageAtMs = Infinity;
   /** Since when the queue keeps us from reading the open message. */
   #congestedSinceMs: number | undefined = undefined;
@@ -39,8 +40,13 @@ export class Deadlines {
     this.#atMs = nowMs + boundMs;
   }
 
-  /** @param congested the queue takes no more: then nothing runs, and the message's own deadline moves with it */
-  wait(kind: DeadlineKind, congested: boolean, nowMs: number): void {
+  /**
+   * @param congested the queue takes no more: then nothing runs, and the message's own deadline moves with it
+   * @param inMessage content is under way, also what no message will be made of: octets of a refused BDAT
+   */
+  wait(kind: DeadlineKind, congested: boolean, inMessage: boolean, nowMs: number): void {
+    if (!inMessage) this.#messageAtMs = Infinity;
+    else if (this.#messageAtMs === Infinity) this.messageBegun(nowMs);
     this.#noteCongestion(congested, nowMs);
     const waitsFor = congested ? 'none' : kind;
     if (!this.#progress && waitsFor === this.#kind) return;

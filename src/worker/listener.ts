@@ -152,6 +152,7 @@ function sessionOptions(
     tlsRequired: config.tls === 'required',
     authRequired: config.role === 'submission',
     mechanisms: config.role === 'submission' ? mechanisms : [],
+    bareNewlines: 'reject',
     limits: sessionLimits(limits),
     ask: service.room.ask,
   };

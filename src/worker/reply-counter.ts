@@ -9,6 +9,7 @@ const stages: Readonly<Record<ReplyContext, string>> = {
   MAIL: 'mail',
   RCPT: 'recipient',
   DATA: 'data',
+  BDAT: 'data',
   MESSAGE: 'message',
   AUTH: 'auth',
   STARTTLS: 'starttls',

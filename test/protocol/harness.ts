@@ -35,6 +35,7 @@ export const options: SessionOptions = {
   tlsRequired: false,
   authRequired: false,
   mechanisms: [],
+  bareNewlines: 'reject',
   limits,
   ask: { mask: 0 },
 };

@@ -168,11 +168,15 @@ export type ToWorker =
       blame: boolean;
       /** Names of routes that an operator has frozen: nothing is tried there. */
       frozen: string[];
+      /** Base64: the keys of TLS session tickets come from it. Never in a log. */
+      ticketSecret: string;
     }
   /** More queue files whose process is gone. */
   | { type: 'adopt'; files: string[]; blame: boolean }
   /** The whole set each time. */
   | { type: 'freeze'; routes: string[] }
+  /** A new one: tickets made before are worth nothing from now on. */
+  | { type: 'ticket-secret'; secret: string }
   /** Stop accepting, finish as promise 8 says, exit 0; at the bound, cut. */
   | { type: 'drain'; reason: 'stop' | 'reload'; boundMs: number }
   /** Client networks that are over a limit across all workers: refuse their new connections. The whole set each time. */

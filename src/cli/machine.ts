@@ -7,7 +7,7 @@ import { accessSync, constants, readFileSync, statSync, type Stats } from 'node:
 import { isIPv6 } from 'node:net';
 import { dirname } from 'node:path';
 import { describeError, errorCodeOf } from '../base/errors.js';
-import type { Config } from '../config/config.js';
+import type { Config, ServerCertificate, TlsConfig } from '../config/config.js';
 import type { Path } from '../config/faults.js';
 import { isOwnAddress, thisUser } from '../config/this-machine.js';
 import type { FaultList } from '../config/validate.js';
@@ -15,6 +15,7 @@ import type { FaultList } from '../config/validate.js';
 const dayMs = 86_400_000;
 // Let's Encrypt's clients renew 30 days before the end: with 14 left, renewal has failed for two weeks.
 const expiryNoticeDays = 14;
+const namesShown = 3;
 
 export function checkMachine(config: Config, list: FaultList): void {
   const fault = dataDirFault(config.dataDir);
@@ -77,14 +78,40 @@ function takesForeign(address: string): boolean {
 export function warnings(config: Config, now: Date): string[] {
   const { tls, dataDir } = config;
   const found = [
-    tls && certificateWarning(tls.certificate, now),
+    ...(tls === undefined ? [] : tlsWarnings(tls, now)),
     process.getuid?.() === 0 ? rootWarning(dataDir) : undefined,
   ];
   return found.filter((warning) => warning !== undefined);
 }
 
+function tlsWarnings(tls: TlsConfig, now: Date): (string | undefined)[] {
+  const shown = [tls, ...tls.sni].flatMap(filesOf);
+  return [
+    ...[...new Set(shown)].map((file) => certificateWarning(file, now)),
+    ...tls.sni.flatMap(({ names, ...named }) => filesOf(named).map((file) => namesWarning(file, names))),
+  ];
+}
+
+function filesOf({ certificate, alternatives }: ServerCertificate): string[] {
+  return [certificate, ...alternatives.map((pair) => pair.certificate)];
+}
+
+/** Who asks for a name and gets a certificate without it takes the server for an impostor. */
+function namesWarning(file: string, names: readonly string[]): string | undefined {
+  const certificate = new X509Certificate(readFileSync(file));
+  const missing = names.filter((name) => certificate.checkHost(name.replace('*', 'any')) === undefined);
+  if (missing.length === 0) return undefined;
+  const shown = missing.slice(0, namesShown).join(', ');
+  const more = missing.length > namesShown ? ` and ${missing.length - namesShown} more` : '';
+  return `the certificate ${file} is not for ${shown}${more}, for which \`tls.sni\` shows it: clients that check it will not connect; name its own names there, or get one that has these`;
+}
+
 function certificateWarning(file: string, now: Date): string | undefined {
-  const end = new Date(new X509Certificate(readFileSync(file)).validTo);
+  const certificate = new X509Certificate(readFileSync(file));
+  const begin = new Date(certificate.validFrom);
+  if (begin.getTime() > now.getTime())
+    return `the certificate ${file} is valid from ${begin.toISOString()} on: until then clients that check it will not connect; is this machine's clock right?`;
+  const end = new Date(certificate.validTo);
   const days = Math.floor((end.getTime() - now.getTime()) / dayMs);
   if (days >= expiryNoticeDays) return undefined;
   const when = end.getTime() <= now.getTime() ? 'expired' : 'expires';

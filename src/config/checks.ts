@@ -76,6 +76,7 @@ export function checkAcross(parts: Parts, list: FaultList): void {
   const notified = parts.notifications?.route;
   if (notified !== undefined) checkReference(['notifications', 'route'], notified, parts, list);
   checkAdmin(parts, list);
+  if (parts.tls !== undefined) checkTlsSection(parts.tls, parts, list);
   if (parts.dnsbl !== undefined) checkDnsbl(parts.dnsbl, list);
 }
 
@@ -95,6 +96,7 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
       `found TLS '${tls}' without a certificate, expected \`tls: { certificate: FILE, key: FILE }\` in this config`,
     );
   checkTrust([...path, 'proxyProtocol'], listener.proxyProtocol, list);
+  checkClientCertificate(listener, index, parts, list);
   if (listener.role === 'submission') checkSubmission(listener, index, parts, list);
   else if (listener.route !== undefined)
     list.add(
@@ -113,6 +115,42 @@ function checkTrust(path: (string | number)[], networks: readonly string[], list
         'the networks of your own proxies: everybody in this one could claim to be any client',
       );
   });
+}
+
+function checkClientCertificate(listener: FileListener, index: number, parts: Parts, list: FaultList): void {
+  const wanted = listener.clientCertificate;
+  if (wanted === 'off') return;
+  const path = ['listeners', index, 'clientCertificate'];
+  const tls = listenerTls(listener, parts.hasTls);
+  if (tls === 'off') list.expected(path, 'off: without TLS no client shows a certificate');
+  else if (wanted === 'require' && tls === 'starttls')
+    list.expected(path, "ask, or `tls: required` beside it: with 'starttls' a client may stay without TLS");
+  if (parts.tls !== undefined && parts.tls.clientCa === undefined)
+    list.add(
+      path,
+      `found '${wanted}' without authorities, expected \`clientCa: FILE\` under \`tls\`: the file says whose certificates count`,
+    );
+}
+
+/** One of `tls` that nobody uses is a mistake: its owner believes that something is checked. */
+function checkTlsSection(tls: NonNullable<FileConfig['tls']>, parts: Parts, list: FaultList): void {
+  const isAsked = parts.listeners.some(
+    (listener) => listener === undefined || listener.clientCertificate !== 'off',
+  );
+  if (tls.clientCa !== undefined && !isAsked)
+    list.add(
+      ['tls', 'clientCa'],
+      'found it, but no listener asks for certificates, expected `clientCertificate: ask` or `require` on one',
+    );
+  const seen = new Map<string, string>();
+  tls.sni.forEach(({ names }, index) =>
+    names.forEach((name, position) => {
+      const key = domainForms(name).at(-1) ?? name;
+      const first = seen.get(key);
+      if (first === undefined) seen.set(key, `tls.sni[${index}].names[${position}]`);
+      else list.expected(['tls', 'sni', index, 'names', position], `each name once: ${first} has this one`);
+    }),
+  );
 }
 
 function checkSubmission(listener: FileListener, index: number, parts: Parts, list: FaultList): void {

@@ -7,16 +7,46 @@ export type ListenerTls = 'off' | 'starttls' | 'required' | 'implicit';
 /** 'verified': required, and the certificate must be the hop's: by CA and name, or by a pinned fingerprint. */
 export type RouteTls = 'off' | 'opportunistic' | 'required' | 'verified';
 
+/** 'ask': wanted, not needed; 'require': without one that verifies, every command but QUIT is refused. */
+type ClientCertificates = 'off' | 'ask' | 'require';
+
 export interface ListenerConfig {
   readonly name: string;
   readonly address: string;
   readonly port: number;
   readonly role: 'inbound' | 'submission';
   readonly tls: ListenerTls;
+  readonly clientCertificate: ClientCertificates;
   /** Where authenticated mail goes; present exactly on submission listeners. */
   readonly route: string | undefined;
   /** Networks of proxies that must send a PROXY header, and are believed. */
   readonly proxyProtocol: readonly string[];
+}
+
+/** Paths of PEM files. */
+export interface CertificatePair {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface ServerCertificate extends CertificatePair {
+  /** With keys of other kinds; each client gets the kind that it can use. */
+  readonly alternatives: readonly CertificatePair[];
+}
+
+interface NamedCertificate extends ServerCertificate {
+  /** A-labels, lower case; `*.example.org` covers one label more. */
+  readonly names: readonly string[];
+}
+
+/** The certificate itself is for all names that `sni` does not cover. */
+export interface TlsConfig extends ServerCertificate {
+  readonly sni: readonly NamedCertificate[];
+  /** PEM file; present where a listener wants client certificates. */
+  readonly clientCa: string | undefined;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** OpenSSL's cipher list; undefined: ours. */
+  readonly ciphers: string | undefined;
 }
 
 export interface NetworkHop {
@@ -164,8 +194,8 @@ export interface Config {
   /** 'auto' resolved: one per core. */
   readonly workers: number;
   readonly listeners: readonly ListenerConfig[];
-  /** PEM files; undefined where no listener wants TLS. */
-  readonly tls: { readonly certificate: string; readonly key: string } | undefined;
+  /** Undefined where no listener wants TLS. */
+  readonly tls: TlsConfig | undefined;
   readonly admin: { readonly address: string; readonly port: number; readonly token: string | undefined };
   readonly dns: { readonly servers: readonly string[] };
   readonly domains: readonly DomainConfig[];

@@ -1,8 +1,7 @@
-/** The files that a config names: certificate and key, users, recipients. Looked at when the config is loaded, so
+/** The files that a config names: users, recipients, the words of notifications. Looked at when the config is loaded, so
  *  that a wrong one is told then and not at the first handshake, login or recipient. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { createSecureContext } from 'node:tls';
 import { describeError, errorCodeOf } from '../base/errors.js';
 import { domainMatcher, type Parts } from './checks.js';
 import { show, type Path } from './faults.js';
@@ -19,7 +18,6 @@ const maxTemplateBytes = 64 * 2 ** 10;
 
 /** @param base the folder that relative paths start at */
 export function checkFiles(parts: Parts, base: string, list: FaultList): void {
-  if (parts.tls !== undefined) checkTls(parts.tls, base, list);
   const users = parts.auth?.users.file;
   if (users !== undefined) checkUsersFile(resolve(base, users), list);
   const template = parts.notifications?.template;
@@ -31,40 +29,6 @@ export function checkFiles(parts: Parts, base: string, list: FaultList): void {
       'the words of notifications',
       list,
     );
-}
-
-function checkTls(tls: { certificate: string; key: string }, base: string, list: FaultList): void {
-  const cert = readPem(['tls', 'certificate'], resolve(base, tls.certificate), list);
-  const key = readPem(['tls', 'key'], resolve(base, tls.key), list);
-  if (cert === undefined || key === undefined) return;
-  const certificateError = secureContextError({ cert });
-  const keyError = secureContextError({ key });
-  if (certificateError !== undefined)
-    list.add(
-      ['tls', 'certificate'],
-      `found a file that holds no usable certificate (${certificateError}), expected PEM: BEGIN CERTIFICATE`,
-    );
-  if (keyError !== undefined)
-    list.add(
-      ['tls', 'key'],
-      `found a file that holds no usable key (${keyError}), expected PEM without a passphrase: BEGIN PRIVATE KEY`,
-    );
-  if (certificateError !== undefined || keyError !== undefined) return;
-  const error = secureContextError({ cert, key });
-  if (error !== undefined)
-    list.add(
-      ['tls', 'key'],
-      `found a key that does not fit the certificate (${error}), expected the key that ${tls.certificate} was made with`,
-    );
-}
-
-function secureContextError(options: { cert?: Buffer; key?: Buffer }): string | undefined {
-  try {
-    createSecureContext(options);
-    return undefined;
-  } catch (error) {
-    return describeError(error);
-  }
 }
 
 export function readPem(path: Path, file: string, list: FaultList): Buffer | undefined {

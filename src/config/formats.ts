@@ -172,3 +172,8 @@ export function isLoopback(address: string): boolean {
 export function isWildcardAddress(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
 }
+
+/** OpenSSL's words: whether it knows them is asked where the file is checked. */
+export function isCipherList(text: string): boolean {
+  return text.length <= 1_024 && /^[A-Za-z0-9_:+!@=.-]+$/.test(text);
+}

@@ -7,6 +7,7 @@ import { checkFiles, readRecipients } from './files.js';
 import { foldersOf, resolveConfig, type FileContents } from './resolve.js';
 import { checkRouteFiles, readPasswords } from './route-files.js';
 import { ConfigSource } from './source.js';
+import { checkTlsFiles } from './tls-files.js';
 import { FaultList, validate } from './validate.js';
 
 /** @throws ConfigError CONFIG_UNREADABLE, CONFIG_INVALID */
@@ -33,6 +34,7 @@ export function loadWithPlaces(file: string, env: NodeJS.ProcessEnv): { config: 
 function lookAtFiles(parts: Parts, base: string, list: FaultList): FileContents {
   checkFiles(parts, base, list);
   checkRouteFiles(parts, base, list);
+  checkTlsFiles(parts, base, list);
   const recipients = new Map<number, string[]>();
   parts.domains.forEach((domain, index) => {
     if (domain !== undefined) recipients.set(index, readRecipients(domain, index, base, list));

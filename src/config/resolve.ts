@@ -12,6 +12,8 @@ import type {
   ListenerConfig,
   NotificationsConfig,
   RouteConfig,
+  ServerCertificate,
+  TlsConfig,
 } from './config.js';
 import { domainForms } from './formats.js';
 import { hopsOf, routeTls } from './route-checks.js';
@@ -22,6 +24,7 @@ import type {
   FileListener,
   FileNotifications,
   FileRoute,
+  FileTls,
 } from './schema.js';
 
 // As many as one client may hold at a Postfix next hop by default, less than half of that (50): several workers share it.
@@ -88,8 +91,31 @@ function resolveListener(listener: FileListener, hasTls: boolean): ListenerConfi
   return { ...listener, tls: listenerTls(listener, hasTls), route: listener.route };
 }
 
-function resolveTls(tls: { certificate: string; key: string }, base: string): Config['tls'] {
-  return { certificate: resolve(base, tls.certificate), key: resolve(base, tls.key) };
+function resolveTls(tls: FileTls, base: string): TlsConfig {
+  return {
+    ...resolveCertificate(tls, base),
+    sni: tls.sni.map((named) => ({
+      names: named.names.map((name) => domainForms(name).at(-1) ?? name),
+      ...resolveCertificate(named, base),
+    })),
+    clientCa: tls.clientCa === undefined ? undefined : resolve(base, tls.clientCa),
+    minVersion: tls.minVersion,
+    ciphers: tls.ciphers,
+  };
+}
+
+function resolveCertificate(
+  { certificate, key, alternatives }: Pick<FileTls, 'certificate' | 'key' | 'alternatives'>,
+  base: string,
+): ServerCertificate {
+  return {
+    certificate: resolve(base, certificate),
+    key: resolve(base, key),
+    alternatives: alternatives.map((pair) => ({
+      certificate: resolve(base, pair.certificate),
+      key: resolve(base, pair.key),
+    })),
+  };
 }
 
 function resolveDomain(domain: FileDomain, fromFile: readonly string[]): DomainConfig {

@@ -17,7 +17,8 @@ export function checkRouteFiles(parts: Parts, base: string, list: FaultList): vo
     if (route?.tlsCa !== undefined) checkCa(['routes', name, 'tlsCa'], resolve(base, route.tlsCa), list);
 }
 
-function checkCa(path: Path, file: string, list: FaultList): void {
+/** A PEM file of authorities. */
+export function checkCa(path: Path, file: string, list: FaultList): void {
   const pem = readPem(path, file, list);
   if (pem === undefined) return;
   const error = caError(pem.toString('latin1'));

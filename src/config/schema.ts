@@ -29,6 +29,7 @@ import {
 } from './formats.js';
 import { limits } from './schema-limits.js';
 import { route } from './schema-routes.js';
+import { tls } from './schema-tls.js';
 
 function networkText() {
   return text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork);
@@ -45,6 +46,11 @@ const listener = section({
     .optional()
     .describe(
       'starttls offers it, required insists on STARTTLS, implicit starts with TLS. Left out: required for submission; else starttls where `tls` is set, off where not.',
+    ),
+  clientCertificate: choice(['off', 'ask', 'require'])
+    .prefault('off')
+    .describe(
+      'Certificates of clients, by `tls.clientCa`. ask: wanted, not needed; require: without one that verifies every command gets 554.',
     ),
   route: name()
     .optional()
@@ -181,12 +187,7 @@ export const sections = {
     .prefault('auto')
     .describe('Worker processes; auto: one per core.'),
   listeners: listOf(listener, 'listeners', 1, 64).describe('Where clients connect.'),
-  tls: section({
-    certificate: path().describe('PEM file with the certificate, then its chain.'),
-    key: path().describe('PEM file with the private key, without a passphrase.'),
-  })
-    .optional()
-    .describe('The certificate that listeners with TLS show.'),
+  tls: tls.optional().describe('The certificates that listeners with TLS show.'),
   admin: section({
     address: ipAddress()
       .prefault('127.0.0.1')
@@ -259,5 +260,6 @@ export type FileConfig = z.output<typeof configSchema>;
 export type FileListener = z.output<typeof listener>;
 export type FileDomain = z.output<typeof domain>;
 export type FileRoute = z.output<typeof route>;
+export type FileTls = z.output<typeof tls>;
 export type FileNotifications = z.output<typeof notifications>;
 export type FileDnsbl = z.output<typeof dnsbl>;

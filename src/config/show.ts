@@ -11,6 +11,7 @@ import type {
   LimitsConfig,
   NotificationsConfig,
   RouteConfig,
+  TlsConfig,
 } from './config.js';
 import { domainForms, hiddenSecret } from './formats.js';
 
@@ -28,7 +29,7 @@ export function configPlain(config: Config): object {
     dataDir: config.dataDir,
     workers: config.workers,
     listeners: config.listeners.map(({ route, ...listener }) => ({ ...listener, ...given('route', route) })),
-    ...given('tls', config.tls),
+    ...given('tls', config.tls && showTls(config.tls)),
     admin: { address, port, token: token === undefined ? null : hiddenSecret },
     dns: config.dns,
     domains: config.domains.map(showDomain),
@@ -43,6 +44,10 @@ export function configPlain(config: Config): object {
 
 function given(key: string, value: unknown): object {
   return value === undefined ? {} : { [key]: value };
+}
+
+function showTls({ clientCa, ciphers, ...rest }: TlsConfig): object {
+  return { ...rest, ...given('clientCa', clientCa), ...given('ciphers', ciphers) };
 }
 
 function showDomain({ names, recipients, route }: DomainConfig): object {

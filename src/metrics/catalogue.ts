@@ -213,6 +213,22 @@ export const workerMetrics = {
     { version: ['TLSv1.2', 'TLSv1.3'] },
     'TLS handshakes completed, by version.',
   ),
+  tlsResumptionsTotal: counter(
+    'postern_tls_resumptions_total',
+    none,
+    'TLS handshakes that took up an earlier session; of those in postern_tls_sessions_total.',
+  ),
+  tlsHandshakeFailuresTotal: counter(
+    'postern_tls_handshake_failures_total',
+    { reason: 'fixed in code' },
+    'TLS handshakes that failed, by reason. certificate-refused: the client does not trust ours.',
+  ),
+  tlsCertificateExpirySeconds: gauge(
+    'postern_tls_certificate_expiry_seconds',
+    { certificate: 'fixed in code' },
+    'Unix time at which the first certificate of a use ends: default (`tls.certificate`), sni, client-ca.',
+    'max',
+  ),
   eventLoopLagSeconds: gauge(
     'postern_event_loop_lag_seconds',
     { worker: 'workers' },

@@ -53,6 +53,9 @@ export interface Meters {
   readonly dnsblLookupsTotal: CellFamily; // list, result: listed, clear, timeout, error, cached
   readonly authTotal: CellFamily; // mechanism, result: ok, failed, unavailable
   readonly tlsSessionsTotal: CellFamily; // version
+  readonly tlsResumptionsTotal: CellFamily;
+  readonly tlsHandshakeFailuresTotal: CellFamily; // reason
+  readonly tlsCertificateExpirySeconds: CellFamily; // certificate: default, sni, client-ca
   readonly eventLoopLagSeconds: CellFamily; // worker (slot)
   readonly logLinesDroppedTotal: CellFamily;
   /** Called at the start of each snapshot, to fill gauges in. */

@@ -21,6 +21,7 @@ import { schedulingPolicy } from './scheduling.js';
 import { Salvage } from './salvage.js';
 import { Scrape } from './scrape.js';
 import { PrimaryService } from './service.js';
+import { TicketSecret } from './ticket-secret.js';
 import { Supervisor, type SupervisorListener } from './supervisor.js';
 
 export interface PrimaryOptions {
@@ -76,7 +77,9 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   });
   const { silenceBoundMs } = options;
   const frozen = () => frozenRoutes.names;
-  const supervisor = new Supervisor({ config, log, queue, listeners, frozen, silenceBoundMs });
+  const tickets = new TicketSecret((secret) => supervisor.shareTicketSecret(secret));
+  const ticketSecret = () => tickets.current;
+  const supervisor = new Supervisor({ config, log, queue, listeners, frozen, ticketSecret, silenceBoundMs });
   const version = packageVersion();
   const questions = new Questions();
   const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);

@@ -26,6 +26,8 @@ export interface SupervisorOptions {
   readonly listeners: readonly SupervisorListener[];
   /** Names of the frozen routes, for a new worker. */
   readonly frozen: () => readonly string[];
+  /** Of TLS session tickets, for a new worker. */
+  readonly ticketSecret: () => string;
   /** Only tests shorten it. */
   readonly silenceBoundMs?: number | undefined;
 }
@@ -57,6 +59,7 @@ export class Supervisor {
   readonly #queue: QueueCustody;
   readonly #listeners: readonly SupervisorListener[];
   readonly #frozen: () => readonly string[];
+  readonly #ticketSecret: () => string;
   readonly #watch: SilenceWatch;
   readonly #events: WorkerEvents;
   /** Dead, but what its death means is not yet settled: its files have no new owner before that. */
@@ -77,6 +80,7 @@ export class Supervisor {
     this.#queue = options.queue;
     this.#listeners = options.listeners;
     this.#frozen = options.frozen;
+    this.#ticketSecret = options.ticketSecret;
     this.#watch = new SilenceWatch(options.silenceBoundMs ?? silenceBoundMs, performance.now());
     this.#events = {
       message: (worker, message) => this.#onMessage(worker, message),
@@ -152,6 +156,11 @@ export class Supervisor {
       if (worker.initialised) worker.send({ type: 'freeze', routes: [...routes] });
   }
 
+  /** Likewise; draining workers get it too, since their clients come back to others. */
+  shareTicketSecret(secret: string): void {
+    for (const worker of this.workers) if (worker.initialised) worker.send({ type: 'ticket-secret', secret });
+  }
+
   #launch(slot: Slot): void {
     slot.current = this.#tryFork(slot, slot.config);
     if (slot.current === undefined) this.#restart(slot, undefined);
@@ -201,7 +210,7 @@ export class Supervisor {
   async #initialise(worker: WorkerProcess): Promise<void> {
     const canStart = () => !worker.isGone && worker.state === 'starting';
     const adoptions = await this.#adopt(worker, canStart);
-    if (canStart()) worker.init(adoptions, this.#frozen());
+    if (canStart()) worker.init(adoptions, this.#frozen(), this.#ticketSecret());
   }
 
   #onReady(worker: WorkerProcess): void {

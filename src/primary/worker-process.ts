@@ -110,12 +110,12 @@ export class WorkerProcess {
   }
 
   /** @param frozen names of the routes that an operator has frozen */
-  init(adoptions: readonly Adoption[], frozen: readonly string[]): void {
+  init(adoptions: readonly Adoption[], frozen: readonly string[], ticketSecret: string): void {
     this.initialised = true;
     const { slot, incarnation, config } = this;
     const [{ files: adopt, blame } = nothing, ...others] = adoptions;
     for (const file of adopt) this.#toRead.add(file);
-    this.send({ type: 'init', config, slot, incarnation, adopt, blame, frozen: [...frozen] });
+    this.send({ type: 'init', config, slot, incarnation, adopt, blame, frozen: [...frozen], ticketSecret });
     this.adopt(others);
   }
 

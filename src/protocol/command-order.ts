@@ -16,6 +16,7 @@ export interface OrderFacts {
 }
 
 export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFacts): Reply | undefined {
+  if (options.certificateMissing && row.verb !== 'QUIT') return replies.certificateRequired;
   // RFC 3207 §4: everything but NOOP, EHLO, STARTTLS and QUIT.
   if (options.tlsRequired && !options.secure && !row.beforeTls) return replies.tlsRequired;
   if (facts.heloName === '' && !row.beforeHello) return replies.helloFirst;

@@ -210,6 +210,9 @@ export interface SessionOptions {
   readonly startTls: boolean;
   /** Everything but NOOP EHLO STARTTLS QUIT gets 530 until TLS is on (RFC 3207 §4). */
   readonly tlsRequired: boolean;
+  /** A client certificate is required here and none that verifies was shown: every command but QUIT gets 554
+   *  (RFC 3207 §4.1). */
+  readonly certificateMissing: boolean;
   /** MAIL gets 530 until AUTH succeeded (submission, RFC 6409 §4.3). */
   readonly authRequired: boolean;
   /** Announced only where secure; empty: no AUTH. */

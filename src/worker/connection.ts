@@ -8,6 +8,7 @@
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
 import { Session } from '../protocol/session.js';
 import type {
@@ -17,7 +18,6 @@ import type {
   Question,
   Reply,
   ReplyContext,
-  SessionOptions,
   SessionSink,
   Transaction,
   Verdict,
@@ -25,7 +25,9 @@ import type {
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
 import type { Client } from './client.js';
+import type { ClientCertificate } from './client-certificate.js';
 import { Deadlines } from './deadlines.js';
+import { handshakeFault, type HandshakeFault } from './handshake-fault.js';
 import type { SessionFacts } from './intake.js';
 import type { Listener } from './listener.js';
 import { Reception } from './reception.js';
@@ -60,6 +62,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
   #peerEnded = false;
   #upgrading = false;
   #closeReason: CloseReason | 'tls-failed' | undefined;
+  #handshakeFault: HandshakeFault | undefined;
+  #certificate: ClientCertificate | undefined;
   tlsVersion = '';
 
   constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
@@ -151,7 +155,10 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
       if (late) this.#run(() => this.#session.cut('timeout', this));
       else if (this.#isLeftover(nowMs)) this.shutDown();
     } else if (late) {
-      if (this.#phase === 'handshake') this.#closeReason = 'timeout';
+      if (this.#phase === 'handshake') {
+        this.#closeReason = 'timeout';
+        this.#handshakeFault = 'timeout';
+      }
       this.#socket.destroy();
     }
   }
@@ -176,7 +183,10 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
   /** 421 4.3.2, whatever goes on; the callers choose the moment. */
   shutDown(): void {
     if (this.#phase === 'open') this.#run(() => this.#session.cut('shutdown', this));
-    else if (this.#phase === 'handshake') this.#socket.destroy();
+    else if (this.#phase === 'handshake') {
+      this.#handshakeFault = 'shutdown';
+      this.#socket.destroy();
+    }
   }
 
   destroy(): void {
@@ -204,19 +214,37 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
   onSecure(): void {
     const socket = this.#socket;
     if (this.#phase !== 'handshake' || !(socket instanceof TLSSocket)) return;
+    const { meters } = this.#service;
     this.tlsVersion = socket.getProtocol() ?? 'unknown';
-    this.#service.meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
+    meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
+    if (socket.isSessionReused()) meters.tlsResumptionsTotal.of().value += 1;
+    this.#takeCertificate(this.#listener.door?.certificateOf(socket));
     this.#phase = 'open';
     this.#deadlines.progressed();
     this.#reading = true;
-    const options: SessionOptions = this.#listener.secure;
-    this.#session = new Session(options);
+    this.#session = new Session(this.#listener.secureOptions(this.#certificate));
     if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
     else this.#afterTurn();
   }
 
+  #takeCertificate(certificate: ClientCertificate | undefined): void {
+    if (certificate === undefined) return;
+    this.#certificate = certificate;
+    this.#reception.certified(certificate);
+    const { sid } = this;
+    const { address: client } = this.#client;
+    const facts = { event: 'tls.client-certificate', sid, listener: this.#listener.name, client };
+    const { subject: clientCert, verified } = certificate;
+    const more = certificate.verified ? {} : { fault: certificate.fault };
+    this.#service.log.info({ ...facts, clientCert, verified, ...more });
+  }
+
   onClose(): void {
     if (this.#phase === 'closed') return;
+    if (this.#phase === 'handshake') {
+      const fault = this.#handshakeFault ?? 'closed';
+      this.#service.meters.tlsHandshakeFailuresTotal.of(fault).value += 1;
+    }
     const lost = this.#phase === 'open' && this.#session.transaction !== null;
     this.#phase = 'closed';
     // A message whose commit is under way is no longer ours to drop: it was given to the intake.
@@ -241,12 +269,17 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
       client,
       ...facts,
       reason,
+      ...(this.#handshakeFault === undefined ? {} : { handshake: this.#handshakeFault }),
+      ...this.#certificateFact,
     });
   }
 
   onError(error: Error): void {
     // The peer's resets and broken handshakes; 'close' follows and does the work.
-    if (this.#phase === 'handshake') this.#closeReason ??= 'tls-failed';
+    if (this.#phase === 'handshake') {
+      this.#closeReason ??= 'tls-failed';
+      this.#handshakeFault ??= handshakeFault(errorCodeOf(error) ?? '');
+    }
     this.#service.log.debug({
       event: 'connection.error',
       sid: this.sid,
@@ -361,13 +394,12 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
 
   #beginHandshake(): void {
     const plain = this.#socket;
-    const secureContext = this.#service.secureContext;
-    if (secureContext === undefined)
-      throw new Error('a TLS listener without a context passed the config check');
+    const { door } = this.#listener;
+    if (door === undefined) throw new Error('a TLS listener without a certificate passed the config check');
     this.#phase = 'handshake';
     this.#deadlines.within(this.#service.config.limits.tlsHandshakeTimeoutMs, performance.now());
     detach(plain);
-    const secure = new TLSSocket(plain, { isServer: true, secureContext });
+    const secure = door.wrap(plain);
     this.#socket = secure;
     attachSecure(secure, this);
   }
@@ -396,8 +428,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
       extended: session.extended,
       secure: this.tlsVersion !== '',
       tlsVersion: this.tlsVersion,
+      clientCertificate: this.#certificate?.verified === true ? this.#certificate.subject : '',
       user: session.user,
     };
+  }
+
+  get #certificateFact(): object {
+    return this.#certificate?.verified === true ? { clientCert: this.#certificate.subject } : {};
   }
 
   #count(reason: string): void {

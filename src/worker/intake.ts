@@ -30,6 +30,8 @@ export interface SessionFacts {
   readonly extended: boolean;
   readonly secure: boolean;
   readonly tlsVersion: string;
+  /** Subject of the one that verified; '' where there is none. */
+  readonly clientCertificate: string;
   readonly user: string;
 }
 
@@ -118,6 +120,7 @@ export class Intake {
       recipients: recipients.length,
       bytes: writer.bytes,
       ...(facts.tlsVersion === '' ? {} : { tls: facts.tlsVersion }),
+      ...(facts.clientCertificate === '' ? {} : { clientCert: facts.clientCertificate }),
       ...(facts.user === '' ? {} : { user: facts.user.slice(0, loggedCharacters) }),
     });
     return { ok: true, reply: queuedAs(writer.id) };

@@ -11,9 +11,11 @@ import { replies } from '../protocol/replies.js';
 import type { Mechanism, SessionLimits, SessionOptions } from '../protocol/types.js';
 import type { Admission } from './admission.js';
 import { directClient, proxiedClient, type Client } from './client.js';
+import type { ClientCertificate } from './client-certificate.js';
 import { Connection } from './connection.js';
 import { ProxyArrival } from './proxy-arrival.js';
 import type { Service } from './service.js';
+import type { TlsDoor } from './tls-door.js';
 
 // Accepted by the kernel, not yet by us: a burst of connections must survive a busy moment of every worker.
 const backlog = 1024;
@@ -26,7 +28,11 @@ export class Listener {
   readonly route: string | undefined;
   readonly implicitTls: boolean;
   readonly plain: SessionOptions;
-  readonly secure: SessionOptions;
+  /** Undefined where `tls` is off. */
+  readonly door: TlsDoor | undefined;
+  readonly #secure: SessionOptions;
+  /** With a client certificate that verifies. */
+  readonly #certified: SessionOptions;
   readonly connectionsOpen: Cell;
   readonly connectionsTotal: Cell;
   readonly messagesAccepted: Cell;
@@ -36,7 +42,12 @@ export class Listener {
   readonly #service: Service;
   readonly #server: Server;
 
-  constructor(config: ListenerConfig, service: Service, mechanisms: readonly Mechanism[]) {
+  constructor(
+    config: ListenerConfig,
+    service: Service,
+    mechanisms: readonly Mechanism[],
+    door: TlsDoor | undefined,
+  ) {
     const { meters } = service;
     this.#config = config;
     this.#proxies = new NetworkSet(config.proxyProtocol);
@@ -45,8 +56,13 @@ export class Listener {
     this.role = config.role;
     this.route = config.route;
     this.implicitTls = config.tls === 'implicit';
-    this.plain = sessionOptions(config, service, mechanisms, false);
-    this.secure = sessionOptions(config, service, mechanisms, true);
+    this.door = door;
+    const options = sessionOptions(config, service, mechanisms);
+    this.plain = options;
+    const inTls: SessionOptions = { ...options, secure: true, startTls: false };
+    this.#certified = inTls;
+    this.#secure =
+      config.clientCertificate === 'require' ? { ...inTls, certificateMissing: true } : this.#certified;
     this.connectionsOpen = meters.connectionsOpen.of(config.name);
     this.connectionsTotal = meters.connectionsTotal.of(config.name);
     this.messagesAccepted = meters.messagesAcceptedTotal.of(config.name);
@@ -70,6 +86,11 @@ export class Listener {
         resolve(bound !== null && typeof bound === 'object' ? bound.port : port);
       });
     });
+  }
+
+  /** What a session inside TLS may do. */
+  secureOptions(certificate: ClientCertificate | undefined): SessionOptions {
+    return certificate?.verified === true ? this.#certified : this.#secure;
   }
 
   /** Stops accepting; open connections go on. */
@@ -135,21 +156,21 @@ export class Listener {
   }
 }
 
+/** Outside TLS. */
 function sessionOptions(
   config: ListenerConfig,
   service: Service,
   mechanisms: readonly Mechanism[],
-  secure: boolean,
 ): SessionOptions {
   const { hostname, limits } = service.config;
-  const usable = service.secureContext !== undefined;
   return {
     hostname,
     greeting: `${hostname} ESMTP Postern`,
     role: config.role,
-    secure,
-    startTls: !secure && usable && (config.tls === 'starttls' || config.tls === 'required'),
+    secure: false,
+    startTls: config.tls === 'starttls' || config.tls === 'required',
     tlsRequired: config.tls === 'required',
+    certificateMissing: false,
     authRequired: config.role === 'submission',
     mechanisms: config.role === 'submission' ? mechanisms : [],
     bareNewlines: 'reject',

@@ -26,6 +26,7 @@ let crashed = false;
 /** What was handed over before the worker was open. */
 let adoptLater: readonly Adoption[] = [];
 let frozen: readonly string[] = [];
+let ticketSecret = '';
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 
@@ -45,6 +46,10 @@ async function receive(message: ToWorker): Promise<void> {
     case 'freeze':
       frozen = message.routes;
       worker?.freeze(frozen);
+      return;
+    case 'ticket-secret':
+      ticketSecret = message.secret;
+      worker?.setTicketSecret(Buffer.from(ticketSecret, 'base64'));
       return;
     case 'drain':
       await drain(message.reason, message.boundMs);
@@ -72,6 +77,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   closeLog = opened.close;
   const { log } = opened;
   frozen = message.frozen;
+  ticketSecret = message.ticketSecret;
   process.on('uncaughtException', (error) => crash(log.fatal.bind(log), error));
   process.on('unhandledRejection', (reason) => {
     // lmdb-js raises one of these for a failed commit although the commit's own rejection was handled. By the next
@@ -85,6 +91,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
       config,
       slot: message.slot,
       incarnation: message.incarnation,
+      ticketSecret: Buffer.from(ticketSecret, 'base64'),
       log,
       onPhase: (phase) =>
         channel.send({ type: 'phase', kind: phase?.kind ?? 'idle', file: phase?.file ?? '' }),
@@ -95,6 +102,8 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
       onFailed: () => exit(crashed ? 1 : exitQueueFailed),
     });
     worker.freeze(frozen);
+    // A new one may have come while the worker opened.
+    if (ticketSecret !== message.ticketSecret) worker.setTicketSecret(Buffer.from(ticketSecret, 'base64'));
     await worker.serve();
   } catch (error) {
     const code = error instanceof PosternError ? error.code : 'INTERNAL';

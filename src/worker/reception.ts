@@ -8,6 +8,7 @@ import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protoco
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
 import type { Client } from './client.js';
+import type { ClientCertificate } from './client-certificate.js';
 import type { Listener } from './listener.js';
 import type { Service } from './service.js';
 
@@ -34,6 +35,7 @@ export class Reception {
   readonly #client: Client;
   readonly #sid: string;
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
+  #certificate: ClientCertificate | undefined;
   #user = '';
   /** The one that is asked about now, for the log line of its refusal. */
   #lastRecipient = '';
@@ -58,6 +60,11 @@ export class Reception {
       this.#dnsbl = verdict;
       return verdict;
     });
+  }
+
+  /** The client showed a certificate, which may or may not verify. */
+  certified(certificate: ClientCertificate): void {
+    this.#certificate = certificate;
   }
 
   answer(question: Exclude<Question, { kind: 'message-end' }>): Verdict | Promise<Verdict> {
@@ -96,6 +103,7 @@ export class Reception {
       reason: reply.name,
       code: reply.code,
       enhanced: reply.enhanced,
+      ...(this.#certificate?.verified === true ? { clientCert: this.#certificate.subject } : {}),
     });
   }
 

@@ -1,5 +1,4 @@
 /** What every connection of a worker shares: one object, so that a connection is born with one reference. */
-import type { SecureContext } from 'node:tls';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
 import type { Histogram, Meters } from '../metrics/meters.js';
@@ -36,7 +35,6 @@ export interface Service {
   readonly dnsbl: DnsblCheck | undefined;
   /** Undefined where no users file is configured. */
   readonly authenticator: Authenticator | undefined;
-  readonly secureContext: SecureContext | undefined;
   readonly connections: Set<OpenConnection>;
   /** Set once; 'stop' sends idle clients away at once, 'reload' lets them finish. */
   draining: 'no' | 'stop' | 'reload';

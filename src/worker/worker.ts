@@ -2,6 +2,7 @@
  * One slot, wired: spool, pool, policy, relay and listeners, in the order in which they can fail. Its life is
  * open → (serve) → drain → close; main.ts translates the primary's messages into these calls.
  */
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
@@ -27,8 +28,10 @@ import { QueueCalls } from './queue-calls.js';
 import { queueHooks } from './queue-hooks.js';
 import { ReplyCounter } from './reply-counter.js';
 import { RoomMonitor } from './room-monitor.js';
-import { openSecureContext } from './secure-context.js';
+import { readTlsMaterial } from './secure-context.js';
 import type { OpenConnection, Service } from './service.js';
+import { ticketKeysOf } from './ticket-keys.js';
+import { TlsDoor } from './tls-door.js';
 
 // Messages up to this size are one LMDB batch from memory; a larger one streams to disk while it arrives.
 const smallMessageBytes = 64 * 1024;
@@ -47,6 +50,8 @@ export interface WorkerOptions {
   readonly config: Config;
   readonly slot: number;
   readonly incarnation: string;
+  /** Of TLS session tickets, the same in all workers; left out: one of its own. */
+  readonly ticketSecret?: Buffer;
   readonly log: Log;
   readonly onPhase: SpoolHooks['phase'];
   readonly onUnusable?: SpoolHooks['unusable'];
@@ -121,7 +126,9 @@ export class Worker {
     });
     watchProcess(meters, String(options.slot));
     const users = await loadUsers(config);
-    const secureContext = config.tls === undefined ? undefined : openSecureContext(config.tls);
+    const tls = config.tls === undefined ? undefined : readTlsMaterial(config.tls);
+    for (const [use, atMs] of tls?.expiresAtMs ?? [])
+      meters.tlsCertificateExpirySeconds.of(use).value = atMs / 1000;
     // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
     let room: RoomMonitor | undefined;
@@ -174,13 +181,19 @@ export class Worker {
         users === undefined
           ? undefined
           : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
-      secureContext,
       connections: new Set<OpenConnection>(),
       draining: 'no',
       connectionClosed: () => worker?.connectionClosed(),
     };
     const mechanisms = users === undefined ? [] : mechanismsFor(users, config.auth.mechanisms);
-    const listeners = config.listeners.map((listener) => new Listener(listener, service, mechanisms));
+    const tickets = options.ticketSecret ?? randomBytes(32);
+    const listeners = config.listeners.map((listener) => {
+      const isSecure = tls !== undefined && listener.tls !== 'off';
+      const door = isSecure
+        ? new TlsDoor(listener, tls, ticketKeysOf(tickets, listener.name), log)
+        : undefined;
+      return new Listener(listener, service, mechanisms, door);
+    });
     const notifier = openNotifier({ config, spool, log, meters });
     worker = new Worker(options, { meters, spool, pool, service, notifier }, listeners);
     return worker;
@@ -208,6 +221,11 @@ export class Worker {
   /** Names of the routes on which nothing is to be tried: the whole set. */
   freeze(routes: readonly string[]): void {
     this.#dispatcher.freeze(routes);
+  }
+
+  /** Tickets made before are worth nothing from now on. */
+  setTicketSecret(secret: Buffer): void {
+    for (const { name, door } of this.#listeners) door?.setTicketKeys(ticketKeysOf(secret, name));
   }
 
   get leased(): number {

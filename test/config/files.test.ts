@@ -24,7 +24,7 @@ function lockedKey(): string {
 describe('certificate and key', () => {
   test('that fit are accepted, their paths start at the folder of the config', () => {
     const file = writeConfig(tls, { 'a.crt': certificate, 'a.key': key });
-    expect(loadConfig(file, {}).tls).toEqual({
+    expect(loadConfig(file, {}).tls).toMatchObject({
       certificate: `${dirname(file)}/a.crt`,
       key: `${dirname(file)}/a.key`,
     });

@@ -33,6 +33,7 @@ export const options: SessionOptions = {
   secure: false,
   startTls: false,
   tlsRequired: false,
+  certificateMissing: false,
   authRequired: false,
   mechanisms: [],
   bareNewlines: 'reject',

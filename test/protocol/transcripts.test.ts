@@ -125,6 +125,7 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
     startTls: !secure && (tls === 'starttls' || tls === 'required'),
     tlsRequired: !secure && tls === 'required',
     authRequired: role === 'submission',
+    certificateMissing: settings.has('certificate-missing'),
     mechanisms: (settings.get('auth') ?? '')
       .split(' ')
       .filter((name): name is Mechanism => name === 'PLAIN' || name === 'LOGIN'),

@@ -27,6 +27,7 @@ process.on('message', (message) => {
     drain,
     'over-limit': ({ networks }) => note('over-limit', networks.join(' ')),
     snapshot: ({ id }) => fake.mute || send({ type: 'snapshot', id, metrics: metrics() }),
+    'ticket-secret': () => note('ticket-secret'),
     call: ({ id, call }) => {
       if (call.method === 'salvage') salvage(id, call.file);
       else if (!fake.mute) send({ type: 'answer', id, answer: answer(call) });

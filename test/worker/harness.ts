@@ -18,9 +18,13 @@ export interface TestListener {
   readonly role?: 'inbound' | 'submission';
   readonly tls?: 'off' | 'starttls' | 'required' | 'implicit';
   readonly proxyProtocol?: readonly string[];
+  readonly clientCertificate?: 'off' | 'ask' | 'require';
 }
 
 export interface TestWorkerOptions {
+  /** Beside the test certificate, under `tls`. */
+  readonly tls?: Readonly<Record<string, unknown>>;
+  readonly ticketSecret?: Buffer;
   readonly listeners?: readonly TestListener[];
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
   /** Over all of the above, and with values that no config file may have. */
@@ -62,7 +66,7 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     dataDir: directory,
     workers: 1,
     listeners,
-    ...(listeners.some(({ tls }) => tls !== 'off') ? { tls: testCertificate } : {}),
+    ...(listeners.some(({ tls }) => tls !== 'off') ? { tls: { ...testCertificate, ...options.tls } } : {}),
     ...(options.users === undefined ? {} : { auth: { users: { file: usersFile } } }),
     domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }],
     routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
@@ -75,6 +79,7 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     config: { ...config, limits: { ...config.limits, ...options.exactLimits } },
     slot: 0,
     incarnation: `test-${process.pid}-${Object.values(ports).join('-')}`,
+    ...(options.ticketSecret === undefined ? {} : { ticketSecret: options.ticketSecret }),
     log: options.log ?? pino({ level: 'silent' }),
     onPhase: () => undefined,
     onFailing: () => undefined,

@@ -39,6 +39,7 @@ const pureOnly = new Set([
   'auth-errors',
   'auth-parameter',
   'auth-plaintext',
+  'certificate-missing', // with real certificates in tls.test.ts
   'greeting-and-hello',
   'starttls',
   'tls-required',

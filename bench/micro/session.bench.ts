@@ -15,6 +15,7 @@ const options: SessionOptions = {
   secure: false,
   startTls: false,
   tlsRequired: false,
+  certificateMissing: false,
   authRequired: false,
   mechanisms: [],
   bareNewlines: 'reject',

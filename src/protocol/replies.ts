@@ -95,7 +95,7 @@ const rows = {
   noValidRecipients: [554, '5.5.1', 'No valid recipients', 'RFC 2920 §3.2'],
   tooManyHops: [554, '5.4.6', 'Too many hops, this looks like a loop', 'RFC 5321 §6.3'],
   ownLoop: [554, '5.4.6', 'This message was here too often, it loops', 'RFC 5321 §6.3'],
-  certificateRequired: [554, '5.7.0', 'Needs a client certificate that we trust', 'RFC 3207 §4.1'],
+  certificateRequired: [554, '5.7.1', 'Needs a client certificate that we trust', 'RFC 3207 §4.1'],
   noService: [554, '5.7.1', 'No service for you', 'RFC 5321 §3.1'],
 } as const satisfies Record<string, Row>;
 

@@ -44,6 +44,8 @@ export interface PosternOptions {
   readonly nodeArguments?: readonly string[];
   /** False: do not wait for /readyz, for starts that must fail. */
   readonly waitUntilReady?: boolean;
+  /** Each line as it was written, before it is parsed. */
+  readonly onLine?: (line: string) => void;
 }
 
 /** One line of Postern's log, as written. */
@@ -122,7 +124,10 @@ export async function startPostern(options: PosternOptions = {}): Promise<Runnin
     cwd: place.directory,
     env: { NODE_ENV: 'test', ...options.env },
     stopTimeoutMs: 45_000,
-    onLine: (line) => sortLine(line, log, other),
+    onLine: (line) => {
+      options.onLine?.(line);
+      sortLine(line, log, other);
+    },
   });
   const running = new Running(program, place, log, other);
   if (options.waitUntilReady !== false) await running.ready();
@@ -237,11 +242,15 @@ class Running implements RunningPostern {
     let gone: Exit | undefined;
     void this.exited.then((exit) => (gone = exit));
     try {
-      await until('Postern is ready', async () => {
-        if (gone !== undefined) throw new Error(`Postern ended with ${gone.code ?? gone.signal}`);
-        const response = await fetch(`${this.adminUrl}/readyz`).catch(() => undefined);
-        return response?.status === 200;
-      }, startBoundMs);
+      await until(
+        'Postern is ready',
+        async () => {
+          if (gone !== undefined) throw new Error(`Postern ended with ${gone.code ?? gone.signal}`);
+          const response = await fetch(`${this.adminUrl}/readyz`).catch(() => undefined);
+          return response?.status === 200;
+        },
+        startBoundMs,
+      );
     } catch (error) {
       const lines = [...this.#other, ...this.log.map((line) => JSON.stringify(line))].slice(-30);
       await this.dispose();

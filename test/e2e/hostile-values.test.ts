@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, test } from 'vitest';
 
-import { Random, seedOfRun } from '../faults/random.js';
+import { Random, seedOfRun } from '../support/random.js';
 import { startPostern, type RunningPostern } from '../support/postern.js';
 import { SmtpClient } from '../support/smtp-client.js';
 

@@ -10,7 +10,7 @@ import { SmtpClient } from '../support/smtp-client.js';
 
 const values = 100_000;
 const perSession = 2_000;
-const seed = seedOfRun();
+const seed = seedOfRun('HOSTILE_SEED');
 
 // Control characters of C0 and C1, and what breaks lines or turns the direction of text.
 // oxlint-disable-next-line no-control-regex -- these are exactly what must not be there

@@ -3,13 +3,11 @@
  * answered from a small cache, because mail clients log in again for every message. Nobody learns from the answer, its
  * time or its work whether a user exists (A-104): each path that has no cached success computes exactly one hash.
  */
-import { createHmac, randomBytes } from 'node:crypto';
-
-import { LRUCache } from 'lru-cache';
-
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';
+import type { AuthResult, PasswordAuthenticator } from './login.js';
 import { prepareString } from './prepare-string.js';
+import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
 export interface PasswordTask {
   /** Prepared (prepare-string). */
@@ -29,41 +27,30 @@ export interface Users {
   serves(mechanism: string): boolean;
 }
 
-export type AuthResult =
-  | { readonly kind: 'ok'; readonly user: string }
-  | { readonly kind: 'failed' }
-  /** Nobody's fault but ours: 454, come again. */
-  | { readonly kind: 'unavailable' };
-
 export interface AuthenticatorOptions {
   readonly users: Users;
   /** Computes one hash in the pool. @throws PosternError POOL_FULL, POOL_TIMEOUT, POOL_TASK */
   readonly verify: (task: PasswordTask) => Promise<boolean>;
   readonly meters: { readonly authTotal: { of(mechanism: string, result: string): { value: number } } };
-  readonly cache?: { readonly entries: number; readonly ttlMs: number };
+  readonly cache?: SuccessCacheOptions;
 }
 
-/** An entry is about 200 bytes. Two minutes cover a client that sends its outbox; a password that was changed and a
+/** Two minutes cover a client that sends its outbox; a password that was changed and a
  *  worker replaced (users are read at start) ends all of them anyhow. */
-const defaultCache = { entries: 10_000, ttlMs: 120_000 };
+const defaultCache: SuccessCacheOptions = { entries: 10_000, ttlMs: 120_000 };
 
 const failed: AuthResult = { kind: 'failed' };
 const unavailable: AuthResult = { kind: 'unavailable' };
 
-export class Authenticator {
+export class Authenticator implements PasswordAuthenticator {
   readonly #options: AuthenticatorOptions;
-  /** Successes: keyed digest of user, password and stored hash → user. */
-  readonly #successes: LRUCache<string, string>;
-  /** The process's own: what the cache holds is worth nothing outside it. */
-  readonly #key = randomBytes(32);
+  readonly #successes: SuccessCache;
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
-    const { entries, ttlMs } = options.cache ?? defaultCache;
-    this.#successes = new LRUCache({ max: entries, ttl: ttlMs });
+    this.#successes = new SuccessCache(options.cache ?? defaultCache);
   }
 
-  /** @param authorizationId must be empty or the user himself: nobody acts for another (A-101) */
   async check(
     mechanism: Mechanism,
     authorizationId: string,
@@ -85,7 +72,8 @@ export class Authenticator {
       return this.#compute(users.dummyHash, prepared ?? '').then((right) =>
         right === undefined ? unavailable : failed,
       );
-    const digest = this.#digest(name, prepared, known);
+    // The stored hash ends an entry with the password it was made for.
+    const digest = this.#successes.digest(name, prepared, known);
     if (this.#successes.get(digest) === name) return { kind: 'ok', user: name };
     const right = await this.#compute(known, prepared);
     if (right === undefined) return unavailable;
@@ -102,13 +90,6 @@ export class Authenticator {
       if (error instanceof PosternError && error.retryable) return undefined;
       throw error;
     }
-  }
-
-  /** The lengths keep `ab`+`c` and `a`+`bc` apart; the stored hash ends an entry with the password it was made for. */
-  #digest(name: string, password: string, hash: string): string {
-    const hmac = createHmac('sha256', this.#key);
-    for (const part of [name, password, hash]) hmac.update(`${part.length}:`).update(part);
-    return hmac.digest('base64');
   }
 }
 

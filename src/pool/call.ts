@@ -4,7 +4,7 @@
  * is replaced). Two, because one for both would blame a healthy thread for a long line.
  */
 import { describeError, PosternError } from '../base/errors.js';
-import type { Entry, Lane } from './lanes.js';
+import type { Entry, Lane } from '../base/lane.js';
 import type { PoolOptions, TaskName, ThreadAnswer } from './tasks.js';
 
 /** What a call needs of the pool around it. */

@@ -2,8 +2,8 @@
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
 import type { Histogram, Meters } from '../metrics/meters.js';
-import type { Authenticator } from '../policy/authenticate.js';
 import type { DnsblCheck } from '../policy/dnsbl-check.js';
+import type { PasswordAuthenticator } from '../policy/login.js';
 import type { RelayDecision } from '../policy/relay-decision.js';
 import type { Admission } from './admission.js';
 import type { Intake } from './intake.js';
@@ -33,8 +33,8 @@ export interface Service {
   readonly relayDecision: RelayDecision;
   /** Undefined where no list is configured. */
   readonly dnsbl: DnsblCheck | undefined;
-  /** Undefined where no users file is configured. */
-  readonly authenticator: Authenticator | undefined;
+  /** Undefined where nobody can log in. */
+  readonly authenticator: PasswordAuthenticator | undefined;
   readonly connections: Set<OpenConnection>;
   /** Set once; 'stop' sends idle clients away at once, 'reload' lets them finish. */
   draining: 'no' | 'stop' | 'reload';

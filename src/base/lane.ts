@@ -1,7 +1,7 @@
 /**
- * The waiting lines before the pool's threads: one per kind of task, each with a bound on what runs and on what waits.
- * Separate, so that a flood of log-ins (0.1 s of CPU each) fills its own line and never delays or
- * crowds out the DNS questions. Pure: knows no threads and no clock.
+ * A waiting line before something that can do only so much at once: a bound on what runs and one on what waits. The
+ * pool has one for each kind of task, so that a flood of log-ins (0.1 s of CPU each) fills its own line and never
+ * delays or crowds out the DNS questions. Pure: knows no threads and no clock.
  */
 
 /** A place in the line. `start` is called once, when it is its turn; then `finish` must be. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { Lane, type Entry } from '../../src/pool/lanes.js';
+import { Lane, type Entry } from '../../src/base/lane.js';
 
 function entries(count: number): { started: number[]; all: Entry[] } {
   const started: number[] = [];

@@ -97,11 +97,12 @@ export class BackendGate {
     this.#waiting.delete(attempt);
     attempt.state = 'asking';
     const answer = await this.#options.backend.ask(login, attempt.abort.signal).catch(asError);
+    if (!attempt.abort.signal.aborted) {
+      this.#judge(attempt, answer);
+      attempt.settle(answer);
+    }
     // Its place is free only now: one that ends late still holds a connection.
     this.#lane.leave(attempt);
-    if (attempt.abort.signal.aborted) return;
-    this.#judge(attempt, answer);
-    attempt.settle(answer);
   }
 
   #judge(attempt: Attempt, answer: BackendAnswer | Error): void {

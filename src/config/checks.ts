@@ -4,6 +4,7 @@
  */
 import type { z } from 'zod';
 import { parseCidr } from '../base/networks.js';
+import { checkAuthBackend } from './auth-backend-checks.js';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard, isWildcardAddress } from './formats.js';
 import { checkRoute } from './route-checks.js';
@@ -77,6 +78,7 @@ export function checkAcross(parts: Parts, list: FaultList): void {
   if (notified !== undefined) checkReference(['notifications', 'route'], notified, parts, list);
   checkAdmin(parts, list);
   if (parts.tls !== undefined) checkTlsSection(parts.tls, parts, list);
+  if (parts.auth !== undefined) checkAuthBackend(parts.auth, list);
   if (parts.dnsbl !== undefined) checkDnsbl(parts.dnsbl, list);
 }
 
@@ -160,10 +162,10 @@ function checkSubmission(listener: FileListener, index: number, parts: Parts, li
   if (listener.route === undefined)
     list.expected([...path, 'route'], `a route for the mail of users who log in: ${routeNames(parts)}`);
   else checkReference([...path, 'route'], listener.route, parts, list);
-  if (parts.auth !== undefined && parts.auth.users.file === undefined)
+  if (parts.auth !== undefined && parts.auth.users.file === undefined && parts.auth.backend === 'users')
     list.add(
       path,
-      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config; `postern users add` fills the file',
+      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, or `auth.backend`',
     );
 }
 

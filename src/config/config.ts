@@ -3,6 +3,8 @@
  * absolute. Deep-frozen. schema.ts makes it from YAML; a respawned worker gets the same object again.
  */
 
+import type { AuthBackendConfig } from './auth-backend-config.js';
+
 export type ListenerTls = 'off' | 'starttls' | 'required' | 'implicit';
 /** 'verified': required, and the certificate must be the hop's: by CA and name, or by a pinned fingerprint. */
 export type RouteTls = 'off' | 'opportunistic' | 'required' | 'verified';
@@ -207,6 +209,10 @@ export interface Config {
     readonly mechanisms: readonly ('PLAIN' | 'LOGIN')[];
     /** Absolute path of the users file; undefined: no AUTH. */
     readonly usersFile: string | undefined;
+    /** Undefined: the users file. */
+    readonly backend: AuthBackendConfig | undefined;
+    /** How long a success of the backend is remembered; 0: not at all. */
+    readonly cacheMs: number;
   };
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };
 }

@@ -4,7 +4,9 @@
  */
 import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII, domainToUnicode } from 'node:url';
+import { parseNameTemplate } from '../base/name-template.js';
 import { parseCidr } from '../base/networks.js';
+import type { SocketTarget } from './auth-backend-config.js';
 import type { Hop, NetworkHop } from './config.js';
 
 const defaultHopPorts = { smtp: 25, lmtp: 24 } as const;
@@ -161,6 +163,40 @@ export function isLoginText(text: string): boolean {
 export function parseFingerprint(text: string): string | undefined {
   const hex = /^[0-9a-f]{2}(?::[0-9a-f]{2}){31}$/i.test(text) ? text.replaceAll(':', '') : text;
   return /^[0-9a-f]{64}$/i.test(hex) ? hex.toLowerCase() : undefined;
+}
+
+/** A path (it has a slash; relative as written), or `host:port`. */
+export function parseDovecotSocket(text: string): SocketTarget | undefined {
+  if (text.includes('/')) return text.includes('\0') ? undefined : { path: text };
+  const target = parseHostPort(text, 0);
+  return target === undefined || target.port === 0 ? undefined : target;
+}
+
+/** With nothing secret in it: it is shown. */
+export function isHttpUrl(text: string): boolean {
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false;
+  const { username, password, hash } = new URL(text);
+  return username === '' && password === '' && hash === '';
+}
+
+export function parseLdapUrl(
+  text: string,
+): { secure: boolean; host: string; port: number } | undefined {
+  const match = /^(ldaps?):\/\/([^/]+)\/?$/.exec(text);
+  if (match === null) return undefined;
+  const secure = match[1] === 'ldaps';
+  const target = parseHostPort(match[2] ?? '', secure ? 636 : 389);
+  return target === undefined ? undefined : { secure, ...target };
+}
+
+/** With a place for the user's name. */
+export function isNameTemplate(text: string): boolean {
+  return text.length <= 1024 && parseNameTemplate(text) !== undefined;
+}
+
+/** A host that is this machine, by name or address. */
+export function isThisHost(host: string): boolean {
+  return host === 'localhost' || isLoopback(host);
 }
 
 /** This machine alone can reach it. */

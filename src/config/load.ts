@@ -1,4 +1,5 @@
 /** From a file and the environment to a checked, frozen Config, or to every fault there is, at once. */
+import { checkAuthBackendFiles, readBackendSecrets } from './auth-backend-files.js';
 import { checkAcross, partsOf, type Parts } from './checks.js';
 import type { Config } from './config.js';
 import { overlayEnvironment, variablePrefix } from './environment.js';
@@ -35,11 +36,12 @@ function lookAtFiles(parts: Parts, base: string, list: FaultList): FileContents 
   checkFiles(parts, base, list);
   checkRouteFiles(parts, base, list);
   checkTlsFiles(parts, base, list);
+  checkAuthBackendFiles(parts, base, list);
   const recipients = new Map<number, string[]>();
   parts.domains.forEach((domain, index) => {
     if (domain !== undefined) recipients.set(index, readRecipients(domain, index, base, list));
   });
-  return { recipients, passwords: readPasswords(parts, base, list) };
+  return { recipients, passwords: readPasswords(parts, base, list), backendSecrets: readBackendSecrets(parts, base, list) };
 }
 
 /** In the order of the lines, whichever check found them; variables last. */

@@ -1,6 +1,7 @@
 /** From a file that passed every check to the Config that the program uses: absolute paths, names filled in, frozen. */
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { resolveAuthBackend } from './resolve-auth-backend.js';
 import { listenerTls } from './checks.js';
 import type {
   Config,
@@ -53,6 +54,8 @@ export interface FileContents {
   readonly recipients: ReadonlyMap<number, readonly string[]>;
   /** Of `auth: { passwordFile }`, by name of the route. */
   readonly passwords: ReadonlyMap<string, string>;
+  /** Of `auth.backend`, by the key that names the file. */
+  readonly backendSecrets: ReadonlyMap<string, string>;
 }
 
 export function resolveConfig(file: FileConfig, contents: FileContents, folders: Folders): Config {
@@ -82,6 +85,8 @@ export function resolveConfig(file: FileConfig, contents: FileContents, folders:
     auth: {
       mechanisms: [...new Set(file.auth.mechanisms)],
       usersFile: users === undefined ? undefined : resolve(folders.config, users),
+      backend: resolveAuthBackend(file.auth.backend, contents.backendSecrets, folders.config),
+      cacheMs: file.auth.cache,
     },
     log: file.log,
   });

@@ -27,6 +27,7 @@ import {
   isReplyFilter,
   isToken,
 } from './formats.js';
+import { backend, cacheTtl } from './schema-auth-backend.js';
 import { limits } from './schema-limits.js';
 import { route } from './schema-routes.js';
 import { tls } from './schema-tls.js';
@@ -239,6 +240,8 @@ export const sections = {
     })
       .prefault({})
       .describe('Who can log in on submission listeners.'),
+    backend,
+    cache: cacheTtl,
   })
     .prefault({})
     .describe('Logins.'),
@@ -257,6 +260,7 @@ export const configSchema = section(sections);
 
 /** A file that has passed the schema: defaults filled in, units resolved, paths and references as written. */
 export type FileConfig = z.output<typeof configSchema>;
+export type FileAuthBackend = Exclude<FileConfig['auth']['backend'], 'users'>;
 export type FileListener = z.output<typeof listener>;
 export type FileDomain = z.output<typeof domain>;
 export type FileRoute = z.output<typeof route>;

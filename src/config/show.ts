@@ -3,6 +3,7 @@
  * the admin token and the passwords of routes.
  */
 import { stringify } from 'yaml';
+import type { AuthBackendConfig } from './auth-backend-config.js';
 import type {
   Config,
   DnsblConfig,
@@ -37,7 +38,12 @@ export function configPlain(config: Config): object {
     notifications: showNotifications(config.notifications),
     limits: showLimits(config.limits),
     policy: config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) },
-    auth: { mechanisms: config.auth.mechanisms, users: { ...given('file', config.auth.usersFile) } },
+    auth: {
+      mechanisms: config.auth.mechanisms,
+      users: { ...given('file', config.auth.usersFile) },
+      backend: config.auth.backend === undefined ? 'users' : showBackend(config.auth.backend),
+      cache: exactDuration(config.auth.cacheMs),
+    },
     log: config.log,
   };
 }
@@ -74,6 +80,36 @@ function showRoute(route: RouteConfig): object {
   };
 }
 
+/** Secrets are hidden, and so is whether they came from a file. */
+function showBackend(backend: AuthBackendConfig): object {
+  const { timeoutMs, concurrent, waiting, plaintext } = backend;
+  const bounds = { plaintext, timeout: exactDuration(timeoutMs), concurrent, waiting };
+  switch (backend.kind) {
+    case 'dovecot': {
+      const { target, service } = backend;
+      const socket = 'path' in target ? target.path : `${bracketed(target.host)}:${target.port}`;
+      return { dovecot: { socket, service, ...bounds } };
+    }
+    case 'http': {
+      const { url, ca, token, secret } = backend;
+      const hidden = { ...given('token', token && hiddenSecret), ...given('secret', secret && hiddenSecret) };
+      return { http: { url, ...given('ca', ca), ...hidden, ...bounds } };
+    }
+    case 'ldap': {
+      const { secure, host, port, startTls, ca, find } = backend;
+      const url = `${secure ? 'ldaps' : 'ldap'}://${bracketed(host)}:${port}`;
+      return { ldap: { url, startTls, ...given('ca', ca), ...showFind(find), ...bounds } };
+    }
+  }
+}
+
+function showFind(find: Extract<AuthBackendConfig, { kind: 'ldap' }>['find']): object {
+  if ('dn' in find) return find;
+  const { base, filter, account } = find.search;
+  const login = account === undefined ? {} : { bindDn: account.dn, password: hiddenSecret };
+  return { search: { base, filter, ...login } };
+}
+
 function showNotifications(notifications: NotificationsConfig): object {
   const { enabled, delayAfterMs, route, templateFile, perSenderPerHour, perHour, keepFailedMs } =
     notifications;
@@ -102,7 +138,11 @@ function showHops(hops: readonly Hop[]): unknown[] {
 function showHop(hop: Hop): string {
   if (hop.kind === 'mx') return `mx:${hop.port}`;
   if (hop.kind === 'maildir') return `maildir:${hop.path}`;
-  return `${hop.kind}://${hop.host.includes(':') ? `[${hop.host}]` : hop.host}:${hop.port}`;
+  return `${hop.kind}://${bracketed(hop.host)}:${hop.port}`;
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 const sizeKeys: ReadonlySet<string> = new Set(['bytesInFlight', 'diskReserve']);

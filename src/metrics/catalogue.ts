@@ -68,6 +68,8 @@ const stageSeconds = [
 const relaySeconds = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600];
 // A thread hop costs about 0.1 ms, a password check 50 ms and more, a DNSBL time-out seconds.
 const poolSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+// A directory next door takes a millisecond; Dovecot makes a wrong password wait two seconds.
+const backendSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const messagesPerCommit = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 const none = {} as const;
@@ -207,6 +209,22 @@ export const workerMetrics = {
     'postern_auth_total',
     { mechanism: 'mechanisms', result: ['ok', 'failed', 'unavailable'] },
     'Authentication attempts by mechanism and result.',
+  ),
+  authBackendSeconds: histogram(
+    'postern_auth_backend_seconds',
+    { result: ['ok', 'failed', 'unavailable'] },
+    'Seconds of one question to the authentication backend (auth.backend), the wait for its turn included.',
+    backendSeconds,
+  ),
+  authBackendFailuresTotal: counter(
+    'postern_auth_backend_failures_total',
+    { reason: ['unreachable', 'timeout', 'temporary', 'protocol', 'full', 'resting'] },
+    'Questions to the authentication backend that got no answer, by reason; resting: not asked, because it was down.',
+  ),
+  authBackendDown: gauge(
+    'postern_auth_backend_down',
+    none,
+    'Workers whose authentication backend did not answer the last times it was asked.',
   ),
   tlsSessionsTotal: counter(
     'postern_tls_sessions_total',

@@ -57,6 +57,9 @@ export class BackendAuthenticator implements PasswordAuthenticator {
     let answer: BackendAnswer;
     try {
       answer = await this.#options.ask(login);
+      // The name goes into logs and routes.
+      if (answer.kind === 'ok' && !isAskable(answer.user))
+        throw new PosternError('AUTH_PROTOCOL', 'the backend knows the user by what is no name');
     } catch (error) {
       if (!(error instanceof PosternError && error.retryable)) throw error;
       this.#options.unavailable(error, login);

@@ -2,7 +2,7 @@
 
 /** Maps are compared key by key; lists and everything else as a whole. Sorted. */
 export function changedKeys(before: unknown, after: unknown): string[] {
-  return differing(before, after, '').map(nameInFile).toSorted();
+  return [...new Set(differing(before, after, '').map(nameInFile))].toSorted();
 }
 
 function differing(before: unknown, after: unknown, prefix: string): string[] {
@@ -19,6 +19,8 @@ function nameInFile(key: string): string {
     .replace(/^((?:limits|notifications|policy\.dnsbl|routes\.[^.]+\.retry)\.\w+)Ms$/, '$1')
     .replace(/^(routes\.[^.]+)\.hops$/, '$1.to')
     .replace(/^notifications\.templateFile$/, 'notifications.template')
+    .replace(/^auth\.backend\..*$/, 'auth.backend')
+    .replace(/^auth\.cacheMs$/, 'auth.cache')
     .replace(/^auth\.usersFile$/, 'auth.users.file');
 }
 

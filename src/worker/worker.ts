@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { openBackend, type OpenedBackend } from '../auth/open-backend.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
@@ -67,6 +68,7 @@ export class Worker {
   readonly #spool: Spool;
   readonly #calls: QueueCalls;
   readonly #pool: Pool;
+  readonly #backend: OpenedBackend | undefined;
   readonly #dispatcher: Dispatcher;
   readonly #service: Service;
   readonly #listeners: Listener[];
@@ -77,7 +79,14 @@ export class Worker {
 
   private constructor(
     options: WorkerOptions,
-    parts: { meters: Meters; spool: Spool; pool: Pool; service: Service; notifier: Notifier },
+    parts: {
+      meters: Meters;
+      spool: Spool;
+      pool: Pool;
+      backend: OpenedBackend | undefined;
+      service: Service;
+      notifier: Notifier;
+    },
     listeners: Listener[],
   ) {
     this.#options = options;
@@ -98,6 +107,7 @@ export class Worker {
         }),
     });
     this.#pool = parts.pool;
+    this.#backend = parts.backend;
     this.#service = parts.service;
     this.#listeners = listeners;
     this.#dispatcher = new Dispatcher({
@@ -129,6 +139,9 @@ export class Worker {
     const tls = config.tls === undefined ? undefined : readTlsMaterial(config.tls);
     for (const [use, atMs] of tls?.expiresAtMs ?? [])
       meters.tlsCertificateExpirySeconds.of(use).value = atMs / 1000;
+    const { backend: backendConfig, cacheMs } = config.auth;
+    const backend =
+      backendConfig === undefined ? undefined : await openBackend(backendConfig, cacheMs, { log, meters });
     // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
     let room: RoomMonitor | undefined;
@@ -179,13 +192,14 @@ export class Worker {
       dnsbl: openDnsbl(config, pool, meters),
       authenticator:
         users === undefined
-          ? undefined
+          ? backend?.authenticator
           : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
       connections: new Set<OpenConnection>(),
       draining: 'no',
       connectionClosed: () => worker?.connectionClosed(),
     };
-    const mechanisms = users === undefined ? [] : mechanismsFor(users, config.auth.mechanisms);
+    const ofBackend = backend === undefined ? [] : config.auth.mechanisms;
+    const mechanisms = users === undefined ? ofBackend : mechanismsFor(users, config.auth.mechanisms);
     const tickets = options.ticketSecret ?? randomBytes(32);
     const listeners = config.listeners.map((listener) => {
       const isSecure = tls !== undefined && listener.tls !== 'off';
@@ -195,7 +209,7 @@ export class Worker {
       return new Listener(listener, service, mechanisms, door);
     });
     const notifier = openNotifier({ config, spool, log, meters });
-    worker = new Worker(options, { meters, spool, pool, service, notifier }, listeners);
+    worker = new Worker(options, { meters, spool, pool, backend, service, notifier }, listeners);
     return worker;
   }
 
@@ -325,6 +339,7 @@ export class Worker {
     this.#calls.close();
     await this.#spool.close();
     await this.#pool.close();
+    this.#backend?.close();
   }
 
   #tick(): void {

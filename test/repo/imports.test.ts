@@ -22,10 +22,11 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   queue: ['base', 'protocol'],
   policy: ['base', 'protocol'],
   metrics: ['base', 'protocol'],
+  auth: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics'],
   pool: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics'],
   relay: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics'],
   hooks: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics'],
-  worker: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics', 'pool', 'relay', 'hooks'],
+  worker: ['base', 'protocol', 'config', 'queue', 'policy', 'metrics', 'auth', 'pool', 'relay', 'hooks'],
   primary: ['base', 'config', 'metrics'],
 };
 
@@ -34,6 +35,7 @@ const takesOnlyWords: ReadonlySet<string> = new Set(['config', 'queue', 'policy'
 
 /** Package → the folder whose one file imports it. */
 const oneDoor: Readonly<Record<string, string>> = {
+  ldapts: 'auth',
   lmdb: 'queue',
   piscina: 'pool',
   'prom-client': 'metrics',

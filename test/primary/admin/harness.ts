@@ -66,7 +66,7 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
     }, // prettier-ignore
     limits: noLimits,
     policy: { dnsbl: undefined },
-    auth: { mechanisms: [], usersFile: undefined },
+    auth: { mechanisms: [], usersFile: undefined, backend: undefined, cacheMs: 0 },
     log: { level: 'info' },
   };
 }

@@ -7,8 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { PosternError, type ErrorCode } from '../base/errors.js';
 import { DovecotLines, parseReply, type DovecotReply } from './dovecot-lines.js';
 
-export type DovecotTarget =
-  { readonly path: string } | { readonly host: string; readonly port: number };
+export type DovecotTarget = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** Versions of one major number understand each other. 1.1 is the oldest that has what we say. */
 const major = '1';
@@ -119,7 +118,8 @@ export class DovecotConnection {
 
   #greet(line: string): void {
     const [word, ...fields] = line.split('\t');
-    if (++this.#handshakeLines > maxHandshakeLines) return this.#break('AUTH_PROTOCOL', 'its handshake has no end');
+    if (++this.#handshakeLines > maxHandshakeLines)
+      return this.#break('AUTH_PROTOCOL', 'its handshake has no end');
     if (word === 'VERSION') {
       if (fields[0] !== major) return this.#break('AUTH_PROTOCOL', 'it speaks another version');
       this.#hasVersion = true;
@@ -127,7 +127,8 @@ export class DovecotConnection {
     if (word === 'MECH') this.#mechanisms.add(fields[0] ?? '');
     if (word !== 'DONE') return;
     // Dovecot's master socket greets otherwise; there is more than one socket to mistake for this one.
-    if (!this.#hasVersion) return this.#break('AUTH_PROTOCOL', 'this is no socket for authentication clients');
+    if (!this.#hasVersion)
+      return this.#break('AUTH_PROTOCOL', 'this is no socket for authentication clients');
     this.#opened?.resolve();
     this.#opened = undefined;
   }
@@ -149,6 +150,6 @@ export class DovecotConnection {
     this.#socket.destroy();
     this.#opened?.reject(error);
     this.#opened = undefined;
-    for (const waiter of [...this.#waiters.values()]) waiter.reject(error);
+    for (const waiter of this.#waiters.values()) waiter.reject(error);
   }
 }

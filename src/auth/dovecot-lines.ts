@@ -51,7 +51,7 @@ export type DovecotReply =
 
 /** Undefined: it is no such line. */
 export function parseReply(line: string): DovecotReply | undefined {
-  const [word, idText = '', ...parameters] = line.split('\t');
+  const [word = '', idText = '', ...parameters] = line.split('\t');
   const id = /^\d{1,10}$/.test(idText) ? Number(idText) : 0;
   if (id === 0) return undefined;
   switch (word) {

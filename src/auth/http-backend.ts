@@ -4,7 +4,8 @@
  * deploy/AUTH.md.
  */
 import { createHmac } from 'node:crypto';
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { Agent as HttpAgent, IncomingMessage, request as httpRequest, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { describeError, errorCodeOf, PosternError, type ErrorCode } from '../base/errors.js';
 import type { BackendAnswer, BackendLogin } from '../policy/login.js';
@@ -39,7 +40,9 @@ export class HttpBackend implements Backend {
     // The gate lets no more through than there are sockets.
     const pool = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets };
     this.#agent =
-      this.#url.protocol === 'https:' ? new HttpsAgent(ca === undefined ? pool : { ...pool, ca }) : new HttpAgent(pool);
+      this.#url.protocol === 'https:'
+        ? new HttpsAgent(ca === undefined ? pool : { ...pool, ca })
+        : new HttpAgent(pool);
   }
 
   async ask(login: BackendLogin, signal: AbortSignal): Promise<BackendAnswer> {
@@ -51,32 +54,38 @@ export class HttpBackend implements Backend {
       listener: login.origin.listener,
       session: login.origin.sessionId,
     });
-    return toAnswer(await this.#post(body, signal, true), login);
+    // Twice where a kept connection had been closed by the service: it has not seen the request.
+    const text = (await this.#post(body, signal)) ?? (await this.#post(body, signal));
+    if (text === undefined) throw trouble('AUTH_UNREACHABLE', 'it closes its connections');
+    return toAnswer(text, login);
   }
 
   close(): void {
     this.#agent.destroy();
   }
 
-  #post(body: string, signal: AbortSignal, mayRepeat: boolean): Promise<string> {
-    return new Promise((resolve, reject) => {
-      const send = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
-      const request = send(this.#url, {
-        method: 'POST',
-        agent: this.#agent,
-        signal,
-        headers: this.#headers(body),
-      });
-      request.once('error', (error) => {
-        // A kept connection that the service closed at this very moment: it has not seen the request.
-        if (mayRepeat && wasStale(request, error)) this.#post(body, signal, false).then(resolve, reject);
-        else reject(trouble('AUTH_UNREACHABLE', describeError(error), error));
-      });
-      request.once('response', (response) => {
-        readAll(response).then(resolve, reject);
-      });
-      request.end(body);
+  /** @returns undefined where a kept connection was no connection any more */
+  async #post(body: string, signal: AbortSignal): Promise<string | undefined> {
+    const send = this.#url.protocol === 'https:' ? httpsRequest : httpRequest;
+    const request = send(this.#url, {
+      method: 'POST',
+      agent: this.#agent,
+      signal,
+      headers: this.#headers(body),
     });
+    const responded = once(request, 'response');
+    request.end(body);
+    let response: unknown;
+    try {
+      [response] = await responded;
+    } catch (error) {
+      if (wasStale(request, error)) return undefined;
+      throw trouble('AUTH_UNREACHABLE', describeError(error), error);
+    }
+    if (!(response instanceof IncomingMessage)) throw new TypeError('a response that is none');
+    // Errors after this are the response's own.
+    request.on('error', () => undefined);
+    return readAll(response);
   }
 
   #headers(body: string): Record<string, string | number> {
@@ -102,7 +111,10 @@ async function readAll(response: IncomingMessage): Promise<string> {
   const status = response.statusCode ?? 0;
   if (status !== 200) {
     response.destroy();
-    throw trouble(status >= 500 || status === 429 ? 'AUTH_TEMPORARY' : 'AUTH_PROTOCOL', `it answered with ${status}`);
+    throw trouble(
+      status >= 500 || status === 429 ? 'AUTH_TEMPORARY' : 'AUTH_PROTOCOL',
+      `it answered with ${status}`,
+    );
   }
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -140,7 +152,7 @@ function fieldsOf(text: string): { result?: unknown; user?: unknown } {
   }
 }
 
-function wasStale(request: ClientRequest, error: Error): boolean {
+function wasStale(request: ClientRequest, error: unknown): boolean {
   return request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(errorCodeOf(error) ?? '');
 }
 

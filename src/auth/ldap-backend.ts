@@ -9,7 +9,7 @@ import type { Backend } from './backend.js';
 import { LdapConnection, loadLdapts, type LdapResult, type LdapServer } from './ldap-connection.js';
 import { escapeDnValue, escapeFilterValue } from './ldap-names.js';
 
-export interface LdapSearch {
+interface LdapSearch {
   readonly base: string;
   /** With `{user}` and the like: `(&(objectClass=person)(mail={user}))`. */
   readonly filter: string;

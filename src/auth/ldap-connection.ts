@@ -5,7 +5,7 @@
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import type { Client } from 'ldapts';
+import type * as ldapts from 'ldapts';
 import { describeError, PosternError } from '../base/errors.js';
 
 /** The result of a bind, and one or two names: a thousandth of it. */
@@ -21,13 +21,13 @@ export interface LdapServer {
 }
 
 /** A result code of RFC 4511 §4.1.9, other than success. */
-export interface LdapRefusal {
+interface LdapRefusal {
   readonly code: number;
 }
 
 export type LdapResult<T> = { readonly value: T } | LdapRefusal;
 
-type Ldapts = typeof import('ldapts');
+type Ldapts = typeof ldapts;
 
 /** @throws PosternError AUTH_PACKAGE */
 export async function loadLdapts(): Promise<Ldapts> {
@@ -43,7 +43,7 @@ export async function loadLdapts(): Promise<Ldapts> {
 }
 
 export class LdapConnection {
-  readonly #client: Client;
+  readonly #client: ldapts.Client;
   readonly #server: LdapServer;
   #plain: Socket | undefined;
   #secure: TLSSocket | undefined;
@@ -87,7 +87,12 @@ export class LdapConnection {
   search(base: string, filter: string, signal: AbortSignal): Promise<LdapResult<string[]>> {
     return this.#run(signal, async () => {
       // '1.1': no attributes, RFC 4511 §4.5.1.8.
-      const found = await this.#client.search(base, { scope: 'sub', filter, sizeLimit: 2, attributes: ['1.1'] });
+      const found = await this.#client.search(base, {
+        scope: 'sub',
+        filter,
+        sizeLimit: 2,
+        attributes: ['1.1'],
+      });
       return found.searchEntries.map(({ dn }) => dn);
     });
   }
@@ -109,7 +114,11 @@ export class LdapConnection {
       const code = resultCode(error);
       if (code !== undefined) return { code };
       this.close();
-      throw new PosternError('AUTH_UNREACHABLE', `ldap: ${describeError(error).split('\n', 1)[0] ?? ''}`, error);
+      throw new PosternError(
+        'AUTH_UNREACHABLE',
+        `ldap: ${describeError(error).split('\n', 1)[0] ?? ''}`,
+        error,
+      );
     } finally {
       signal.removeEventListener('abort', abort);
     }
@@ -125,7 +134,10 @@ export class LdapConnection {
   /** The whole connection, or the upgrade of the one that is there. */
   #connectSecure(): TLSSocket {
     const { host, port, ca } = this.#server;
-    const trust = { ...(ca === undefined ? {} : { ca }), ...(isIP(host) === 0 ? { servername: host } : { host }) };
+    const trust = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(isIP(host) === 0 ? { servername: host } : { host }),
+    };
     if (this.#plain !== undefined) {
       // RFC 4511 §4.14.1: nothing may come between. ldapts would keep the beginning of a message, put in by somebody on
       // the way, and let the first answer inside TLS be its end.

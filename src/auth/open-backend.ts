@@ -37,7 +37,11 @@ export async function openBackend(
         { event: 'auth.backend-down', backend: backend.name, ...described(error), restMs },
         'the authentication backend does not answer; logins get 454 without asking it, until a probe is answered',
       ),
-    up: () => log.info({ event: 'auth.backend-up', backend: backend.name }, 'the authentication backend answers again'),
+    up: () =>
+      log.info(
+        { event: 'auth.backend-up', backend: backend.name },
+        'the authentication backend answers again',
+      ),
   });
   meters.onSnapshot(() => {
     meters.authBackendDown.of().value = gate.isDown ? 1 : 0;
@@ -71,7 +75,8 @@ function described(error: PosternError): { code: ErrorCode; err: string } {
 function count(meters: Meters, result: 'ok' | 'failed' | ErrorCode, seconds: number): void {
   const answered = result === 'ok' || result === 'failed';
   // Not asked: it would make the times look good.
-  if (result !== 'AUTH_RESTING') meters.authBackendSeconds.of(answered ? result : 'unavailable').observe(seconds);
+  if (result !== 'AUTH_RESTING')
+    meters.authBackendSeconds.of(answered ? result : 'unavailable').observe(seconds);
   if (!answered) meters.authBackendFailuresTotal.of(result.slice('AUTH_'.length).toLowerCase()).value += 1;
 }
 
@@ -80,10 +85,19 @@ async function makeBackend(config: AuthBackendConfig): Promise<Backend> {
     case 'dovecot':
       return new DovecotBackend(config);
     case 'http':
-      return new HttpBackend({ ...config, ca: await readAuthorities(config.ca), connections: config.concurrent });
+      return new HttpBackend({
+        ...config,
+        ca: await readAuthorities(config.ca),
+        connections: config.concurrent,
+      });
     case 'ldap':
       return LdapBackend.open({
-        server: { host: config.host, port: config.port, tls: ldapTls(config), ca: await readAuthorities(config.ca) },
+        server: {
+          host: config.host,
+          port: config.port,
+          tls: ldapTls(config),
+          ca: await readAuthorities(config.ca),
+        },
         find: config.find,
       });
   }

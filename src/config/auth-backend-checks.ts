@@ -9,8 +9,7 @@ const path: Path = ['auth', 'backend'];
 export function checkAuthBackend({ backend, users }: FileConfig['auth'], list: FaultList): void {
   if (backend === 'users') return;
   const named = Object.values(backend).filter((part) => part !== undefined);
-  if (named.length !== 1)
-    list.add(path, `found ${named.length} of dovecot, http and ldap, expected one`);
+  if (named.length !== 1) list.add(path, `found ${named.length} of dovecot, http and ldap, expected one`);
   if (users.file !== undefined)
     list.add(
       ['auth', 'users', 'file'],
@@ -35,7 +34,11 @@ function checkHttp(http: NonNullable<FileAuthBackend['http']>, list: FaultList):
   if (isPlain && !http.plaintext && !isThisHost(hostname.replace(/^\[(.*)\]$/, '$1')))
     list.expected([...path, 'http', 'url'], 'https, a host that is this machine, or `plaintext: true`');
   if (isPlain && http.ca !== undefined)
-    list.add([...path, 'http', 'ca'], 'found authorities for http, expected none: there is no certificate', 'key');
+    list.add(
+      [...path, 'http', 'ca'],
+      'found authorities for http, expected none: there is no certificate',
+      'key',
+    );
   for (const key of ['token', 'secret'] as const)
     if (http[key] !== undefined && http[`${key}File`] !== undefined)
       list.add([...path, 'http', key], `found \`${key}\` and \`${key}File\`, expected one of them`, 'key');

@@ -10,16 +10,15 @@ interface Bounds {
   readonly plaintext: boolean;
 }
 
-export type SocketTarget =
-  { readonly path: string } | { readonly host: string; readonly port: number };
+export type SocketTarget = { readonly path: string } | { readonly host: string; readonly port: number };
 
-export interface DovecotAuthConfig extends Bounds {
+interface DovecotAuthConfig extends Bounds {
   readonly kind: 'dovecot';
   readonly target: SocketTarget;
   readonly service: string;
 }
 
-export interface HttpAuthConfig extends Bounds {
+interface HttpAuthConfig extends Bounds {
   readonly kind: 'http';
   readonly url: string;
   /** PEM file. */

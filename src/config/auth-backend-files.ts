@@ -53,6 +53,11 @@ export function readBackendSecrets(parts: Parts, base: string, list: FaultList):
   const at: Path = ['auth', 'backend'];
   read('token', [...at, 'http', 'tokenFile'], backend.http?.tokenFile, isToken);
   read('secret', [...at, 'http', 'secretFile'], backend.http?.secretFile, isToken);
-  read('password', [...at, 'ldap', 'search', 'passwordFile'], backend.ldap?.search?.passwordFile, isLoginText);
+  read(
+    'password',
+    [...at, 'ldap', 'search', 'passwordFile'],
+    backend.ldap?.search?.passwordFile,
+    isLoginText,
+  );
   return secrets;
 }

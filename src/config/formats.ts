@@ -179,9 +179,7 @@ export function isHttpUrl(text: string): boolean {
   return username === '' && password === '' && hash === '';
 }
 
-export function parseLdapUrl(
-  text: string,
-): { secure: boolean; host: string; port: number } | undefined {
+export function parseLdapUrl(text: string): { secure: boolean; host: string; port: number } | undefined {
   const match = /^(ldaps?):\/\/([^/]+)\/?$/.exec(text);
   if (match === null) return undefined;
   const secure = match[1] === 'ldaps';

@@ -41,7 +41,11 @@ function lookAtFiles(parts: Parts, base: string, list: FaultList): FileContents 
   parts.domains.forEach((domain, index) => {
     if (domain !== undefined) recipients.set(index, readRecipients(domain, index, base, list));
   });
-  return { recipients, passwords: readPasswords(parts, base, list), backendSecrets: readBackendSecrets(parts, base, list) };
+  return {
+    recipients,
+    passwords: readPasswords(parts, base, list),
+    backendSecrets: readBackendSecrets(parts, base, list),
+  };
 }
 
 /** In the order of the lines, whichever check found them; variables last. */

@@ -56,7 +56,8 @@ function resolveFind(
   secrets: ReadonlyMap<string, string>,
 ): LdapAuthConfig['find'] {
   if (dn !== undefined) return { dn };
-  if (search === undefined) throw new TypeError('the checks let a directory without `dn` and `search` through');
+  if (search === undefined)
+    throw new TypeError('the checks let a directory without `dn` and `search` through');
   const { base, filter, bindDn } = search;
   const password = search.password ?? secrets.get('password');
   const account = bindDn === undefined || password === undefined ? undefined : { dn: bindDn, password };

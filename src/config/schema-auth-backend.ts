@@ -2,15 +2,20 @@
 import { literal, union } from 'zod';
 import { literalPart } from '../base/name-template.js';
 import { duration, flag, integer, parsedText, path, section, text } from './fields.js';
-import { isHttpUrl, isNameTemplate, isLoginText, isToken, parseDovecotSocket, parseLdapUrl } from './formats.js';
+import {
+  isHttpUrl,
+  isNameTemplate,
+  isLoginText,
+  isToken,
+  parseDovecotSocket,
+  parseLdapUrl,
+} from './formats.js';
 
 const bounds = {
   timeout: duration('100ms', '1m')
     .prefault('10s')
     .describe('Longest wait of one login for its answer, the time in the line included; then it gets 454.'),
-  concurrent: integer(1, 1_000)
-    .prefault(20)
-    .describe('Logins that one worker asks about at once.'),
+  concurrent: integer(1, 1_000).prefault(20).describe('Logins that one worker asks about at once.'),
   waiting: integer(0, 100_000)
     .prefault(500)
     .describe('Logins of one worker that wait for their turn; more get 454.'),

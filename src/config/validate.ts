@@ -52,7 +52,8 @@ export class FaultList {
 /** A token or password that is wrong is a secret all the same; so is `auth: user:password`. */
 function isSecret(path: Path): boolean {
   if (formatPath(path) === 'admin.token') return true;
-  if (path[0] === 'auth' && path[1] === 'backend') return ['token', 'secret', 'password'].includes(String(path.at(-1)));
+  if (path[0] === 'auth' && path[1] === 'backend')
+    return ['token', 'secret', 'password'].includes(String(path.at(-1)));
   return path[0] === 'routes' && path[2] === 'auth' && (path.length === 3 || path[3] === 'password');
 }
 

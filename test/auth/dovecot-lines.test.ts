@@ -12,12 +12,15 @@ import {
 describe('a field of Dovecot', () => {
   it('cannot end its field or its line, whatever is in it, and comes back whole', () => {
     fc.assert(
-      fc.property(fc.string({ unit: fc.constantFrom('\0', '\x01', '\t', '\r', '\n', 'a', '0', 't', 'é') }), (text) => {
-        const escaped = escapeField(text);
-        // oxlint-disable-next-line no-control-regex -- these end a field
-        expect(escaped).not.toMatch(/[\0\t\r\n]/);
-        expect(unescapeField(escaped)).toBe(text);
-      }),
+      fc.property(
+        fc.string({ unit: fc.constantFrom('\0', '\x01', '\t', '\r', '\n', 'a', '0', 't', 'é') }),
+        (text) => {
+          const escaped = escapeField(text);
+          // oxlint-disable-next-line no-control-regex -- these end a field
+          expect(escaped).not.toMatch(/[\0\t\r\n]/);
+          expect(unescapeField(escaped)).toBe(text);
+        },
+      ),
     );
   });
 });
@@ -27,7 +30,10 @@ describe('lines', () => {
     const bytes = Buffer.from('OK\t1\tuser=j\n\nFAIL\t2\nrest');
     for (let cut = 0; cut <= bytes.length; cut++) {
       const lines = new DovecotLines();
-      const found = [...(lines.push(bytes.subarray(0, cut)) ?? []), ...(lines.push(bytes.subarray(cut)) ?? [])];
+      const found = [
+        ...(lines.push(bytes.subarray(0, cut)) ?? []),
+        ...(lines.push(bytes.subarray(cut)) ?? []),
+      ];
       expect(found).toEqual(['OK\t1\tuser=j', '', 'FAIL\t2']);
     }
   });

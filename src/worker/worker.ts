@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { openBackend, type OpenedBackend } from '../auth/open-backend.js';
+import type { OpenedBackend } from '../auth/open-backend.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
@@ -139,9 +139,7 @@ export class Worker {
     const tls = config.tls === undefined ? undefined : readTlsMaterial(config.tls);
     for (const [use, atMs] of tls?.expiresAtMs ?? [])
       meters.tlsCertificateExpirySeconds.of(use).value = atMs / 1000;
-    const { backend: backendConfig, cacheMs } = config.auth;
-    const backend =
-      backendConfig === undefined ? undefined : await openBackend(backendConfig, cacheMs, { log, meters });
+    const backend = await openBackend(config, { log, meters });
     // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
     let room: RoomMonitor | undefined;
@@ -374,6 +372,16 @@ async function loadUsers({ auth }: Config): Promise<Users | undefined> {
   // Here, not above: most workers have no users and start sooner without a parser of YAML.
   const usersFile = await import('../pool/users-file.js');
   return usersFile.loadUsers(auth.usersFile);
+}
+
+async function openBackend(
+  { auth }: Config,
+  around: { log: Log; meters: Meters },
+): Promise<OpenedBackend | undefined> {
+  if (auth.backend === undefined) return undefined;
+  // Here, not above: as the users file.
+  const backends = await import('../auth/open-backend.js');
+  return backends.openBackend(auth.backend, auth.cacheMs, around);
 }
 
 function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | undefined {

@@ -68,6 +68,7 @@ describe('Dovecot', () => {
       'PLAIN',
       'service=smtp',
       'nologin',
+      'no-penalty',
       'secured',
       'session=S1',
       'rip=192.0.2.1',

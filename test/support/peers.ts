@@ -28,6 +28,8 @@ const packages = {
   'smtp-source': 'postfix',
   'smtp-sink': 'postfix',
   dovecot: 'dovecot-lmtpd',
+  slapd: 'slapd',
+  slapadd: 'slapd',
   rbldnsd: 'rbldnsd',
   prometheus: 'prometheus',
   promtool: 'prometheus',

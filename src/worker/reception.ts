@@ -152,7 +152,7 @@ export class Reception {
       question.authorizationId,
       question.authenticationId,
       question.password,
-      { address: this.#address, listener: this.#listener.name, sessionId: this.#sid },
+      { address: this.#client.address, listener: this.#listener.name, sessionId: this.#sid },
     );
     meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
     if (result.kind === 'ok') {

@@ -23,6 +23,7 @@ import {
   type ConfigOverrides,
   type RunningPostern,
 } from '../support/postern.js';
+import { until } from '../support/processes.js';
 import { SmtpClient } from '../support/smtp-client.js';
 
 function configWith(backend: ConfigOverrides): ConfigOverrides {
@@ -88,21 +89,22 @@ describe.skipIf(skipReason('dovecot'))('with Dovecot', () => {
       from: 'alice@example.test',
       to: 'joe@ext.test',
     });
-    const id = /queued as (\S+)/.exec(reply)?.[1] ?? '';
+    expect(reply).toMatch(/^250 /);
     client.destroy();
-    const shown = await postern.cli('queue', 'list', '--json');
-    expect(shown.code).toBe(0);
-    expect(id).not.toBe('');
+    await until('the log has the message', () =>
+      postern.log.some(({ event }) => event === 'message.accepted'),
+    );
+    expect(postern.log.find(({ event }) => event === 'message.accepted')).toMatchObject({ user: 'alice' });
     expect(await logIn(postern, 'bob@example.test', 'l\u00efon "')).toMatch(yes);
   });
 
   it('wrong passwords and strangers get one answer (A-101)', async () => {
-    const replies = new Set([
-      await logIn(postern, 'alice', 'lion'),
-      await logIn(postern, 'nobody', 'tiger'),
-      await logIn(postern, 'alice', 'tiger\tresp='),
+    const replies = await Promise.all([
+      logIn(postern, 'alice', 'lion'),
+      logIn(postern, 'nobody', 'tiger'),
+      logIn(postern, 'alice', 'tiger\tresp='),
     ]);
-    expect([...replies]).toEqual([expect.stringMatching(no)]);
+    expect([...new Set(replies)]).toEqual([expect.stringMatching(no)]);
   });
 
   it('no password is in the log', () => {

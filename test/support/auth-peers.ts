@@ -130,8 +130,11 @@ access to * by dn.exact="${directoryAccount.dn}" read by * none
 `;
 }
 
+function base64(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
 function slapdEntries(): string {
-  const base64 = (text: string): string => Buffer.from(text).toString('base64');
   const people = Object.entries(directoryUsers).map(([name, password], index) =>
     [
       `dn: cn=person${index},ou=people,dc=example,dc=test`,

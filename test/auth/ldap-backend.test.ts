@@ -53,7 +53,8 @@ async function bench(
       if (message.tag !== 0x77 || secure) return respond(message, socket);
       socket.removeAllListeners('data');
       respond(message, socket);
-      listen(new TLSSocket(socket, { isServer: true, secureContext }), true);
+      // The answer has to leave before TLS takes the socket over.
+      socket.write('', () => listen(new TLSSocket(socket, { isServer: true, secureContext }), true));
     });
   };
   const sockets: Socket[] = [];

@@ -84,6 +84,11 @@ async function bench(
 const dn = { dn: 'uid={user},dc=x' };
 const search = { search: { base: 'dc=x', filter: '(uid={user})', account: undefined } };
 
+/** An entry that a search found, with an empty DN. */
+function nameless(id: number): Buffer {
+  return Buffer.from([0x30, 0x09, 0x02, 0x01, id, 0x64, 0x04, 0x04, 0x00, 0x30, 0x00]);
+}
+
 describe('the result of a bind', () => {
   it.each([
     [0, 'ok'],
@@ -189,8 +194,6 @@ describe('a directory', () => {
   });
 
   it('that finds nobody is not asked for a bind; nor one that finds an entry without a name, which would be a bind as nobody', async () => {
-    const nameless = (id: number): Buffer =>
-      Buffer.from([0x30, 0x09, 0x02, 0x01, id, 0x64, 0x04, 0x04, 0x00, 0x30, 0x00]);
     for (const entries of [0, 1]) {
       const { messages, ask } = await bench(
         ({ id }, socket) =>

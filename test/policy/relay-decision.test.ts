@@ -75,7 +75,7 @@ const vectors: [form: string, localPart: string, domain: string, refusal: string
   ['<v@ ok.test>', 'v', ' ok.test', 'relay-denied'],
 ];
 
-describe('open relay vectors (A-3.9)', () => {
+describe('C-047: open relay vectors (attacks.md §3.9)', () => {
   // A decision never sees the sender, so each of the seven sender forms of gets the same answer.
   it.each(vectors)('%s is refused to strangers', (_form, localPart, domain, refusal) => {
     expect(decision.decide(mailbox(localPart, domain), inbound)).toEqual({ ok: false, refusal });

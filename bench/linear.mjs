@@ -13,6 +13,7 @@ import { parseEnvelopeId, parseNotify, parseOriginalRecipient } from '../dist/pr
 import { HeaderScanner } from '../dist/protocol/header-scanner.js';
 import { parseMailParameters, parseRcptParameters } from '../dist/protocol/parameters.js';
 import { PathParser } from '../dist/protocol/path-parser.js';
+import { ProxyHeaderReader } from '../dist/protocol/proxy-header.js';
 import { queuedAs } from '../dist/protocol/replies.js';
 import { Session } from '../dist/protocol/session.js';
 import { isXtext } from '../dist/protocol/xtext.js';
@@ -121,9 +122,20 @@ function repliesOfHop(input) {
     reader.feed(input.subarray(at, at + socketReadBytes), ignore);
 }
 
+function proxyHeader(input) {
+  new ProxyHeaderReader().read(input);
+}
+
+function proxyBytes(input) {
+  const reader = new ProxyHeaderReader();
+  for (let at = 0; at < input.length; at++)
+    if (reader.read(input.subarray(at, at + 1)).kind !== 'more') return;
+}
+
 const text = (parse) => (input) => parse(input.toString('latin1'));
 
 /** name, what is repeated up to n bytes, who reads it; what comes before and behind */
+/** @type {readonly (readonly [string, string, (input: Buffer) => unknown, string?, string?])[]} */
 const cases = [
   ['commands', 'NOOP\r\n', commands],
   ['commands that are none', 'x\r\n', commands],
@@ -163,6 +175,8 @@ const cases = [
   ['NOTIFY', 'SUCCESS,', text(parseNotify), '', 'DELAY'],
   ['ENVID', '+2B', text(parseEnvelopeId)],
   ['ORCPT', '\\x{E9}', text((value) => parseOriginalRecipient(value, true)), 'utf-8;'],
+  ['a PROXY line', 'x', proxyHeader, 'PROXY TCP4 '],
+  ['a PROXY line, byte by byte', ' ', proxyBytes, 'PROXY'],
   ['xtext', '+2B', text(isXtext)],
   ['base64', 'QUJD', text(decodeBase64)],
   ['the header scanner: folds', '\r\n ', header, 'Received:'],

@@ -90,8 +90,8 @@ async function work(copy) {
 function outcomeOf(copy, { rule, test }) {
   const file = join(copy, 'report.json');
   rmSync(file, { force: true });
-  const arguments_ = ['run', test, '-t', rule, '--bail', '1', '--reporter=json', `--outputFile=${file}`];
-  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...arguments_], {
+  const options = ['run', test, '-t', rule, '--bail', '1', '--reporter=json', `--outputFile=${file}`];
+  const child = spawn(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), ...options], {
     cwd: copy,
     stdio: 'ignore',
     env: { ...process.env, FUZZ_SECONDS: '3', MODEL_RUNS: '500' },

@@ -7,6 +7,7 @@ import { isAddressLiteral } from '../../src/protocol/domain.js';
 import { HeaderScanner } from '../../src/protocol/header-scanner.js';
 import { parseMailParameters, parseRcptParameters } from '../../src/protocol/parameters.js';
 import { PathParser } from '../../src/protocol/path-parser.js';
+import { ProxyHeaderReader, type ProxyEvent } from '../../src/protocol/proxy-header.js';
 import { ReceivedBy } from '../../src/protocol/received-by.js';
 import { decodeBase64 } from '../../src/protocol/sasl/base64.js';
 import { isPrintableXtext, isXtext } from '../../src/protocol/xtext.js';
@@ -26,6 +27,7 @@ interface Target {
   readonly check: (bytes: Buffer, random: Random) => void;
 }
 
+const signature = '\r\n\r\n\0\r\nQUIT\n';
 const controls = ['\r\n', '\r', '\n', '\0', '\x01', '\x7f', '\x80', '\xff', '\t', ' '];
 
 const targets: Readonly<Record<string, Target>> = {
@@ -112,6 +114,14 @@ const targets: Readonly<Record<string, Target>> = {
       'x',
     ],
     check: checkReplies,
+  },
+  'A-111 A-112 a PROXY header, version 1': {
+    parts: ['PROXY ', 'TCP4 ', 'TCP6 ', 'UNKNOWN', '192.0.2.1 ', '2001:db8::1 ', '::1 ', '25 ', '65535', '65536', '0', ' ', '\r\n', 'EHLO t\r\n'], // prettier-ignore
+    check: checkProxyHeader,
+  },
+  'A-111 A-112 a PROXY header, version 2': {
+    parts: [`${signature}\x21\x11\0\x0c`, `${signature}\x20\0\0\0`, signature, '\x21', '\x11', '\x21', '\0', '\x0c', '\x24', '\xc0\0\x02\x01\xc0\0\x02\x02\0\x01\0\x02', '\x02\0\x01a', '\x20\0\x05\x01\0\0\0\0', '\x03\0\x04abcd', 'EHLO t\r\n'], // prettier-ignore
+    check: checkProxyHeader,
   },
   'A-085 xtext': {
     parts: ['+', '+2B', '+0A', '+zz', 'a', '=', 'rfc822;', 'utf-8;', '\\x{', '2211', '}', ';', 'é'],
@@ -245,6 +255,34 @@ function checkReplies(bytes: Buffer, random: Random): void {
 function facts(scanner: HeaderScanner): unknown[] {
   const { ended, headerBytes, receivedFields, ownReceivedFields, startsWithSpace } = scanner;
   return [ended, headerBytes, receivedFields, ownReceivedFields, startsWithSpace];
+}
+
+function checkProxyHeader(bytes: Buffer, random: Random): void {
+  const whole = readProxyHeader([bytes]);
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = at + random.between(1, 30);
+    pieces.push(Buffer.from(bytes.subarray(at, end)));
+    at = end;
+  }
+  same(readProxyHeader(pieces), whole);
+  if (whole.event.kind === 'header') same(whole.usedBytes <= bytes.length && whole.usedBytes >= 8, true);
+}
+
+/** What came of it, and how many bytes the header had. */
+function readProxyHeader(pieces: readonly Buffer[]): { event: ProxyEvent; usedBytes: number } {
+  const reader = new ProxyHeaderReader();
+  let read = 0;
+  for (const piece of pieces) {
+    const event = reader.read(piece);
+    read += piece.length;
+    if (event.kind === 'fault') return { event, usedBytes: 0 };
+    if (event.kind === 'header') {
+      const { header, rest } = event;
+      return { event: { kind: 'header', header, rest: Buffer.alloc(0) }, usedBytes: read - rest.length };
+    }
+  }
+  return { event: { kind: 'more' }, usedBytes: 0 };
 }
 
 function readReplies(pieces: readonly Buffer[]): { replies: HopReply[]; broken: boolean } {

@@ -81,7 +81,7 @@ export class LineReader {
     if (from >= stop) return -1;
     if (this.#afterCr && chunk[from] === LF) return from + 1;
     for (let lf = chunk.indexOf(LF, from); lf >= 0 && lf < stop; lf = chunk.indexOf(LF, lf + 1)) {
-      if (chunk[lf - 1] === CR) return lf + 1;
+      if (lf > from && chunk[lf - 1] === CR) return lf + 1; // one before `from` was the last octet of a chunk
     }
     this.#afterCr = chunk[stop - 1] === CR;
     return -1;

@@ -138,18 +138,14 @@ function unequal(what: string, whole: readonly string[], pieces: readonly string
 
 /** Whoever is not cut off can leave: what is open is ended, then QUIT is 221. Inside a chunk only its octets count. */
 function stepFault(peer: Peer): string | undefined {
-  if (peer.closed !== undefined || peer.upgraded || inChunk(peer)) return undefined;
+  if (peer.closed !== undefined || peer.upgraded) return undefined;
   peer.send('\r\n');
   if (peer.closed === undefined && peer.session.inData) peer.send('.\r\n');
   if (peer.closed === undefined && peer.session.deadline === 'auth') peer.send('*\r\n');
-  if (peer.closed !== undefined) return undefined;
+  if (peer.closed !== undefined || peer.session.inData) return undefined;
   peer.send('QUIT\r\n');
   const last = peer.replies.at(-1)?.reply.code;
   return last === 221 && peer.closed === 'quit' ? undefined : `out of step: QUIT was answered ${last}`;
-}
-
-function inChunk({ session }: Peer): boolean {
-  return session.deadline === 'data' && !session.inData;
 }
 
 function pairs(setup: string, { replies, closed }: Outcome): string[] {

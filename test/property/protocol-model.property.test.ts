@@ -7,6 +7,7 @@ import type { Question, SessionOptions, Verdict } from '../../src/protocol/types
 import { limits, manners, options, Peer, policy, type Manner } from '../protocol/harness.js';
 import {
   authentications,
+  chunks,
   contents,
   forwardPaths,
   lines,
@@ -52,6 +53,10 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({ kind: fc.constant('data' as const), argument: rarely, content: oneOf(contents) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant('bdat' as const), octets: oneOf(chunks), last: flag }),
   },
   {
     weight: 2,
@@ -146,7 +151,7 @@ function sameState(peer: Peer, model: SessionModel, said: string): void {
 }
 
 test.each(manners)(
-  'C-014 C-019 C-020 C-023 C-029 C-060 C-109 C-110 C-113: the session says, knows and queues what the model does (answers $answers, $chunkBytes bytes at a time)',
+  'C-014 C-019 C-020 C-023 C-029 C-060 C-094 C-096 C-097 C-109 C-110 C-113 A-075: the session says, knows and queues what the model does (answers $answers, $chunkBytes bytes at a time)',
   (manner) => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 40 }), place, (commands, where) => {

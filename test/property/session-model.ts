@@ -25,6 +25,7 @@ export type Command =
     }
   | { readonly kind: 'rcpt'; readonly path: keyof typeof forwardPaths }
   | { readonly kind: 'data'; readonly argument: boolean; readonly content: keyof typeof contents }
+  | { readonly kind: 'bdat'; readonly octets: keyof typeof chunks; readonly last: boolean }
   | { readonly kind: 'simple'; readonly verb: Simple; readonly argument: boolean }
   | { readonly kind: 'starttls'; readonly argument: boolean }
   | { readonly kind: 'auth'; readonly how: keyof typeof authentications }
@@ -79,6 +80,19 @@ export const contents = {
   [`${'x'.repeat(98)}\r\n${'x'.repeat(99)}\r\n.\r\n`]: { code: 552, body: '' },
 } as const;
 
+/** Octets of a chunk. What several of them make together decides. */
+export const chunks = {
+  '': true,
+  'Subject: t\r\n': true,
+  '\r\n.\r\nQUIT\r\n': true,
+  'no line end': true,
+  '\r': true,
+  '\n': true,
+  'a\0b': true,
+  ' blank': true,
+  [`${'x'.repeat(148)}\r\n`]: true,
+} as const;
+
 /** What follows `AUTH `, lines apart; the last decides. */
 export const authentications = {
   'PLAIN AHUAcA==': 235,
@@ -122,6 +136,8 @@ export class SessionModel {
   closed = false;
   /** STARTTLS was accepted: the next command comes inside TLS. */
   upgraded = false;
+  /** What came by BDAT so far; undefined: no message has begun. */
+  body: string | undefined;
   readonly queued: Queued[] = [];
   #secure: boolean;
   #errors = 0;
@@ -160,6 +176,8 @@ export class SessionModel {
         return this.#command('RCPT', ` TO:${command.path}`, () => this.#rcpt(forwardPaths[command.path]));
       case 'data':
         return this.#data(command.argument, command.content);
+      case 'bdat':
+        return this.#bdat(String(command.octets), command.last);
       case 'simple':
         return this.#command(command.verb, command.argument ? ' x' : '', () => this.#simple(command));
       case 'starttls':
@@ -204,7 +222,7 @@ export class SessionModel {
   }
 
   #rcpt(code: number): number[] {
-    if (this.sender === undefined) return this.#refuse(503);
+    if (this.sender === undefined || this.body !== undefined) return this.#refuse(503);
     if (code === 501) return this.#refuse(501);
     if (this.recipients === modelLimits.recipients) return [452]; // no fault of the client's
     if (code !== 250) return this.#refuse(code);
@@ -214,7 +232,7 @@ export class SessionModel {
 
   #data(argument: boolean, content: keyof typeof contents): Step[] {
     const begun = this.#command('DATA', argument ? ' x' : '', () => {
-      if (this.sender === undefined) return this.#refuse(503);
+      if (this.sender === undefined || this.body !== undefined) return this.#refuse(503);
       if (this.recipients === 0) return this.#refuse(554);
       return argument ? this.#refuse(501) : [354];
     });
@@ -224,6 +242,29 @@ export class SessionModel {
 
   #content(content: keyof typeof contents): number[] {
     const { code, body } = contents[content] ?? { code: 0, body: '' };
+    return this.#end(code, body);
+  }
+
+  /** RFC 3030 §2: the octets belong to the command, whatever its reply. */
+  #bdat(octets: string, last: boolean): Step[] {
+    const text = `BDAT ${octets.length}${last ? ' LAST' : ''}\r\n${octets}`;
+    if (!last && ++this.#junk > modelLimits.junkCommands) return [{ text, codes: this.#leave() }];
+    const fault = this.#bdatFault();
+    if (fault !== undefined) return [{ text, codes: this.#refuse(fault) }];
+    const body = (this.body ?? '') + octets;
+    const code = body.length > modelLimits.messageBytes ? 552 : contentCode(body, last);
+    if (code !== 250 || last) return [{ text, codes: this.#end(code, body) }];
+    this.body = body;
+    return [{ text, codes: [250] }];
+  }
+
+  #bdatFault(): number | undefined {
+    if (this.#options.tlsRequired && !this.#secure) return 530;
+    if (this.hello === '' || this.sender === undefined) return 503;
+    return this.recipients === 0 ? 554 : undefined;
+  }
+
+  #end(code: number, body: string): number[] {
     const { sender: from = '', recipients } = this;
     this.#reset();
     if (code !== 250) return this.#refuse(code);
@@ -291,5 +332,13 @@ export class SessionModel {
   #reset(): void {
     this.sender = undefined;
     this.recipients = 0;
+    this.body = undefined;
   }
+}
+
+/** RFC 5321 §2.3.8: a CR or LF alone, a NUL, a first line that continues another. A CR at the end may get its LF yet. */
+function contentCode(body: string, last: boolean): number {
+  const settled = last ? body : body.replace(/\r$/, '');
+  const bad = /\r(?!\n)|(?<!\r)\n|\0|^[ \t]/.test(settled);
+  return bad ? 550 : 250;
 }

@@ -29,7 +29,7 @@ export const mutations = [
   breaks(
     'C-008',
     'protocol/line-reader.ts',
-    'if (chunk[lf - 1] === CR) return lf + 1;',
+    'if (lf > from && chunk[lf - 1] === CR) return lf + 1;',
     'return lf + 1;',
     'protocol/line-reader.test.ts',
   ),
@@ -135,7 +135,7 @@ export const mutations = [
   breaks(
     'C-022',
     'protocol/command-order.ts',
-    'return facts.transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;',
+    'return transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;',
     'return undefined;',
     transcripts,
   ),
@@ -184,7 +184,7 @@ export const mutations = [
   breaks(
     'C-014',
     'protocol/commands.ts',
-    'dialogue.transaction = null; // RFC 5321 §4.1.4: as RSET',
+    'dialogue.dropTransaction(sink); // RFC 5321 §4.1.4: as RSET',
     '',
     transcripts,
   ),
@@ -328,7 +328,7 @@ export const mutations = [
   breaks(
     'C-057',
     'protocol/data-reader.ts',
-    'if (this.#state === State.LineStart && byte === DOT) this.#leaveOut(at);',
+    'if (this.#state === State.LineStart && byte === DOT && this.#dots) this.#leaveOut(at);',
     '',
     transcripts,
   ),
@@ -342,7 +342,7 @@ export const mutations = [
   breaks(
     'A-002',
     'protocol/data-reader.ts',
-    "return byte === LF && !afterCr ? 'bare-newline' : undefined;",
+    "return byte === LF && !afterCr && !this.#tolerant ? 'bare-newline' : undefined;",
     'return undefined;',
     'protocol/smuggling.test.ts',
   ),

@@ -6,22 +6,22 @@
  * CPU time of the fastest of several runs is compared, from 128 KiB to 1 MiB, as the mean of its three doublings; a
  * ratio that is too large is measured again before it counts.
  */
-import { canonicalDomain } from '../dist/policy/relay-decision.js';
-import { decodeBase64 } from '../dist/protocol/sasl/base64.js';
-import { isDomain } from '../dist/protocol/domain.js';
-import { parseEnvelopeId, parseNotify, parseOriginalRecipient } from '../dist/protocol/dsn-parameters.js';
-import { HeaderScanner } from '../dist/protocol/header-scanner.js';
-import { parseMailParameters, parseRcptParameters } from '../dist/protocol/parameters.js';
-import { PathParser } from '../dist/protocol/path-parser.js';
-import { ProxyHeaderReader } from '../dist/protocol/proxy-header.js';
-import { queuedAs } from '../dist/protocol/replies.js';
-import { Session } from '../dist/protocol/session.js';
-import { isXtext } from '../dist/protocol/xtext.js';
-import { DotStuffer } from '../dist/relay/dot-stuffer.js';
-import { extensionsOf } from '../dist/relay/hop-extensions.js';
-import { describeReply } from '../dist/relay/last-reply.js';
-import { decodeOriginalRecipient, decodeXtext } from '../dist/relay/notifications/xtext.js';
-import { ReplyReader } from '../dist/relay/reply-reader.js';
+import { canonicalDomain } from '../../dist/policy/relay-decision.js';
+import { decodeBase64 } from '../../dist/protocol/sasl/base64.js';
+import { isDomain } from '../../dist/protocol/domain.js';
+import { parseEnvelopeId, parseNotify, parseOriginalRecipient } from '../../dist/protocol/dsn-parameters.js';
+import { HeaderScanner } from '../../dist/protocol/header-scanner.js';
+import { parseMailParameters, parseRcptParameters } from '../../dist/protocol/parameters.js';
+import { PathParser } from '../../dist/protocol/path-parser.js';
+import { ProxyHeaderReader } from '../../dist/protocol/proxy-header.js';
+import { queuedAs } from '../../dist/protocol/replies.js';
+import { Session } from '../../dist/protocol/session.js';
+import { isXtext } from '../../dist/protocol/xtext.js';
+import { DotStuffer } from '../../dist/relay/dot-stuffer.js';
+import { extensionsOf } from '../../dist/relay/hop-extensions.js';
+import { describeReply } from '../../dist/relay/last-reply.js';
+import { decodeOriginalRecipient, decodeXtext } from '../../dist/relay/notifications/xtext.js';
+import { ReplyReader } from '../../dist/relay/reply-reader.js';
 
 const largestBytes = 1024 * 1024;
 const doublings = 3;

@@ -12,6 +12,7 @@ const options: SessionOptions = {
   hostname: 'mx.example.org',
   greeting: 'mx.example.org ESMTP Postern',
   role: 'inbound',
+  protocol: 'smtp',
   secure: false,
   startTls: false,
   tlsRequired: false,

@@ -99,6 +99,7 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
     );
   checkTrust([...path, 'proxyProtocol'], listener.proxyProtocol, list);
   checkClientCertificate(listener, index, parts, list);
+  if (listener.protocol === 'lmtp') checkLmtp(listener, path, list);
   if (listener.role === 'submission') checkSubmission(listener, index, parts, list);
   else if (listener.route !== undefined)
     list.add(
@@ -153,6 +154,17 @@ function checkTlsSection(tls: NonNullable<FileConfig['tls']>, parts: Parts, list
       else list.expected(['tls', 'sni', index, 'names', position], `each name once: ${first} has this one`);
     }),
   );
+}
+
+function checkLmtp(listener: FileListener, path: (string | number)[], list: FaultList): void {
+  // RFC 2033 §5.
+  if (listener.port === 25)
+    list.expected(
+      [...path, 'port'],
+      'another port, such as 24: LMTP must not be on port 25, where SMTP is spoken',
+    );
+  if (listener.role === 'submission')
+    list.expected([...path, 'protocol'], 'smtp: users who log in send mail by SMTP');
 }
 
 function checkSubmission(listener: FileListener, index: number, parts: Parts, list: FaultList): void {

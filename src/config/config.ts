@@ -17,6 +17,7 @@ export interface ListenerConfig {
   readonly address: string;
   readonly port: number;
   readonly role: 'inbound' | 'submission';
+  readonly protocol: 'smtp' | 'lmtp';
   readonly tls: ListenerTls;
   readonly clientCertificate: ClientCertificates;
   /** Where authenticated mail goes; present exactly on submission listeners. */

@@ -43,6 +43,11 @@ const listener = section({
   role: choice(['inbound', 'submission'])
     .prefault('inbound')
     .describe('inbound takes mail for `domains`; submission takes mail for anywhere from users who log in.'),
+  protocol: choice(['smtp', 'lmtp'])
+    .prefault('smtp')
+    .describe(
+      'lmtp (RFC 2033) is for a mail system that hands mail over: a reply for each recipient; inbound only, never on port 25.',
+    ),
   tls: choice(['off', 'starttls', 'required', 'implicit'])
     .optional()
     .describe(

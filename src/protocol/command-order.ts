@@ -2,7 +2,7 @@
 import { TAB } from './characters.js';
 import { isAddressLiteral } from './domain.js';
 import { replies } from './replies.js';
-import type { Reply, SessionOptions, Transaction } from './types.js';
+import type { Reply, SessionOptions, Transaction, Verb } from './types.js';
 import type { VerbRow } from './verb-table.js';
 
 /** What the order depends on; a Session is one. */
@@ -17,9 +17,13 @@ export interface OrderFacts {
 
 export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFacts): Reply | undefined {
   if (options.certificateMissing && row.verb !== 'QUIT') return replies.certificateRequired;
+  // RFC 2033 §4.1: LHLO takes the place of EHLO and HELO.
+  if (isHello(row.verb) && (row.verb === 'LHLO') !== (options.protocol === 'lmtp'))
+    return replies.unknownCommand;
   // RFC 3207 §4: everything but NOOP, EHLO, STARTTLS and QUIT.
   if (options.tlsRequired && !options.secure && !row.beforeTls) return replies.tlsRequired;
-  if (facts.heloName === '' && !row.beforeHello) return replies.helloFirst;
+  if (facts.heloName === '' && !row.beforeHello)
+    return options.protocol === 'lmtp' ? replies.lhloFirst : replies.helloFirst;
   switch (row.verb) {
     case 'MAIL':
       if (facts.transaction !== null) return replies.nestedMail;
@@ -28,9 +32,9 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       if (facts.inMessage) return replies.messageBegun;
       return facts.transaction === null ? replies.mailFirst : undefined;
     case 'DATA':
-      return facts.inMessage ? replies.messageBegun : recipientsFault(facts); // RFC 3030 §2
+      return facts.inMessage ? replies.messageBegun : recipientsFault(options, facts); // RFC 3030 §2
     case 'BDAT':
-      return recipientsFault(facts);
+      return recipientsFault(options, facts);
     case 'STARTTLS':
       if (options.secure) return replies.alreadySecure;
       return options.startTls ? undefined : replies.notImplemented;
@@ -38,6 +42,7 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       return authFault(options, facts);
     case 'EHLO':
     case 'HELO':
+    case 'LHLO':
     case 'RSET':
     case 'NOOP':
     case 'QUIT':
@@ -49,9 +54,10 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
   return undefined;
 }
 
-function recipientsFault({ transaction }: OrderFacts): Reply | undefined {
+function recipientsFault({ protocol }: SessionOptions, { transaction }: OrderFacts): Reply | undefined {
   if (transaction === null) return replies.mailFirst;
-  return transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;
+  if (transaction.recipients.length > 0) return undefined;
+  return protocol === 'lmtp' ? replies.noLmtpRecipients : replies.noValidRecipients;
 }
 
 /** RFC 4954 §4. */
@@ -67,10 +73,13 @@ function authFault(options: SessionOptions, facts: OrderFacts): Reply | undefine
 export function argumentFault(row: VerbRow, bytes: Buffer, start: number, end: number): Reply | undefined {
   if (row.argument === 'none') return start < end ? replies.noArgument : undefined;
   if (start === end) return row.argument === 'required' ? replies.badArgument : undefined;
-  if (row.verb === 'EHLO' || row.verb === 'HELO')
-    return isHelloName(bytes, start, end) ? undefined : replies.badArgument;
+  if (isHello(row.verb)) return isHelloName(bytes, start, end) ? undefined : replies.badArgument;
   // RFC 6531 §3.7.4.2: VRFY may name a UTF-8 mailbox. It gets the same 252 as any other.
   return isText(bytes, start, end, row.verb === 'VRFY') ? undefined : replies.badArgument;
+}
+
+function isHello(verb: Verb): boolean {
+  return verb === 'EHLO' || verb === 'HELO' || verb === 'LHLO';
 }
 
 const maxHelloBytes = 255;

@@ -14,6 +14,7 @@ type Perform = (dialogue: Dialogue, argument: string, reply: Reply | undefined, 
 export const commands: Readonly<Record<SimpleVerb, Perform>> = {
   EHLO: (dialogue, argument, reply, sink) => hello(dialogue, 'EHLO', argument, reply, sink),
   HELO: (dialogue, argument, reply, sink) => hello(dialogue, 'HELO', argument, reply, sink),
+  LHLO: (dialogue, argument, reply, sink) => hello(dialogue, 'LHLO', argument, reply, sink),
   DATA: (dialogue, _argument, reply, sink) => beginData(dialogue, reply, sink),
   RSET: reset,
   NOOP: (dialogue, _argument, reply, sink) => dialogue.reply(reply ?? replies.ok, 'NOOP', sink),
@@ -28,16 +29,16 @@ export const commands: Readonly<Record<SimpleVerb, Perform>> = {
 
 function hello(
   dialogue: Dialogue,
-  verb: 'EHLO' | 'HELO',
+  verb: 'EHLO' | 'HELO' | 'LHLO',
   argument: string,
   reply: Reply | undefined,
   sink: SessionSink,
 ): void {
   dialogue.heloName = argument;
-  dialogue.extended = verb === 'EHLO';
+  dialogue.extended = verb !== 'HELO';
   dialogue.dropTransaction(sink); // RFC 5321 §4.1.4: as RSET
   const { ehlo, helo } = openingReplies(dialogue.options);
-  dialogue.reply(reply ?? (verb === 'EHLO' ? ehlo : helo), verb, sink);
+  dialogue.reply(reply ?? (verb === 'HELO' ? helo : ehlo), verb, sink);
 }
 
 function reset(dialogue: Dialogue, _argument: string, reply: Reply | undefined, sink: SessionSink): void {

@@ -50,6 +50,7 @@ export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
     dialogue.ask(next, sink);
     return;
   }
+  replyToOthers(dialogue, next, sink);
   dialogue.reply(next, 'MESSAGE', sink);
   dialogue.transaction = null; // RFC 5321 §4.1.1.4: also when the message fails
   if (message.closes) dialogue.close('refused', sink);
@@ -57,12 +58,24 @@ export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
 
 export function messageTaken(dialogue: Dialogue, { reply }: Accepted, sink: SessionSink): void {
   if (reply === undefined) throw new Error('a message was accepted without the reply that names it');
+  replyToOthers(dialogue, reply, sink);
   sink.reply(reply, 'MESSAGE');
   dialogue.transaction = null;
   dialogue.patience.messageTaken();
 }
 
 export function messageRefused(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
+  replyToOthers(dialogue, reply, sink);
   sink.reply(reply, 'MESSAGE');
   dialogue.transaction = null;
+}
+
+/**
+ * RFC 2033 §4.2: at its end a message has a reply for each recipient that was accepted, in their order. The queue takes a
+ * message for all of them or for none, so they are equal; this says all but the last.
+ */
+function replyToOthers(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
+  if (dialogue.options.protocol !== 'lmtp' || !openMessage(dialogue).ended) return;
+  const others = dialogue.openTransaction().recipients.length - 1;
+  for (let told = 0; told < others; told++) sink.reply(reply, 'MESSAGE');
 }

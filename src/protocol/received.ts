@@ -10,7 +10,8 @@ export interface TraceFacts {
   /** `192.0.2.1`, `2001:db8::1`. */
   readonly clientAddress: string;
   readonly hostname: string;
-  /** EHLO, not HELO. */
+  /** EHLO, not HELO; LHLO is its own. */
+  readonly protocol: 'smtp' | 'lmtp';
   readonly extended: boolean;
   readonly secure: boolean;
   readonly authenticated: boolean;
@@ -42,10 +43,12 @@ function addressLiteral(address: string): string {
   return address.includes(':') ? `[IPv6:${address}]` : `[${address}]`;
 }
 
+const transmissionTypes = { smtp: ['ESMTP', 'UTF8SMTP'], lmtp: ['LMTP', 'UTF8LMTP'] } as const;
+
 /** RFC 3848 §1, RFC 6531 §4.3: the names of the registry "mail transmission types". */
 function transmissionType(facts: TraceFacts): string {
   if (!facts.extended) return 'SMTP';
-  return `${facts.smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.secure ? 'S' : ''}${facts.authenticated ? 'A' : ''}`;
+  return `${transmissionTypes[facts.protocol][facts.smtpUtf8 ? 1 : 0]}${facts.secure ? 'S' : ''}${facts.authenticated ? 'A' : ''}`;
 }
 
 const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'] as const;

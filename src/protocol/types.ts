@@ -3,7 +3,7 @@
  */
 
 export const verbs = [
-  'EHLO', 'HELO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
+  'EHLO', 'HELO', 'LHLO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
 ] as const; // prettier-ignore
 export type Verb = (typeof verbs)[number];
 
@@ -92,6 +92,7 @@ export const askBits = {
   RCPT: 1 << 13,
   HEADER_END: 1 << 14,
   BDAT: 1 << 15,
+  LHLO: 1 << 16,
 } as const;
 
 export type Question =
@@ -204,6 +205,8 @@ export interface SessionOptions {
   readonly hostname: string;
   readonly greeting: string;
   readonly role: 'inbound' | 'submission';
+  /** LMTP, RFC 2033: LHLO instead of EHLO and HELO, and a reply for each recipient at the end of a message. */
+  readonly protocol: 'smtp' | 'lmtp';
   /** The connection is inside TLS. */
   readonly secure: boolean;
   /** STARTTLS is announced and works. False inside TLS. */

@@ -20,6 +20,7 @@ type Traits = Omit<VerbRow, 'verb' | 'askBit'>;
 const traits: Readonly<Record<Verb, Traits>> = {
   EHLO: { argument: 'required', beforeHello: true, beforeTls: true, junk: true },
   HELO: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
+  LHLO: { argument: 'required', beforeHello: true, beforeTls: true, junk: true },
   MAIL: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
   RCPT: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
   DATA: { argument: 'none', beforeHello: false, beforeTls: false, junk: false },

@@ -57,6 +57,7 @@ export class Intake {
         clientName: facts.clientName,
         clientAddress: facts.client.address,
         hostname: this.#hostname,
+        protocol: facts.listener.protocol,
         extended: facts.extended,
         secure: facts.secure,
         authenticated: facts.user !== '',

@@ -25,6 +25,7 @@ const refusalLingerMs = 5_000;
 export class Listener {
   readonly name: string;
   readonly role: 'inbound' | 'submission';
+  readonly protocol: 'smtp' | 'lmtp';
   readonly route: string | undefined;
   readonly implicitTls: boolean;
   readonly plain: SessionOptions;
@@ -54,6 +55,7 @@ export class Listener {
     this.#service = service;
     this.name = config.name;
     this.role = config.role;
+    this.protocol = config.protocol;
     this.route = config.route;
     this.implicitTls = config.tls === 'implicit';
     this.door = door;
@@ -165,8 +167,9 @@ function sessionOptions(
   const { hostname, limits } = service.config;
   return {
     hostname,
-    greeting: `${hostname} ESMTP Postern`,
+    greeting: `${hostname} ${config.protocol === 'lmtp' ? 'LMTP' : 'ESMTP'} Postern`,
     role: config.role,
+    protocol: config.protocol,
     secure: false,
     startTls: config.tls === 'starttls' || config.tls === 'required',
     tlsRequired: config.tls === 'required',

@@ -37,6 +37,8 @@ export class Reception {
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #certificate: ClientCertificate | undefined;
   #user = '';
+  /** Number of the last transaction whose message was refused. */
+  #refusedMessage = 0;
   /** The one that is asked about now, for the log line of its refusal. */
   #lastRecipient = '';
 
@@ -91,6 +93,12 @@ export class Reception {
   refused(reply: Reply, context: ReplyContext, session: Session): void {
     const event = refusalEvents[context];
     if (event === undefined) return;
+    if (context === 'MESSAGE' && this.#listener.protocol === 'lmtp') {
+      // The same reply for each recipient.
+      const { transaction } = session;
+      if (transaction !== null && transaction.number === this.#refusedMessage) return;
+      this.#refusedMessage = transaction?.number ?? 0;
+    }
     this.#service.log.info({
       event,
       sid: this.#sid,

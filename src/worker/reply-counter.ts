@@ -6,6 +6,7 @@ const stages: Readonly<Record<ReplyContext, string>> = {
   CONNECT: 'connect',
   EHLO: 'helo',
   HELO: 'helo',
+  LHLO: 'helo',
   MAIL: 'mail',
   RCPT: 'recipient',
   DATA: 'data',

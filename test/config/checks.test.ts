@@ -41,6 +41,20 @@ describe('listeners', () => {
       ],
     ],
     [
+      'LMTP on the port of SMTP (RFC 2033 §5)',
+      withListeners('name: a, address: 127.0.0.1, port: 25, protocol: lmtp') + withTls,
+      [
+        'postern.yaml:3:42: listeners[0].port: found 25, expected another port, such as 24: LMTP must not be on port 25, where SMTP is spoken',
+      ],
+    ],
+    [
+      'LMTP for users who log in',
+      withListeners(`${submission}, route: disk, protocol: lmtp`) + withTls + users,
+      [
+        "postern.yaml:3:91: listeners[0].protocol: found 'lmtp', expected smtp: users who log in send mail by SMTP",
+      ],
+    ],
+    [
       'TLS by default, without a certificate',
       withListeners(`${submission}, route: disk`) + users,
       [

@@ -29,6 +29,7 @@ beforeAll(async () => {
       tls: testCertificate,
       listeners: [
         { name: 'mx', role: 'inbound', tls: 'starttls' },
+        { name: 'lmtp', protocol: 'lmtp', tls: 'starttls' },
         { name: 'submission', role: 'submission', tls: 'required', route: 'disk' },
         { name: 'submissions', role: 'submission', tls: 'implicit', route: 'disk' },
       ],
@@ -63,14 +64,15 @@ async function python(script: string): Promise<void> {
     port('mx'),
     port('submission'),
     port('submissions'),
+    port('lmtp'),
     testCertificate.certificate,
     user,
     password,
   ];
   const prologue =
     'import smtplib, ssl, sys\nfrom email.message import EmailMessage\n' +
-    'mx, submission, submissions = map(int, sys.argv[1:4])\n' +
-    'tls = ssl.create_default_context(cafile=sys.argv[4])\nuser, password = sys.argv[5:7]\n';
+    'mx, submission, submissions, lmtp = map(int, sys.argv[1:5])\n' +
+    'tls = ssl.create_default_context(cafile=sys.argv[5])\nuser, password = sys.argv[6:8]\n';
   const ran = await run(peerPath('python3'), ['-c', prologue + script, ...args]);
   expect(ran.stderr).toBe('');
   expect(ran.code).toBe(0);
@@ -122,6 +124,19 @@ with smtplib.SMTP_SSL('localhost', submissions, context=tls) as s:
 `);
   });
 
+  test('C-105: hands over by LMTP, in plain and inside TLS', async () => {
+    await python(`
+for subject, secure in (('py-lmtp', False), ('py-lmtps', True)):
+    with smtplib.LMTP('localhost', lmtp) as s:
+        if secure:
+            s.starttls(context=tls)
+        refused = s.sendmail('py@client.test', ['a@example.test', 'b@elsewhere.test'], 'Subject: ' + subject + '\\r\\n\\r\\nx\\r\\n')
+        assert refused['b@elsewhere.test'][0] == 550, refused
+`);
+    expect(await delivered('Subject: py-lmtp\n')).toContain(' with LMTP id ');
+    expect(await delivered('Subject: py-lmtps\n')).toContain(' with LMTPS id ');
+  });
+
   test('sends SMTPUTF8 and 8BITMIME', async () => {
     await python(`
 m = EmailMessage()
@@ -164,6 +179,11 @@ describe.skipIf(skipReason('swaks'))('swaks', () => {
   test('C-081: sends pipelined', async () => {
     const dialogue = await swaks('swaks-pipelined', '--port', port('mx'), '--pipeline');
     expect(dialogue).toMatch(/-> MAIL FROM.*\n.*-> RCPT TO.*\n.*-> DATA/);
+  });
+
+  test('RFC 2033: hands over by LMTP to two recipients, and gets a reply for each', async () => {
+    const dialogue = await swaks('swaks-lmtp', '--port', port('lmtp'), '--protocol', 'LMTP', '--to', 'a@example.test,b@example.test'); // prettier-ignore
+    expect(dialogue.match(/<-\s+250 2\.0\.0 Ok: queued as/g)).toHaveLength(2);
   });
 
   test('sends inside STARTTLS', async () => {

@@ -30,6 +30,7 @@ export const options: SessionOptions = {
   hostname: 'mx.test',
   greeting: 'mx.test ESMTP Postern',
   role: 'inbound',
+  protocol: 'smtp',
   secure: false,
   startTls: false,
   tlsRequired: false,

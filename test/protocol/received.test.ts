@@ -5,6 +5,7 @@ const facts: TraceFacts = {
   clientName: 'client.example',
   clientAddress: '192.0.2.1',
   hostname: 'mx.test',
+  protocol: 'smtp',
   extended: true,
   secure: false,
   authenticated: false,
@@ -20,7 +21,7 @@ function field(changes: Partial<TraceFacts> = {}): string {
 
 // RFC 5321 §4.4 with RFC 5322 §3.3's date-time, as far as we write it.
 const grammar =
-  /^Received: from (?:[A-Za-z0-9.-]+|\[[^\]\s]+\]) \(\[[^\]\s]+\]\)\r\n\tby [A-Za-z0-9.-]+ with (?:SMTP|(?:ESMTP|UTF8SMTP)S?A?) id [0-9A-Z]+(?:\r\n\tfor <[^\r\n]+>)?;\r\n\t[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n$/;
+  /^Received: from (?:[A-Za-z0-9.-]+|\[[^\]\s]+\]) \(\[[^\]\s]+\]\)\r\n\tby [A-Za-z0-9.-]+ with (?:SMTP|(?:ESMTP|UTF8SMTP|LMTP|UTF8LMTP)S?A?) id [0-9A-Z]+(?:\r\n\tfor <[^\r\n]+>)?;\r\n\t[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}\r\n$/;
 
 test('C-064 C-065 C-066: the whole field', () => {
   expect(field()).toBe(
@@ -55,6 +56,17 @@ test.each([
     expect(text).toMatch(grammar);
   },
 );
+
+test.each([
+  [false, false, false, 'LMTP'],
+  [true, false, false, 'LMTPS'],
+  [false, true, false, 'LMTPA'],
+  [true, true, true, 'UTF8LMTPSA'],
+])('C-104 C-105: LMTP, TLS %s, AUTH %s, SMTPUTF8 %s is %s', (secure, authenticated, smtpUtf8, type) => {
+  const text = field({ protocol: 'lmtp', secure, authenticated, smtpUtf8 });
+  expect(text).toContain(` with ${type} id `);
+  expect(text).toMatch(grammar);
+});
 
 test('IPv6 clients have a tag in their literal', () => {
   expect(field({ clientAddress: '2001:db8::1' })).toContain('([IPv6:2001:db8::1])');

@@ -121,6 +121,7 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
   return {
     ...options,
     role,
+    protocol: settings.get('protocol') === 'lmtp' ? 'lmtp' : 'smtp',
     secure,
     startTls: !secure && (tls === 'starttls' || tls === 'required'),
     tlsRequired: !secure && tls === 'required',

@@ -3,7 +3,7 @@
  * The same file runs against the pure session (whole segments and single bytes) and against a worker's socket.
  *
  *   # text                  the rule; at least one such line, first
- *   @ key value             a setting of the server: tls off|starttls|required|inside, role, auth, a limit's name
+ *   @ key value             a setting of the server: tls off|starttls|required|inside, role, protocol, auth, a limit's name
  *   @ whole                 only true of whole segments (what came in one packet matters)
  *   C: text                 the client sends the line and CR LF; neighbouring C lines are one segment
  *   C> text                 the same without CR LF

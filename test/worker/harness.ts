@@ -16,6 +16,7 @@ export interface TestListener {
   readonly name: string;
   readonly address?: string;
   readonly role?: 'inbound' | 'submission';
+  readonly protocol?: 'smtp' | 'lmtp';
   readonly tls?: 'off' | 'starttls' | 'required' | 'implicit';
   readonly proxyProtocol?: readonly string[];
   readonly clientCertificate?: 'off' | 'ask' | 'require';

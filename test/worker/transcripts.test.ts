@@ -28,6 +28,7 @@ const listeners: readonly TestListener[] = [
   { name: 'off' },
   { name: 'starttls', tls: 'starttls' },
   { name: 'required', tls: 'required' },
+  { name: 'lmtp', protocol: 'lmtp' },
   { name: 'inside', tls: 'implicit' },
   // A worker offers AUTH on submission listeners alone.
   { name: 'submission', tls: 'required', role: 'submission' },
@@ -91,6 +92,7 @@ describe.each([...groups])('with %s', (_, { limits, transcripts }) => {
 
 /** What says nothing of TLS or AUTH is true of both. */
 function listenersFor({ name, settings }: Transcript): string[] {
+  if (settings.get('protocol') === 'lmtp') return ['lmtp'];
   const tls = settings.get('tls') ?? 'off';
   if (settings.has('auth') || settings.get('role') === 'submission')
     return [tls === 'inside' ? 'submission-inside' : 'submission'];

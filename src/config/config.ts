@@ -130,7 +130,10 @@ export interface DomainConfig {
   readonly names: readonly string[];
   /** Full addresses or local parts, lower case, from the list in the config or the lines of the file. */
   readonly recipients:
-    { readonly kind: 'any' } | { readonly kind: 'list'; readonly addresses: readonly string[] };
+    | { readonly kind: 'any' }
+    /** The domain takes no mail. */
+    | { readonly kind: 'none' }
+    | { readonly kind: 'list'; readonly addresses: readonly string[] };
   readonly route: string;
 }
 
@@ -205,7 +208,14 @@ export interface Config {
   readonly routes: Readonly<Record<string, RouteConfig>>;
   readonly notifications: NotificationsConfig;
   readonly limits: LimitsConfig;
-  readonly policy: { readonly dnsbl: DnsblConfig | undefined };
+  readonly policy: {
+    /** `normalizeFrom`: networks whose clients' messages are normalized where the mode is reject. */
+    readonly bareNewlines: {
+      readonly mode: 'reject' | 'normalize';
+      readonly normalizeFrom: readonly string[];
+    };
+    readonly dnsbl: DnsblConfig | undefined;
+  };
   readonly auth: {
     readonly mechanisms: readonly ('PLAIN' | 'LOGIN')[];
     /** Absolute path of the users file; undefined: no AUTH. */

@@ -81,7 +81,10 @@ export function resolveConfig(file: FileConfig, contents: FileContents, folders:
     ),
     notifications: resolveNotifications(file.notifications, folders.config),
     limits: resolveLimits(file.limits),
-    policy: { dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl) },
+    policy: {
+      bareNewlines: file.policy.bareNewlines,
+      dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl),
+    },
     auth: {
       mechanisms: [...new Set(file.auth.mechanisms)],
       usersFile: users === undefined ? undefined : resolve(folders.config, users),
@@ -128,7 +131,10 @@ function resolveDomain(domain: FileDomain, fromFile: readonly string[]): DomainC
   const addresses = [...new Set(listed.map((address) => address.toLowerCase()))];
   return {
     names: domain.names.flatMap(domainForms),
-    recipients: domain.recipients === 'any' ? { kind: 'any' } : { kind: 'list', addresses },
+    recipients:
+      domain.recipients === 'any' || domain.recipients === 'none'
+        ? { kind: domain.recipients }
+        : { kind: 'list', addresses },
     route: domain.route,
   };
 }

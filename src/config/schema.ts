@@ -85,15 +85,18 @@ const domain = section({
   ).describe('Domains that mail is accepted for; *.example.org is all below example.org, without itself.'),
   recipients: union(
     [
-      literal('any', { error: 'any, a list of addresses, or { file: PATH }' }),
+      literal('any', { error: 'any, none, a list of addresses, or { file: PATH }' }),
+      literal('none', { error: 'any, none, a list of addresses, or { file: PATH }' }),
       listOf(recipientAddress, 'addresses', 1, 100_000),
       section({ file: path().describe('Text file, one address a line; # starts a comment.') }),
     ],
-    { error: 'any, a list of addresses, or { file: PATH }' },
+    { error: 'any, none, a list of addresses, or { file: PATH }' },
   )
     .prefault('any')
-    .meta({ kind: 'any, a list of addresses, or { file: PATH }' })
-    .describe('Who exists there, as full addresses or as parts before the @; others are refused at RCPT.'),
+    .meta({ kind: 'any, none, a list of addresses, or { file: PATH }' })
+    .describe(
+      'Who exists there, as full addresses or as parts before the @; others are refused at RCPT. none: the domain takes no mail for good, not even for Postmaster (556, RFC 7504).',
+    ),
   route: name().describe('The key under `routes` that this mail is handed to.'),
 });
 
@@ -230,6 +233,23 @@ export const sections = {
     .describe('What senders are told about mail that fails, is late or was delivered (RFC 3464).'),
   limits: limits.prefault({}).describe('Bounds on what one message, one client and one worker can take.'),
   policy: section({
+    bareNewlines: section({
+      mode: choice(['reject', 'normalize'])
+        .prefault('reject')
+        .describe(
+          'A message with a CR or LF alone: reject answers 550 at its end, normalize makes each a CRLF. Only CRLF.CRLF ends a message in either.',
+        ),
+      normalizeFrom: listOf(
+        text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork),
+        'networks',
+        0,
+        10_000,
+      )
+        .prefault([])
+        .describe('Clients whose messages are normalized where the mode is reject: printers, old programs.'),
+    })
+      .prefault({})
+      .describe('Line ends that are none; a NUL is refused in any case.'),
     dnsbl: dnsbl
       .optional()
       .describe('DNS block and allow lists; asked at connect, needed at the first RCPT. Left out: none.'),

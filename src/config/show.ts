@@ -37,7 +37,10 @@ export function configPlain(config: Config): object {
     routes: Object.fromEntries(Object.values(config.routes).map((route) => [route.name, showRoute(route)])),
     notifications: showNotifications(config.notifications),
     limits: showLimits(config.limits),
-    policy: config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) },
+    policy: {
+      bareNewlines: config.policy.bareNewlines,
+      ...(config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) }),
+    },
     auth: {
       mechanisms: config.auth.mechanisms,
       users: { ...given('file', config.auth.usersFile) },
@@ -59,7 +62,11 @@ function showTls({ clientCa, ciphers, ...rest }: TlsConfig): object {
 function showDomain({ names, recipients, route }: DomainConfig): object {
   // An internationalized name is in the config in both its forms; one brings the other back.
   const written = names.filter((name) => domainForms(name)[0] === name);
-  return { names: written, recipients: recipients.kind === 'any' ? 'any' : recipients.addresses, route };
+  return {
+    names: written,
+    recipients: recipients.kind === 'list' ? recipients.addresses : recipients.kind,
+    route,
+  };
 }
 
 function showRoute(route: RouteConfig): object {

@@ -25,7 +25,9 @@ export interface RelayDomain {
   /** `example.org`, `*.example.org` (every subdomain, not example.org itself), `[192.0.2.1]`. */
   readonly names: readonly string[];
   readonly recipients:
-    { readonly kind: 'any' } | { readonly kind: 'list'; readonly addresses: readonly string[] };
+    | { readonly kind: 'any' }
+    | { readonly kind: 'none' }
+    | { readonly kind: 'list'; readonly addresses: readonly string[] };
   readonly route: string;
 }
 
@@ -37,7 +39,8 @@ export interface RelayFacts {
   readonly listenerRoute: string | undefined;
 }
 
-type RelayRefusal = 'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required';
+type RelayRefusal =
+  'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required' | 'takes-no-mail';
 
 export type RelayAnswer =
   /** `route` is a destination (base/destination.ts): of an mx route each domain waits for itself. `address` replaces
@@ -47,6 +50,7 @@ export type RelayAnswer =
 
 interface LocalDomain {
   readonly route: string;
+  readonly takesMail: boolean;
   /** Undefined: any local part. Lower case. */
   readonly localParts: ReadonlySet<string> | undefined;
   readonly addresses: ReadonlySet<string> | undefined;
@@ -131,13 +135,13 @@ export class RelayDecision {
     const at = config.postmaster?.lastIndexOf('@') ?? -1;
     const named = canonicalDomain(config.postmaster?.slice(at + 1) ?? '');
     const own = named === undefined ? undefined : this.#find(named);
-    if (config.postmaster !== undefined && named !== undefined && own !== undefined)
+    if (config.postmaster !== undefined && named !== undefined && own?.takesMail === true)
       return { route: this.#destination(own.route, named), address: config.postmaster };
     // A postmaster elsewhere is for our notifications; the next hop of our domains need not relay to it.
-    const first = this.#exact.entries().next().value;
+    const first = [...this.#exact].find(([, { takesMail }]) => takesMail);
     if (first !== undefined)
       return { route: this.#destination(first[1].route, first[0]), address: `postmaster@${first[0]}` };
-    const fallback = config.domains[0];
+    const fallback = config.domains.find(({ recipients }) => recipients.kind !== 'none');
     if (fallback === undefined) return undefined;
     const route = this.#destination(fallback.route, config.hostname);
     return { route, address: `postmaster@${config.hostname}` };
@@ -145,6 +149,7 @@ export class RelayDecision {
 }
 
 function localRefusal(localPart: string, name: string, domain: LocalDomain): RelayRefusal | undefined {
+  if (!domain.takesMail) return 'takes-no-mail';
   if (hasRouting(localPart)) return 'bad-local-part';
   // RFC 5321 §4.5.1: postmaster is there at every domain, whatever the list says.
   return isPostmaster(localPart) || isListed(localPart, name, domain) ? undefined : 'unknown-recipient';
@@ -174,16 +179,17 @@ function isPostmaster(localPart: string): boolean {
 }
 
 function compile(domain: RelayDomain): LocalDomain {
-  if (domain.recipients.kind === 'any')
-    return { route: domain.route, localParts: undefined, addresses: undefined };
+  const { route, recipients } = domain;
+  const takesMail = recipients.kind !== 'none';
+  if (recipients.kind !== 'list') return { route, takesMail, localParts: undefined, addresses: undefined };
   const localParts = new Set<string>();
   const addresses = new Set<string>();
-  for (const entry of domain.recipients.addresses) {
+  for (const entry of recipients.addresses) {
     const at = entry.lastIndexOf('@');
     if (at < 0) localParts.add(entry.toLowerCase());
     else addresses.add(`${entry.slice(0, at).toLowerCase()}@${canonicalDomain(entry.slice(at + 1)) ?? ''}`);
   }
-  return { route: domain.route, localParts, addresses };
+  return { route, takesMail, localParts, addresses };
 }
 
 /**

@@ -5,7 +5,8 @@
 import { DIGIT, EQUALS, HYPHEN, LET_DIG, SPACE, VALUE, is } from './characters.js';
 import { parseEnvelopeId, parseNotify, parseOriginalRecipient, parseRet } from './dsn-parameters.js';
 import type { MailParameters, RcptParameters } from './types.js';
-import { isXtext } from './xtext.js';
+import { PathParser } from './path-parser.js';
+import { decodeXtext } from './xtext.js';
 
 export type ParameterFault = 'syntax' | 'unknown';
 
@@ -14,6 +15,9 @@ const noParameters: MailParameters = Object.freeze({
   body: undefined,
   smtpUtf8: false,
 });
+
+// Used within one parameter only, so one for all sessions.
+const paths = new PathParser();
 
 const noRcptParameters: RcptParameters = Object.freeze({});
 
@@ -138,9 +142,16 @@ function takeSmtpUtf8(
   return undefined;
 }
 
-/** RFC 4954 §5: xtext; `<>` stands for nobody. */
+/** RFC 4954 §5: `<>`, which stands for nobody, or a mailbox as xtext. */
 function takeAuth(_parameters: unknown, value: string | undefined): ParameterFault | undefined {
-  return value !== undefined && isXtext(value) ? undefined : 'syntax';
+  const submitter = value === undefined ? undefined : decodeXtext(value);
+  if (submitter === undefined) return 'syntax';
+  const isMailbox = submitter === '<>' || isPath(Buffer.from(`<${submitter}>`, 'latin1'));
+  return isMailbox ? undefined : 'syntax';
+}
+
+function isPath(bytes: Buffer): boolean {
+  return paths.parse(bytes, 0, bytes.length, 'reverse') === undefined && paths.end === bytes.length;
 }
 
 function takeRet(parameters: Mutable<MailParameters>, value: string | undefined): ParameterFault | undefined {

@@ -85,6 +85,7 @@ const rows = {
   relayDenied: [550, '5.7.1', 'Relaying denied', 'RFC 5321 §3.6.2'],
   unknownRecipient: [550, '5.1.1', 'No such recipient here', 'RFC 3463 §3.2'],
   badLocalPart: [550, '5.7.1', 'Routing in the local part refused', 'attacks.md §3.9'],
+  takesNoMail: [556, '5.1.10', 'The domain takes no mail', 'RFC 7504 §4'],
   refused: [550, '5.7.1', 'Refused by policy', 'RFC 3463 §3.8'],
   bareNewline: [550, '5.6.0', 'Message has a CR or LF that is not part of a CRLF', 'RFC 5321 §2.3.8'],
   nulInMessage: [550, '5.6.0', 'Message has a NUL', 'RFC 5322 §4'],
@@ -171,6 +172,8 @@ function ehloKeywords(options: SessionOptions): string[] {
     'SMTPUTF8',
     'ENHANCEDSTATUSCODES',
     'DSN',
+    // RFC 9422 §4.2: accepted in one transaction; the next is answered 452.
+    `LIMITS RCPTMAX=${options.limits.recipients}`,
     'HELP',
   ];
   if (options.startTls && !options.secure) keywords.push('STARTTLS');

@@ -27,7 +27,7 @@ import {
   type Transaction,
   type Verdict,
 } from './types.js';
-import { findVerb } from './verb-table.js';
+import { findVerb, isRefusedVerb } from './verb-table.js';
 
 // One client's pipeline must not hold the worker: a turn is well below a millisecond.
 const commandsPerTurn = 256;
@@ -238,9 +238,10 @@ export class Session {
     const dialogue = this.#dialogue;
     if (looksLikeAnotherProtocol(bytes, start, end))
       dialogue.leave(replies.notSmtp, 'UNKNOWN', 'not-smtp', sink);
+    else if (dialogue.phase === 'refused') dialogue.reply(replies.refusedSession, 'UNKNOWN', sink);
     else
       dialogue.reply(
-        dialogue.phase === 'refused' ? replies.refusedSession : replies.unknownCommand,
+        isRefusedVerb(bytes, start, end) ? replies.notImplemented : replies.unknownCommand,
         'UNKNOWN',
         sink,
       );

@@ -59,6 +59,16 @@ export function findVerb(bytes: Buffer, start: number, end: number): VerbRow | u
   return row.verb.length === 4 || matches(bytes, start, row.verb) ? row : undefined;
 }
 
+/** Of other times and other services (RFC 5321 §F.1, §F.6; RFC 1985; RFC 2645): known, and refused for good. */
+const refusedVerbs = ['ETRN', 'TURN', 'ATRN', 'SEND', 'SOML', 'SAML'] as const;
+
+/** For lines that have no row: 502 rather than 500 (RFC 5321 §4.2.4). */
+export function isRefusedVerb(bytes: Buffer, start: number, end: number): boolean {
+  const after = start + 4;
+  if (end < after || (end > after && bytes[after] !== SPACE)) return false;
+  return refusedVerbs.some((verb) => matches(bytes, start, verb));
+}
+
 /** Case ignored; `letters` upper case, and only letters, `:` and spaces. */
 export function matches(bytes: Buffer, start: number, letters: string): boolean {
   for (let at = 0; at < letters.length; at++) {

@@ -74,7 +74,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.config.limits, performance.now());
     this.#reception = new Reception(service, listener, client, this.sid);
-    this.#session = new Session(listener.plain);
+    this.#session = new Session(listener.plainOptions(client.address));
     this.#phase = 'open';
     attach(socket, this);
     listener.connectionsOpen.value += 1;
@@ -222,7 +222,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     this.#phase = 'open';
     this.#deadlines.progressed();
     this.#reading = true;
-    this.#session = new Session(this.#listener.secureOptions(this.#certificate));
+    this.#session = new Session(this.#listener.secureOptions(this.#client.address, this.#certificate));
     if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
     else this.#afterTurn();
   }

@@ -28,12 +28,9 @@ export class Listener {
   readonly protocol: 'smtp' | 'lmtp';
   readonly route: string | undefined;
   readonly implicitTls: boolean;
-  readonly plain: SessionOptions;
   /** Undefined where `tls` is off. */
   readonly door: TlsDoor | undefined;
-  readonly #secure: SessionOptions;
-  /** With a client certificate that verifies. */
-  readonly #certified: SessionOptions;
+  readonly #options: Readonly<Record<SessionOptions['bareNewlines'], ListenerOptions>>;
   readonly connectionsOpen: Cell;
   readonly connectionsTotal: Cell;
   readonly messagesAccepted: Cell;
@@ -60,11 +57,11 @@ export class Listener {
     this.implicitTls = config.tls === 'implicit';
     this.door = door;
     const options = sessionOptions(config, service, mechanisms);
-    this.plain = options;
-    const inTls: SessionOptions = { ...options, secure: true, startTls: false };
-    this.#certified = inTls;
-    this.#secure =
-      config.clientCertificate === 'require' ? { ...inTls, certificateMissing: true } : this.#certified;
+    const needsCertificate = config.clientCertificate === 'require';
+    this.#options = {
+      reject: listenerOptions({ ...options, bareNewlines: 'reject' }, needsCertificate),
+      normalize: listenerOptions({ ...options, bareNewlines: 'normalize' }, needsCertificate),
+    };
     this.connectionsOpen = meters.connectionsOpen.of(config.name);
     this.connectionsTotal = meters.connectionsTotal.of(config.name);
     this.messagesAccepted = meters.messagesAcceptedTotal.of(config.name);
@@ -90,9 +87,20 @@ export class Listener {
     });
   }
 
-  /** What a session inside TLS may do. */
-  secureOptions(certificate: ClientCertificate | undefined): SessionOptions {
-    return certificate?.verified === true ? this.#certified : this.#secure;
+  /** What a session outside TLS may do. @param client its address, normalized */
+  plainOptions(client: string): SessionOptions {
+    return this.#optionsFor(client).plain;
+  }
+
+  /** What a session inside TLS may do. @param client its address, normalized */
+  secureOptions(client: string, certificate: ClientCertificate | undefined): SessionOptions {
+    const options = this.#optionsFor(client);
+    return certificate?.verified === true ? options.certified : options.secure;
+  }
+
+  #optionsFor(client: string): ListenerOptions {
+    const { normalizedClients, config } = this.#service;
+    return this.#options[normalizedClients.has(client) ? 'normalize' : config.policy.bareNewlines.mode];
   }
 
   /** Stops accepting; open connections go on. */
@@ -156,6 +164,20 @@ export class Listener {
     if (this.implicitTls) socket.destroy();
     else socket.end(replies.tooManyConnections.bytes, () => socket.destroySoon());
   }
+}
+
+/** One object each, since the reply to EHLO is encoded once for each. */
+interface ListenerOptions {
+  readonly plain: SessionOptions;
+  readonly secure: SessionOptions;
+  /** With a client certificate that verifies. */
+  readonly certified: SessionOptions;
+}
+
+function listenerOptions(plain: SessionOptions, needsCertificate: boolean): ListenerOptions {
+  const certified: SessionOptions = { ...plain, secure: true, startTls: false };
+  const secure = needsCertificate ? { ...certified, certificateMissing: true } : certified;
+  return { plain, secure, certified };
 }
 
 /** Outside TLS. */

@@ -19,6 +19,7 @@ const refusalReplies = {
   'unknown-recipient': replies.unknownRecipient,
   'bad-local-part': replies.badLocalPart,
   'auth-required': replies.authRequired,
+  'takes-no-mail': replies.takesNoMail,
 } as const;
 
 const refusalEvents: Partial<Record<ReplyContext, string>> = {

@@ -1,5 +1,6 @@
 /** What every connection of a worker shares: one object, so that a connection is born with one reference. */
 import type { Log } from '../base/log.js';
+import type { NetworkSet } from '../base/networks.js';
 import type { Config } from '../config/config.js';
 import type { Histogram, Meters } from '../metrics/meters.js';
 import type { DnsblCheck } from '../policy/dnsbl-check.js';
@@ -31,6 +32,8 @@ export interface Service {
   readonly room: RoomMonitor;
   readonly replyCounter: ReplyCounter;
   readonly relayDecision: RelayDecision;
+  /** Whose messages are normalized where others' are refused. */
+  readonly normalizedClients: NetworkSet;
   /** Undefined where no list is configured. */
   readonly dnsbl: DnsblCheck | undefined;
   /** Undefined where nobody can log in. */

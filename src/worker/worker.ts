@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { OpenedBackend } from '../auth/open-backend.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
+import { NetworkSet } from '../base/networks.js';
 import type { Config } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { watchProcess } from '../metrics/process-meters.js';
@@ -187,6 +188,7 @@ export class Worker {
       room,
       replyCounter: new ReplyCounter(meters),
       relayDecision: new RelayDecision(config),
+      normalizedClients: new NetworkSet(config.policy.bareNewlines.normalizeFrom),
       dnsbl: openDnsbl(config, pool, meters),
       authenticator:
         users === undefined

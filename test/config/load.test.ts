@@ -20,7 +20,7 @@ describe('a right file', () => {
       admin: { address: '127.0.0.1', port: 2580, token: undefined },
       dns: { servers: [] },
       domains: [{ names: ['example.test'], recipients: { kind: 'any' }, route: 'disk' }],
-      policy: { dnsbl: undefined },
+      policy: { bareNewlines: { mode: 'reject', normalizeFrom: [] }, dnsbl: undefined },
       auth: { mechanisms: ['PLAIN', 'LOGIN'], usersFile: undefined },
       log: { level: 'info' },
     });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isPrintableXtext, isXtext } from '../../src/protocol/xtext.js';
+import { decodeXtext, isPrintableXtext } from '../../src/protocol/xtext.js';
 
 test.each<[string, 'printable' | 'xtext' | 'neither', string]>([
   ['', 'printable', 'nothing at all: the grammar has a *'],
@@ -21,6 +21,6 @@ test.each<[string, 'printable' | 'xtext' | 'neither', string]>([
   ['a\x7f', 'neither', 'a control character'],
   ['é', 'neither', 'what is no ASCII'],
 ])('C-122 %j is %s: %s', (text, kind) => {
-  expect(isXtext(text)).toBe(kind !== 'neither');
+  expect(decodeXtext(text) !== undefined).toBe(kind !== 'neither');
   expect(isPrintableXtext(text)).toBe(kind === 'printable');
 });

@@ -65,7 +65,7 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
       keepFailedMs: 0,
     }, // prettier-ignore
     limits: noLimits,
-    policy: { dnsbl: undefined },
+    policy: { bareNewlines: { mode: 'reject', normalizeFrom: [] }, dnsbl: undefined },
     auth: { mechanisms: [], usersFile: undefined, backend: undefined, cacheMs: 0 },
     log: { level: 'info' },
   };

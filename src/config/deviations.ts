@@ -11,6 +11,9 @@ export const deviations = `## Where Postern deviates from the RFCs
 - A message by BDAT has the same checks of line ends, NULs and line lengths as one by DATA, since the next hop may speak
   DATA. One that does not end with CRLF is stored and passed on as it is; towards a hop that speaks DATA the CRLF is added.
 - A BDAT whose size cannot be read is answered 501, and the session ends with 421: what follows cannot be told from commands.
+- With \`policy.bareNewlines\` a CR or LF alone is made a CRLF instead, after the end of the message was found by
+  CR LF . CR LF alone; a dot behind an LF alone is no stuffed one and stays. No such byte leaves for the next hop.
+- AUTH= of MAIL is checked and forgotten: no client is trusted to name another submitter (RFC 4954 §5).
 - CR CR LF . CR LF ends a message, which is refused like the others; the next MAIL of that session gets 421, since other
   servers see no end there.
 - A message whose first line begins with a blank is refused with 550 5.6.0: it would continue our \`Received:\` field.

@@ -389,7 +389,7 @@ limits:
   test.each<[string, string]>([
     [
       'recipients: all',
-      "5:42: domains[0].recipients: found 'all', expected any, a list of addresses, or { file: PATH }",
+      "5:42: domains[0].recipients: found 'all', expected any, none, a list of addresses, or { file: PATH }",
     ],
     [
       'recipients: [a b]',
@@ -401,7 +401,7 @@ limits:
     ],
     [
       'recipients: 5',
-      '5:42: domains[0].recipients: found 5, expected any, a list of addresses, or { file: PATH }',
+      '5:42: domains[0].recipients: found 5, expected any, none, a list of addresses, or { file: PATH }',
     ],
   ])('domain with %s', (entry, expected) => {
     const yaml = smallest.replace('route: disk', `${entry}, route: disk`);

@@ -18,6 +18,7 @@ dns: { servers: [127.0.0.1:5353, '[::1]:53'] }
 domains:
   - { names: [example.test, '*.example.test', bücher.example], recipients: { file: people.txt }, route: office }
   - { names: [example.net], recipients: any, route: disk }
+  - { names: [example.com], recipients: none, route: disk }
 routes:
   office: { to: [smtp://10.0.0.5, 'lmtp://[2001:db8::1]:2400'], tls: required, retry: { first: 90s, max: 1h30m } }
   out: { to: smtp://smarthost.example.net, connections: 3, messagesPerSecond: 2.5, timeouts: { greeting: 30s, end: 1500ms } }
@@ -28,6 +29,7 @@ routes:
 notifications: { enabled: false, delayAfter: 0, route: out, template: words.txt, perHour: 7, keepFailed: 90s }
 limits: { queueMessages: 17, queueBytes: 5000000, messageBytes: 1500000, diskReserve: 0, commandTimeout: 1500ms, exempt: [] }
 policy:
+  bareNewlines: { normalizeFrom: [10.0.0.0/8] }
   dnsbl: { lists: [{ zone: bl.example, weight: 1.5 }], defer: 0.5, minTtl: 0 }
 auth: { mechanisms: [PLAIN], users: { file: users.yaml } }
 log: { level: debug }

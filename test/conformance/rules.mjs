@@ -212,7 +212,7 @@ export const rules = {
   ],
   'C-129': ['M', 'RFC 9422 §3', 'LIMITS says what is so', underWay],
   'C-130': ['–', 'RFC 2852', 'DELIVERBY is not offered: BY= is 555'],
-  'C-131': ['m', 'RFC 7504', '521 and 556 for what will never be taken', underWay],
+  'C-131': ['m', 'RFC 7504', '521 and 556 for what will never be taken'],
   'C-132': [
     'M',
     'RFC 8601 §5',

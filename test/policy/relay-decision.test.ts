@@ -19,6 +19,7 @@ const config: RelayConfig = {
       recipients: { kind: 'list', addresses: ['joe', 'ann@list.test', 'eve@xn--bcher-kva.test'] },
       route: 'listed',
     },
+    { names: ['gone.test'], recipients: { kind: 'none' }, route: 'office' },
     { names: ['[192.0.2.1]'], recipients: { kind: 'any' }, route: 'literal' },
   ],
   routes: {},
@@ -282,5 +283,26 @@ describe('canonicalDomain', () => {
     expect(canonicalDomain(`${'a'.repeat(63)}.test`)).toBeDefined();
     expect(canonicalDomain(`${'a'.repeat(64)}.test`)).toBeUndefined();
     expect(canonicalDomain(`${'a.'.repeat(126)}test`)).toBeUndefined();
+  });
+});
+
+describe('a domain that takes no mail (C-131)', () => {
+  it.each(['v', 'Postmaster', 'v%ext.test'])('refuses %s for good, whoever asks', (localPart) => {
+    for (const facts of [inbound, submission])
+      expect(decision.decide(mailbox(localPart, 'gone.test'), facts)).toEqual({
+        ok: false,
+        refusal: 'takes-no-mail',
+      });
+  });
+
+  it('is not where Postmaster without a domain goes', () => {
+    const alone = new RelayDecision({
+      ...config,
+      domains: [
+        { names: ['gone.test'], recipients: { kind: 'none' }, route: 'office' },
+        { names: ['ok.test'], recipients: { kind: 'any' }, route: 'office' },
+      ],
+    });
+    expect(alone.postmaster).toEqual({ route: 'office', address: 'postmaster@ok.test' });
   });
 });

@@ -1,7 +1,9 @@
 /** SMTP smuggling: nothing but CR LF . CR LF ends a message, and nothing that tries is queued. attacks.md §3.1 */
 import { describe, expect, test } from 'vitest';
+import type { SessionOptions } from '../../src/protocol/types.js';
+import { DotStuffer } from '../../src/relay/dot-stuffer.js';
 import { matrix, named, show } from '../support/smuggling-vectors.js';
-import { describeManner, manners, Peer, type Manner } from './harness.js';
+import { describeManner, manners, options, Peer, type Manner } from './harness.js';
 
 const envelope = 'EHLO t\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@ok.test>\r\nDATA\r\n';
 const smuggled = 'MAIL FROM:<evil@x.test>\r\nRCPT TO:<v@ok.test>\r\nDATA\r\nsmug\r\n';
@@ -90,6 +92,54 @@ describe.each(manners.map((manner) => [describeManner(manner), manner] as const)
     },
   );
 });
+
+describe.each(manners.map((manner) => [describeManner(manner), manner] as const))(
+  'normalized, %s',
+  (_, manner) => {
+    const normalizing: SessionOptions = { ...options, bareNewlines: 'normalize' };
+
+    test.each(matrix)(
+      'A-001 A-011: normalized, $pre . $post ends nothing: one message with its lines mended, or none',
+      ({ pre, post }) => {
+        const peer = new Peer(normalizing, manner).start().send(envelope);
+        peer.codes();
+        const text = `Subject: t\r\n\r\nbody${pre}.${post}${smuggled}..\r\n`;
+        peer.send(`${text}${end}`);
+        if (pre === '\r\r\n' && post === '\r\n') {
+          // Other servers see no end here: nothing is mended, and the session takes no other.
+          expect(peer.codes()).toEqual(['550 5.6.0', '421 4.7.0']);
+          expect(peer.queued).toEqual([]);
+          return;
+        }
+        if (text.includes('\0')) {
+          expect(peer.codes()).toEqual(['550 5.6.0']);
+          expect(peer.queued).toEqual([]);
+          return;
+        }
+        expect(peer.codes()).toEqual(['250 2.0.0']);
+        const unstuffed = `${text}\r\n`.replaceAll('\r\n.', '\r\n');
+        expect(peer.queued.map(({ body }) => body.toString('latin1'))).toEqual([
+          unstuffed.replaceAll(/\r\n?|\n/g, '\r\n'),
+        ]);
+      },
+    );
+
+    test.each(named.map((vector) => [show(vector), vector] as const))(
+      'A-011: normalized, %s lets no newline alone out, and what a hop would take for an end is stuffed',
+      (_name, vector) => {
+        const peer = new Peer(normalizing, manner).start().send(envelope);
+        peer.send(`Subject: t\r\n\r\nbody${vector}MAIL FROM:<evil@x.test>${end}`);
+        for (const { body } of peer.queued) {
+          expect(body.toString('latin1')).not.toMatch(/\r(?!\n)|(?<!\r)\n|\0/);
+          const stuffer = new DotStuffer();
+          const wire = Buffer.concat([stuffer.stuff(body), stuffer.end()]).toString('latin1');
+          expect(wire.indexOf('\r\n.\r\n')).toBe(wire.length - 5);
+        }
+        expect(peer.queued.length).toBeLessThanOrEqual(1);
+      },
+    );
+  },
+);
 
 const edges = [4095, 4096, 4097, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537];
 

@@ -13,6 +13,7 @@ beforeAll(async () => {
   postern = await startPostern({
     config: {
       workers: 1,
+      policy: { bareNewlines: { normalizeFrom: ['127.0.0.2/32'] } },
       routes: { sink: { to: `smtp://127.0.0.1:${sink.port}`, tls: 'off' } },
       domains: [{ names: ['example.test'], route: 'sink' }],
     },
@@ -85,4 +86,22 @@ test('A-073 A-074: a connection that ends inside a chunk leaves nothing in the q
   queueIdOf(await client.reply());
   client.destroy();
   expect(await postern.metric('postern_messages_accepted_total')).toBe(before + 1);
+});
+
+test('A-011: only the networks that are named have their newlines mended, and what arrives is canonical', async () => {
+  const text = 'X-Test-Id: mended\n\nbody\n.\nrest\rend';
+  for (const [localAddress, answer] of [
+    ['127.0.0.1', /^550 5\.6\.0/],
+    ['127.0.0.2', /^250 2\.0\.0 Ok/],
+  ] as const) {
+    const client = await SmtpClient.greeted(postern.smtpPort, { localAddress });
+    await envelope(client);
+    expect(await client.command('DATA')).toMatch(/^354/);
+    client.write(`${text}\r\n.\r\n`);
+    expect(await client.reply()).toMatch(answer);
+    client.destroy();
+  }
+  expect(await arrived('mended')).toBe(
+    sha256(Buffer.from('X-Test-Id: mended\r\n\r\nbody\r\n.\r\nrest\r\nend\r\n')),
+  );
 });

@@ -135,7 +135,7 @@ export const mutations = [
   breaks(
     'C-022',
     'protocol/command-order.ts',
-    'return transaction.recipients.length === 0 ? replies.noValidRecipients : undefined;',
+    'if (transaction.recipients.length > 0) return undefined;',
     'return undefined;',
     transcripts,
   ),
@@ -222,8 +222,8 @@ export const mutations = [
   breaks(
     'C-121',
     'protocol/parameters.ts',
-    "value !== undefined && isXtext(value) ? undefined : 'syntax'",
-    "value !== undefined ? undefined : 'syntax'",
+    "return isMailbox ? undefined : 'syntax';",
+    'return undefined;',
     transcripts,
   ),
   breaks(
@@ -446,8 +446,8 @@ export const mutations = [
   breaks(
     'C-104',
     'protocol/received.ts',
-    "facts.smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'",
-    "facts.smtpUtf8 ? 'ESMTP' : 'ESMTP'",
+    "smtp: ['ESMTP', 'UTF8SMTP']",
+    "smtp: ['ESMTP', 'ESMTP']",
     'protocol/received.test.ts',
   ),
   breaks(

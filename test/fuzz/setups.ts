@@ -38,7 +38,7 @@ const setups = {
     options: { ...plain, role: 'submission', startTls: true, tlsRequired: true, authRequired: true },
     lead: ['EHLO t\r\n'],
   },
-  lmtp: { options: plain, lead: ['LHLO t\r\n'] },
+  lmtp: { options: { ...plain, protocol: 'lmtp' }, lead: ['LHLO t\r\n'] },
   refused: { options: { ...plain, greeting: 'refused', ask: { mask: askBits.CONNECT } }, lead: [] },
   asked: { options: { ...secure, ask: { mask: everything } }, lead: ['EHLO t\r\n'] },
   small: {

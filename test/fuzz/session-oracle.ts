@@ -42,7 +42,7 @@ export function examine(input: Input): {
         whole,
         drive(input, (segment) => randomPieces(segment, random), 'later'),
       ) ??
-      stepFault(whole.peer);
+      stepFault(input, whole.peer);
     return { fault, reached: pairs(input.setup, whole) };
   } catch (error) {
     return { fault: error instanceof Error ? (error.stack ?? error.message) : String(error), reached: [] };
@@ -136,10 +136,12 @@ function unequal(what: string, whole: readonly string[], pieces: readonly string
   return one === other ? undefined : `${what}: whole ${one}, in pieces ${other}`;
 }
 
-/** Whoever is not cut off can leave: what is open is ended, then QUIT is 221. Inside a chunk only its octets count. */
-function stepFault(peer: Peer): string | undefined {
-  if (peer.closed !== undefined || peer.upgraded) return undefined;
+/** Whoever is not cut off can leave: what is open is ended, then QUIT is 221. Octets of a chunk cannot be ended so. */
+function stepFault(input: Input, peer: Peer): string | undefined {
+  const chunks = /bdat/i.test(Buffer.concat(input.segments).toString('latin1')) || input.setup === 'bdat';
+  if (peer.closed !== undefined || peer.upgraded || (chunks && peer.session.inData)) return undefined;
   peer.send('\r\n');
+  if (chunks && peer.session.inData) return undefined;
   if (peer.closed === undefined && peer.session.inData) peer.send('.\r\n');
   if (peer.closed === undefined && peer.session.deadline === 'auth') peer.send('*\r\n');
   if (peer.closed !== undefined || peer.session.inData) return undefined;

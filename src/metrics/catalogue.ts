@@ -238,7 +238,19 @@ export const workerMetrics = {
   ),
   tlsHandshakeFailuresTotal: counter(
     'postern_tls_handshake_failures_total',
-    { reason: 'fixed in code' },
+    {
+      reason: [
+        'no-shared-cipher',
+        'old-version',
+        'not-tls',
+        'certificate-refused',
+        'refused',
+        'closed',
+        'timeout',
+        'shutdown',
+        'other',
+      ],
+    },
     'TLS handshakes that failed, by reason. certificate-refused: the client does not trust ours.',
   ),
   tlsCertificateExpirySeconds: gauge(

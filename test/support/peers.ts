@@ -37,6 +37,7 @@ const packages = {
   'systemd-analyze': 'systemd',
   unshare: 'util-linux',
   openssl: 'openssl',
+  sslscan: 'sslscan',
   python3: 'python3',
 } as const;
 export type PeerName = keyof typeof packages;

@@ -10,6 +10,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Written to stdin, which is then closed. Without it stdin is empty. */
   readonly input?: string | Buffer;
+  /** Stdin stays open, for who writes to `child.stdin` in the course of a dialogue. */
+  readonly openInput?: boolean;
   /** After SIGTERM, how long until SIGKILL. */
   readonly stopTimeoutMs?: number;
   /** Called for each line of stdout and stderr as it comes. */
@@ -43,7 +45,8 @@ export class Program {
     });
     running.add(this.child);
     this.child.stdin?.on('error', () => undefined); // a program may end without reading its input
-    this.child.stdin?.end(options.input ?? '');
+    if (options.openInput === true) this.child.stdin?.write(options.input ?? '');
+    else this.child.stdin?.end(options.input ?? '');
     this.exited = this.#collect(options.onLine);
   }
 

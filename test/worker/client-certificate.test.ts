@@ -61,7 +61,7 @@ describe('the subject for logs', () => {
     expect(shown('O=a\nCN=b')).toBe('O=a, CN=b');
   });
 
-  test('A-080: has no control characters and none that turn text around', () => {
+  test('has no control characters and none that turn text around', () => {
     expect(shown('CN=a\u0000\u001b[2J\u007f\u0085\u2028\u202e\u2066b')).toBe('CN=a??[2J?????b');
   });
 });

@@ -75,6 +75,8 @@ export interface RouteLoad {
   waiting: number;
   /** Next hops that are left alone because they failed. */
   hopsResting: number;
+  /** The config no longer has it. */
+  missing?: true;
 }
 
 /** As QueueFilter of queue/spool.ts: all that are given must hold. */

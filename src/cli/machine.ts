@@ -79,6 +79,7 @@ export function warnings(config: Config, now: Date): string[] {
   const { tls, dataDir } = config;
   const found = [
     ...(tls === undefined ? [] : tlsWarnings(tls, now)),
+    notificationsWarning(config),
     process.getuid?.() === 0 ? rootWarning(dataDir) : undefined,
   ];
   return found.filter((warning) => warning !== undefined);
@@ -104,6 +105,13 @@ function namesWarning(file: string, names: readonly string[]): string | undefine
   const shown = missing.slice(0, namesShown).join(', ');
   const more = missing.length > namesShown ? ` and ${missing.length - namesShown} more` : '';
   return `the certificate ${file} is not for ${shown}${more}, for which \`tls.sni\` shows it: clients that check it will not connect; name its own names there, or get one that has these`;
+}
+
+/** Allowed, as on a trial machine all mail may end so. */
+function notificationsWarning({ notifications: { enabled, route }, routes }: Config): string | undefined {
+  const [hop] = (route === undefined ? undefined : routes[route])?.hops ?? [];
+  if (!enabled || hop?.kind !== 'maildir') return undefined;
+  return `notifications.route is '${route}', a maildir: what senders elsewhere are to be told ends in ${hop.path} and reaches none of them; name a route that leads out`;
 }
 
 function certificateWarning(file: string, now: Date): string | undefined {

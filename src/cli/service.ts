@@ -93,6 +93,7 @@ export function describeStats(stats: QueueStats): string[] {
   return [
     `queue: ${total} ${total === 1 ? 'message' : 'messages'}, ${formatBytes(stats.bytes)} in ${stats.files} files${oldest}`,
     `  active ${active}, deferred ${deferred}, held ${held}, parked ${parked}, failed ${failed}`,
+    ...(stats.routes ?? []).filter(({ missing }) => missing === true).map(missingRoute),
     ...(stats.routes ?? []).filter(({ hopsResting }) => hopsResting > 0).map(restingHops),
     ...(stats.complete === false ? [incomplete] : []),
   ];
@@ -100,6 +101,10 @@ export function describeStats(stats: QueueStats): string[] {
 
 const incomplete =
   'A part of the queue is not counted here: a worker is missing, or still reads its files. Look again in a moment.';
+
+function missingRoute({ route, waiting }: RouteLoad): string {
+  return `route ${printable(route)} is no longer in the config: ${count(waiting, 'message')} to hand over ${waiting === 1 ? 'waits' : 'wait'} for it to come back, and what is too old fails`;
+}
 
 function restingHops({ route, hopsResting, waiting }: RouteLoad): string {
   const hops = `${count(hopsResting, 'next hop')} ${hopsResting === 1 ? 'is' : 'are'} down`;

@@ -74,12 +74,25 @@ function checkHops(path: Path, route: FileRoute, list: FaultList): void {
     );
   const first = entries[0];
   const other = entries.findIndex((entry) => first !== undefined && 'hop' in entry !== 'hop' in first);
+  hops.forEach((hop, place) => {
+    const first = hops.findIndex((before) => isSameHop(before, hop));
+    if (first >= 0 && first < place)
+      list.add(
+        [...path, 'to', place],
+        `found the next hop of to[${first}] again, expected each once; a larger share of the mail is a \`weight\``,
+      );
+  });
   // One would need a priority that nobody wrote.
   if (other > 0)
     list.add(
       [...path, 'to', other],
       'found texts and maps in one list, expected all next hops as texts or all as `{ hop, weight, priority }`',
     );
+}
+
+function isSameHop(a: Hop, b: Hop): boolean {
+  if (!isNetworkHop(a) || !isNetworkHop(b)) return false;
+  return a.kind === b.kind && a.port === b.port && a.host.toLowerCase() === b.host.toLowerCase();
 }
 
 function checkOwnListeners(

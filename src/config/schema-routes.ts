@@ -24,7 +24,7 @@ export const route = section({
   })
     .meta({ kind: hops })
     .describe(
-      'The next hop; IPv6 in brackets. A list of texts is in order of preference; one of `{ hop, weight, priority }` shares the mail of one priority by weight. mx: the MX hosts of each domain, on port 25 (mx:2525: another). maildir and mx stand alone.',
+      'The next hop; IPv6 in brackets; without a port 25, lmtp 24. A list of texts is in order of preference; one of `{ hop, weight, priority }` shares the mail of one priority by weight. mx: the MX hosts of each domain, on port 25 (mx:2525: another); not for a domain whose best MX is this host, whose mail would bounce (5.4.6). maildir and mx stand alone.',
     ),
   tls: choice(['off', 'opportunistic', 'required', 'verified'])
     .optional()

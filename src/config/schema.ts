@@ -155,7 +155,7 @@ const notifications = section({
   route: name()
     .optional()
     .describe(
-      'The route to senders that `domains` does not cover. Left out: that of the first submission listener; without one they are not told.',
+      'The route to senders that `domains` does not cover, not a maildir. Left out: that of the first submission listener; without one they are not told.',
     ),
   template: path().optional().describe("Text file with your own words. Left out: Postern's."),
   perSenderPerHour: integer(1, 1_000_000)

@@ -67,10 +67,13 @@ export function mergeStats(answers: readonly QueueAnswer[]): QueueStats {
 /** Each worker has found out about the same hops by itself: the one that knows of most is right. */
 function mergeLoads(loads: readonly RouteLoad[]): RouteLoad[] {
   const merged = new Map<string, RouteLoad>();
-  for (const { route, waiting, hopsResting } of loads) {
-    const before = merged.get(route) ?? { route, waiting: 0, hopsResting: 0 };
+  for (const load of loads) {
+    const { route, waiting, hopsResting } = load;
+    const before = merged.get(route) ?? { waiting: 0, hopsResting: 0 };
+    // During a reload old workers still have what the new config has not: the word of either counts.
     merged.set(route, {
-      route,
+      ...before,
+      ...load,
       waiting: before.waiting + waiting,
       hopsResting: Math.max(before.hopsResting, hopsResting),
     });

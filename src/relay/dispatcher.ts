@@ -4,13 +4,14 @@
  */
 import { routeOf } from '../base/destination.js';
 import type { Log } from '../base/log.js';
-import type { RouteConfig } from '../config/config.js';
+import type { RetryConfig, RouteConfig } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import type { Spool } from '../queue/spool.js';
 
 import { FailedMail } from './failed-mail.js';
 import { HopAddresses } from './hop-address.js';
 import { hopTimeoutsOf, type HopTimeouts } from './hop-timeouts.js';
+import { missingRoute, missingRouteRetry } from './missing-route.js';
 import { MxLookup } from './mx-lookup.js';
 import type { Notifier } from './notifier.js';
 import { Outcomes, type OutcomeMeters } from './outcomes.js';
@@ -49,6 +50,8 @@ const alarmMsPerDestination = 0.01;
 /** For the settlements of what was cut to reach the disk. */
 const settleGraceMs = 2_000;
 const defaultIdleMs = 2_000;
+/** An import may bring names that no config ever had; mail of more of them waits for those before. */
+const maxMissing = 100;
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -56,7 +59,9 @@ export class Dispatcher {
   readonly #addresses: HopAddresses;
   readonly #mx: MxLookup;
   readonly #routes = new Map<string, RelayRoute>();
-  readonly #orphans = new Set<string>();
+  /** That have mail, and are not in the config. */
+  readonly #missing = new Map<string, RelayRoute>();
+  #frozen: readonly string[] = [];
   readonly #failedMail: FailedMail | undefined;
   #alarm: NodeJS.Timeout | undefined;
   #alarmAtMs = Infinity;
@@ -77,7 +82,7 @@ export class Dispatcher {
     this.#running = true;
     const { spool } = this.#options;
     spool.onDue = (destination) => this.#wake(destination);
-    spool.onRetry = (destination) => this.#routes.get(routeOf(destination))?.endRests(destination);
+    spool.onRetry = (destination) => this.#routeOf(destination)?.endRests(destination);
     this.#failedMail?.start();
     this.#ring();
   }
@@ -85,14 +90,14 @@ export class Dispatcher {
   /** Deliveries under way. */
   get busy(): number {
     let busy = 0;
-    for (const route of this.#routes.values()) busy += route.busy;
+    for (const route of this.#all()) busy += route.busy;
     return busy;
   }
 
   /** Destinations that are looked after at the moment; the others wait in the spool. Bounded. */
   get queues(): number {
     let queues = 0;
-    for (const route of this.#routes.values()) queues += route.queues;
+    for (const route of this.#all()) queues += route.queues;
     return queues;
   }
 
@@ -101,7 +106,7 @@ export class Dispatcher {
    * queue and has made no attempt. For those who show it. Wall clock, milliseconds; Infinity: the route is frozen.
    */
   nextAttemptAtMs(destination: string, dueAtMs: number): number {
-    const route = this.#routes.get(routeOf(destination));
+    const route = this.#routeOf(destination);
     if (route?.isFrozen === true) return Infinity;
     const pauseMs = route?.pauseMs(destination) ?? 0;
     return Math.max(dueAtMs, pauseMs > 0 ? this.#now() + pauseMs : 0);
@@ -109,11 +114,12 @@ export class Dispatcher {
 
   /**
    * Frozen routes, all of them each time: no new attempts there; what is under way finishes. Names that the config does
-   * not know are ignored.
+   * not know count once there is mail for them.
    */
   freeze(routes: readonly string[]): void {
+    this.#frozen = routes;
     let thawed = false;
-    for (const [name, route] of this.#routes) {
+    for (const [name, route] of [...this.#routes, ...this.#missing]) {
       const frozen = routes.includes(name);
       if (frozen === route.isFrozen) continue;
       this.#options.log.info({ event: frozen ? 'relay.frozen' : 'relay.thawed', route: name });
@@ -123,7 +129,7 @@ export class Dispatcher {
     if (thawed && this.#running) this.#ring();
   }
 
-  /** Next hops that are left alone because they failed, by route. */
+  /** Next hops that are left alone because they failed, by route: all of the config. */
   hopsResting(): ReadonlyMap<string, number> {
     return new Map([...this.#routes].map(([name, route]) => [name, route.resting]));
   }
@@ -141,7 +147,7 @@ export class Dispatcher {
     this.#options.spool.onRetry = undefined;
     clearTimeout(this.#alarm);
     this.#failedMail?.stop();
-    const routes = [...this.#routes.values()];
+    const routes = [...this.#all()];
     const stopped = Promise.all(routes.map((route) => route.stop())).then(() => true);
     if (await within(stopped, boundMs)) return;
     for (const route of routes) route.cut('cut: the relay was stopped');
@@ -179,14 +185,34 @@ export class Dispatcher {
     });
   }
 
-  #wake(destination: string): void {
+  *#all(): Generator<RelayRoute> {
+    yield* this.#routes.values();
+    yield* this.#missing.values();
+  }
+
+  #routeOf(destination: string): RelayRoute | undefined {
     const name = routeOf(destination);
-    const route = this.#routes.get(name);
-    if (route !== undefined) route.wake(destination);
-    else if (!this.#orphans.has(name)) {
-      this.#orphans.add(name);
-      this.#options.log.error({ event: 'relay.no-route', route: name });
-    }
+    return this.#routes.get(name) ?? this.#missing.get(name);
+  }
+
+  #retryOf(destination: string): RetryConfig {
+    return this.#options.routes[routeOf(destination)]?.retry ?? missingRouteRetry;
+  }
+
+  #wake(destination: string): void {
+    (this.#routeOf(destination) ?? this.#openMissing(routeOf(destination)))?.wake(destination);
+  }
+
+  #openMissing(name: string): RelayRoute | undefined {
+    if (this.#missing.size >= maxMissing) return undefined;
+    this.#options.log.warn(
+      { event: 'relay.no-route', route: name },
+      'mail is queued for a route that is no longer in the config: it is tried again until the route is back, and fails when it is too old',
+    );
+    const route = this.#open(missingRoute(name));
+    this.#missing.set(name, route);
+    if (this.#frozen.includes(name)) route.freeze(true);
+    return route;
   }
 
   /** Wakes what is due and sets the alarm for what will be. */
@@ -196,8 +222,7 @@ export class Dispatcher {
     const nowMs = this.#now();
     for (const [destination, { earliestAtMs, count }] of this.#options.spool.due()) {
       if (count === 0) continue;
-      const retry = this.#options.routes[routeOf(destination)]?.retry;
-      const clockWentBack = retry !== undefined && earliestAtMs > nowMs + retry.maxMs;
+      const clockWentBack = earliestAtMs > nowMs + this.#retryOf(destination).maxMs;
       if (earliestAtMs <= nowMs || clockWentBack) this.#wake(destination);
       else nextAtMs = Math.min(nextAtMs, earliestAtMs);
     }

@@ -15,6 +15,7 @@ import { HopPool } from './hop-pool.js';
 import { HopRecords } from './hop-records.js';
 import type { HopTimeouts } from './hop-timeouts.js';
 import { Maildir } from './maildir.js';
+import { MissingHop } from './missing-route.js';
 import { MixedMxCarrier } from './mixed-mx-carrier.js';
 import { MxCarrier } from './mx-carrier.js';
 import type { MxLookup } from './mx-lookup.js';
@@ -105,7 +106,8 @@ export class RelayRoute {
       sockets: this.#sockets,
     });
     this.#maxQueues = (1 + sparePerLane) * route.connections;
-    this.#carrier = isMx ? undefined : this.#namedCarrier();
+    // A route that is gone may have had as many destinations as one by MX.
+    this.#carrier = isMx || route.hops.length === 0 ? undefined : this.#namedCarrier();
   }
 
   /** Deliveries under way. */
@@ -195,7 +197,7 @@ export class RelayRoute {
 
   #open(destination: string): RouteQueue {
     const { route, spool, outcomes, log, now } = this.#options;
-    const carrier = this.#carrier ?? this.#mxCarrier(domainOf(destination), destination);
+    const carrier = this.#carrier ?? this.#ownCarrier(destination);
     const queue = new RouteQueue({
       destination,
       route,
@@ -284,6 +286,13 @@ export class RelayRoute {
       },
       route.connections,
     );
+  }
+
+  #ownCarrier(destination: string): QuietCarrier {
+    const { route } = this.#options;
+    return route.hops.length === 0
+      ? new MissingHop(route.name)
+      : this.#mxCarrier(domainOf(destination), destination);
   }
 
   #mxCarrier(domain: string, destination: string): QuietCarrier {

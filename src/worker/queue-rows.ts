@@ -16,14 +16,15 @@ export function toStats(stats: SpoolStats, nowMs: number): QueueStats {
   };
 }
 
-/** @param due Spool.due @param resting hops that rest, by route */
+/** @param due Spool.due @param resting hops that rest, by route: all that the config has */
 export function toRouteLoads(
   due: ReturnType<Spool['due']>,
   resting: ReadonlyMap<string, number>,
 ): RouteLoad[] {
   const loads = new Map<string, RouteLoad>();
   const loadOf = (route: string): RouteLoad => {
-    const load = loads.get(route) ?? { route, waiting: 0, hopsResting: 0 };
+    const missing = resting.has(route) ? {} : ({ missing: true } as const);
+    const load = loads.get(route) ?? { route, waiting: 0, hopsResting: 0, ...missing };
     loads.set(route, load);
     return load;
   };

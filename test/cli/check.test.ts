@@ -161,6 +161,25 @@ describe('addresses', () => {
   });
 });
 
+function warningsOfRoute(to: string, notifications: object): string[] {
+  const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0 }];
+  const file = writeConfig(temporaryFolder(), {
+    listeners,
+    domains: [],
+    routes: { out: { to } },
+    notifications,
+  });
+  return warnings(loadConfig(file, {}), new Date());
+}
+
+test('notifications into a maildir are warned of', () => {
+  expect(warningsOfRoute('maildir:./sent', { route: 'out' })).toEqual([
+    expect.stringMatching(/^notifications.route is 'out', a maildir: .* reaches none of them/),
+  ]);
+  expect(warningsOfRoute('maildir:./sent', { route: 'out', enabled: false })).toEqual([]);
+  expect(warningsOfRoute('smtp://127.0.0.1:1', { route: 'out' })).toEqual([]);
+});
+
 function warningsAt(time: number): string[] {
   const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0, tls: 'starttls' }];
   const file = writeConfig(temporaryFolder(), { listeners, tls: testCertificate });

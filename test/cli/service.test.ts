@@ -30,6 +30,7 @@ const status: Status = {
     oldestSeconds: 60,
     files: 2,
     routes: [
+      { route: 'gone', waiting: 2, hopsResting: 0, missing: true },
       { route: 'lab', waiting: 1, hopsResting: 0 },
       { route: 'office', waiting: 2, hopsResting: 0 },
       { route: 'outbound', waiting: 1, hopsResting: 2 },
@@ -54,6 +55,7 @@ describe('postern status', () => {
       '',
       'queue: 3 messages, 1KiB in 2 files, the oldest 1m old',
       '  active 0, deferred 1, held 0, parked 2, failed 0',
+      'route gone is no longer in the config: 2 messages to hand over wait for it to come back, and what is too old fails',
       'route outbound: 2 next hops are down, 1 message to hand over; `postern queue list --route outbound` shows the replies',
       'A part of the queue is not counted here: a worker is missing, or still reads its files. Look again in a moment.',
       'frozen route: office; 2 messages to hand over wait until `postern queue thaw office`',

@@ -75,6 +75,16 @@ describe('next hops', () => {
       "8:25: routes.office.to[0].hop: found 'smtp://127.0.0.1:2525', expected a next hop behind Postern: this is its own listener, mail would loop",
     ],
     [
+      'a hop that is listed twice, whatever its case and default port',
+      'to: [smtp://mail.example, smtp://10.0.0.5, smtp://MAIL.example:25]',
+      '8:56: routes.office.to[2]: found the next hop of to[0] again, expected each once; a larger share of the mail is a `weight`',
+    ],
+    [
+      'a hop that is listed twice in maps',
+      'to: [{ hop: smtp://10.0.0.5, weight: 2 }, { hop: smtp://10.0.0.5, priority: 1 }]',
+      '8:55: routes.office.to[1]: found the next hop of to[0] again, expected each once; a larger share of the mail is a `weight`',
+    ],
+    [
       'a misspelt key of a map',
       'to: [{ hop: smtp://10.0.0.5, wieght: 2 }]',
       "8:42: routes.office.to[0].wieght: found an unknown key, expected one of hop, weight, priority; did you mean 'weight'?",

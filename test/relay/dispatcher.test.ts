@@ -92,14 +92,51 @@ describe('what is due', () => {
     expect(rig.spool.entries.size).toBe(0);
   });
 
-  it('a route that the config does not know is said once, and its mail stays', async () => {
+  it('a route that the config does not have is said once; its mail stays, and says why', async () => {
     const hop = await fakeHop();
     const rig = new RelayRig(routeTo([smtp(hop.port)])).start();
     for (let i = 0; i < 3; i++)
       rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: 'gone' }] });
     await rig.deliver(body);
-    expect(rig.events('relay.no-route')).toMatchObject([{ route: 'gone', level: 50 }]);
+    await rig.settled(4);
+    expect(rig.events('relay.no-route')).toMatchObject([{ route: 'gone', level: 40 }]);
     expect(rig.spool.entries.size).toBe(3);
+    const pending = rig.spool.settlements.map(told).filter(([first = '']) => first.startsWith('pending'));
+    expect(pending).toEqual(
+      Array.from({ length: 3 }, () => ['pending 4.3.5 the route gone is no longer in the config']),
+    );
+    expect(rig.dispatcher.hopsResting()).toEqual(new Map([['out', 0]]));
+  });
+
+  it('a route that the config does not have, with many destinations: all are looked at, and what is too old fails', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    const many = 60;
+    for (let i = 0; i < many; i++)
+      rig.spool.add(
+        body,
+        {
+          arrivedAtMs: Date.now() - 6 * day,
+          recipients: [{ address: `a@d${i}.test`, route: `gone/d${i}.test` }],
+        },
+        minAttemptsToExpire,
+      );
+    await rig.start().settled(many);
+    expect(rig.spool.settlements.map(told)).toEqual(
+      Array.from({ length: many }, () => ['failed expired: 4.3.5 the route gone is no longer in the config']),
+    );
+  });
+
+  it('a route that the config does not have can be frozen', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: 'gone' }] });
+    rig.dispatcher.freeze(['gone']);
+    rig.start();
+    await rig.deliver(body);
+    expect(rig.spool.settlements.map(told)).toEqual([[expect.stringMatching(/^delivered/)]]);
+    rig.dispatcher.freeze([]);
+    await rig.settled(2);
   });
 });
 

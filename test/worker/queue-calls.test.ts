@@ -279,7 +279,15 @@ test('what waits for an mx route is counted over its destinations, and held mail
     ['mx/b.test', { earliestAtMs: 1, count: 1 }],
     ['office', { earliestAtMs: Infinity, count: 0 }],
   ]);
-  expect(toRouteLoads(due, new Map())).toEqual([{ route: 'mx', waiting: 3, hopsResting: 0 }]);
+  const resting = new Map([['mx', 0], ['office', 0]]); // prettier-ignore
+  expect(toRouteLoads(due, resting)).toEqual([{ route: 'mx', waiting: 3, hopsResting: 0 }]);
+});
+
+test('a route that has mail and is not in the config is told as missing', () => {
+  const due = new Map([['gone', { earliestAtMs: 1, count: 2 }]]);
+  expect(toRouteLoads(due, new Map([['office', 0]]))).toEqual([
+    { route: 'gone', waiting: 2, hopsResting: 0, missing: true },
+  ]);
 });
 
 test('salvage is handed on', async () => {

@@ -13,6 +13,7 @@ import type { Meters } from '../../metrics/meters.js';
 import { NotificationRoute, type PostmasterAddress } from '../../policy/notification-route.js';
 import type { Lease, RecipientState, Spool } from '../../queue/spool.js';
 import type { CarryOutcome } from '../carrier.js';
+import { missingRouteRetry } from '../missing-route.js';
 import type { Concluded, Notifier } from '../notifier.js';
 
 import type { ReportedRecipient } from './delivery-status.js';
@@ -122,12 +123,8 @@ class SenderNotifier implements Notifier {
     let rules = this.#rules.get(route);
     if (rules === undefined) {
       const { routes, notifications } = this.#options.config;
-      const retry = routes[route]?.retry;
-      rules = {
-        delayAfterMs: notifications.delayAfterMs,
-        expireMs: retry?.expireMs ?? Infinity,
-        firstRetryMs: retry?.firstMs ?? 0,
-      };
+      const { expireMs, firstMs } = routes[route]?.retry ?? missingRouteRetry;
+      rules = { delayAfterMs: notifications.delayAfterMs, expireMs, firstRetryMs: firstMs };
       this.#rules.set(route, rules);
     }
     return rules;

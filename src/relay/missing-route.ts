@@ -1,0 +1,70 @@
+/**
+ * Mail for a route that the config no longer has. It is treated as mail of a route whose hop never answers: each attempt
+ * fails for now and says why, by the default schedule, until the route is back or the message too old, and then its
+ * sender is told. So it shows in lists with its reason, and nothing waits for ever without anybody knowing.
+ */
+import type { RetryConfig, RouteConfig } from '../config/config.js';
+import type { Lease } from '../queue/spool.js';
+
+import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
+import { printable } from './last-reply.js';
+
+/** As `routes.NAME.retry` is by default: what the route's own was is not known any more. */
+export const missingRouteRetry: RetryConfig = { firstMs: 60_000, maxMs: 3_600_000, expireMs: 432_000_000 };
+
+/** Of what such mail waits for nothing can be reached, and one attempt costs a commit: a few at a time. */
+const lanes = 4;
+
+/** A route without a hop. */
+export function missingRoute(name: string): RouteConfig {
+  return {
+    name,
+    hops: [],
+    tls: 'off',
+    tlsCa: undefined,
+    tlsFingerprints: [],
+    auth: undefined,
+    timeouts: {},
+    messagesPerSecond: 0,
+    connections: lanes,
+    messagesPerConnection: 1,
+    retry: missingRouteRetry,
+  };
+}
+
+export class MissingHop implements Carrier {
+  readonly hop = 'none';
+  readonly usefulLanes = Infinity;
+  readonly isQuiet = true;
+  readonly #reason: string;
+
+  constructor(route: string) {
+    // RFC 3463 §3.4 X.3.5: system incorrectly configured.
+    this.#reason = printable(`4.3.5 the route ${route} is no longer in the config`);
+  }
+
+  async carry(_lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
+    const results = sameResult(addresses, 'pending', this.#reason);
+    return { hop: this.hop, results, ambiguous: false, corrupt: false };
+  }
+
+  pauseMs(): number {
+    return 0;
+  }
+
+  outage(): undefined {
+    return undefined;
+  }
+
+  endRests(): void {
+    // It never rests.
+  }
+
+  async close(): Promise<void> {
+    // Nothing is open.
+  }
+
+  cut(): void {
+    // Nothing takes long.
+  }
+}

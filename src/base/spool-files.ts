@@ -46,6 +46,20 @@ export function lockFileOf(file: string): string {
   return `${file}-lock`;
 }
 
+/** What a slot keeps of the disk for bad times. */
+export function reserveFileOf(slotPath: string): string {
+  return join(slotPath, 'reserve');
+}
+
+/** Where there are fewer workers than there were, nobody would ever take the reserves of the others. */
+export async function removeReservesBeyond(directory: string, slots: number): Promise<void> {
+  for (const name of await namesIn(directory)) {
+    const slot = slotPattern.exec(name)?.[1];
+    if (slot !== undefined && Number(slot) >= slots)
+      await rm(reserveFileOf(join(directory, name)), { force: true });
+  }
+}
+
 async function namesIn(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);

@@ -4,8 +4,14 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
-import { listQuarantinedFiles, listSpoolFiles, quarantineSpoolFile } from '../base/spool-files.js';
+import {
+  listQuarantinedFiles,
+  listSpoolFiles,
+  quarantineSpoolFile,
+  removeReservesBeyond,
+} from '../base/spool-files.js';
 import type { Config } from '../config/config.js';
 import { AdmissionBroadcast } from './admission.js';
 import { Backend } from './backend.js';
@@ -68,6 +74,10 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     quarantine: async (file: string) => quarantineSpoolFile(queueDirectory, file),
     takesFilesBeside: async (file: string) => takesFiles(dirname(file)),
   };
+  await removeReservesBeyond(queueDirectory, config.workers).catch((error: unknown) => {
+    const facts = { event: 'queue.reserve_left', error: describeError(error) };
+    log.warn(facts, 'the disk reserve of a worker that there is no more cannot be removed');
+  });
   const queue = new QueueCustody(directory, await listQuarantinedFiles(queueDirectory), log);
   const frozenRoutes = await FrozenRoutes.open({
     dataDir: config.dataDir,

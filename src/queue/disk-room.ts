@@ -7,10 +7,11 @@ import { randomFill } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { mkdir, open, rm, stat, statfs } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 
 import { PosternError, errorCodeOf } from '../base/errors.js';
+import { reserveFileOf } from '../base/spool-files.js';
 
 /** A transaction of removals has 1 to 2 MiB of pages at most, a fresh file 136 KiB with its lock; twice over. */
 const reserveBytes = 4 * 2 ** 20;
@@ -57,7 +58,7 @@ export class DiskRoom {
   /** @param directory of the slot */
   constructor(directory: string, hooks: RoomHooks) {
     this.#directory = directory;
-    this.#reserve = join(directory, 'reserve');
+    this.#reserve = reserveFileOf(directory);
     this.#hooks = hooks;
   }
 

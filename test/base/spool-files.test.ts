@@ -10,6 +10,8 @@ import {
   lockFileOf,
   quarantineDirectory,
   quarantineSpoolFile,
+  removeReservesBeyond,
+  reserveFileOf,
   salvagedName,
   slotDirectory,
   slotOfQuarantined,
@@ -79,5 +81,19 @@ describe('the queue files of a data directory', () => {
     expect(await readFile(moved, 'utf8')).toBe('content');
     expect(existsSync(lockFileOf(file))).toBe(false);
     expect(await listSpoolFiles(directory)).toEqual([]);
+  });
+});
+
+describe('the reserves of slots', () => {
+  it('go where there is no such worker any more, and queue files stay', async () => {
+    const queue = join(directory, 'queue');
+    const reserves = await Promise.all(
+      [0, 1, 2, 10].map((slot) => touch(reserveFileOf(slotDirectory(queue, slot)))),
+    );
+    const left = await touch(spoolFilePath(queue, 2, 'dead', 0));
+    await removeReservesBeyond(queue, 2);
+    expect(reserves.map((file) => existsSync(file))).toEqual([true, true, false, false]);
+    expect(existsSync(left)).toBe(true);
+    await removeReservesBeyond(join(directory, 'nothing'), 2);
   });
 });

@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, expect, test } from 'vitest';
 
-import { seedOfRun } from './random.js';
+import { seedOfRun } from '../support/random.js';
 import { record, sized } from './results.js';
 
 const messages = sized('FAULTS_QUEUE_MESSAGES', 5_000);

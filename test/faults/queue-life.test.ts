@@ -81,7 +81,7 @@ test(
   { timeout: 120_000 + messages * 10 },
   async () => {
     directory = mkdtempSync(join(tmpdir(), 'postern-life-'));
-    const seed = seedOfRun();
+    const seed = seedOfRun('FAULTS_SEED');
     const { how, end } = await churn(seed);
     expect(how).toBe('exit 0');
     expect(end).toMatchObject({

@@ -37,6 +37,8 @@ export const errorCodes = {
     help: 'the authentication backend did not answer and is left alone for a while',
   },
   AUTH_PACKAGE: { retryable: false, help: 'a package that the authentication backend needs is missing' },
+  TOKEN_SOURCE: { retryable: true, help: 'the issuer of tokens cannot be asked' },
+  TOKEN_SETUP: { retryable: false, help: 'tokens cannot be checked: a package or the key set is missing' },
   RELAY_CONNECT: { retryable: true, help: 'the next hop cannot be reached' },
   RELAY_TIMEOUT: { retryable: true, help: 'the next hop did not answer in time' },
   RELAY_PROTOCOL: { retryable: true, help: 'the next hop broke the protocol' },

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { loadDataDir, loadUsersPath } from '../config/partial.js';
+import type { ExtraMechanism } from '../pool/user-record.js';
 import { addUser, listUsers, removeUser } from '../pool/users-file.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { exitCodes, UsageError } from './failure.js';
@@ -15,11 +16,21 @@ interface UsersOptions extends ConfigOption {
   readonly file?: string;
 }
 
+interface AddOptions extends UsersOptions {
+  readonly scramSha1?: true;
+  readonly cramMd5?: true;
+}
+
 export function usersCommand(): Command {
   return new Command('users')
     .description('keep the file of those who may log in')
     .addCommand(
-      usersAction('add').description('add a user, or give one a new password').argument('<name>').action(add),
+      usersAction('add')
+        .description('add a user, or give one a new password')
+        .argument('<name>')
+        .option('--scram-sha-1', 'store what SCRAM-SHA-1 needs: easier to guess from than the rest')
+        .option('--cram-md5', 'store what CRAM-MD5 needs: the password itself')
+        .action(add),
     )
     .addCommand(usersAction('list').description('list the users').addOption(jsonOption()).action(list))
     .addCommand(usersAction('remove').description('remove a user').argument('<name>').action(remove));
@@ -31,14 +42,21 @@ function usersAction(name: string): Command {
     .addOption(configOption());
 }
 
-async function add(name: string, options: UsersOptions): Promise<void> {
+async function add(name: string, options: AddOptions): Promise<void> {
   const file = usersFile(options);
   refuse(nameFault(name));
   const password = await newPassword(name);
   refuse(passwordFault(password));
-  const outcome = await addUser(file, name, password, serviceFolder(options));
+  const outcome = await addUser(file, name, password, {
+    newOwnerLike: serviceFolder(options),
+    extras: extrasOf(options),
+  });
   const done = outcome === 'added' ? 'added to' : 'was there already, its password is replaced in';
   printLines([`${printable(name)} ${done} ${file}. A running server takes it up with \`postern reload\`.`]);
+}
+
+function extrasOf({ scramSha1, cramMd5 }: AddOptions): ExtraMechanism[] {
+  return [...(scramSha1 ? (['SCRAM-SHA-1'] as const) : []), ...(cramMd5 ? (['CRAM-MD5'] as const) : [])];
 }
 
 function nameFault(name: string): string | undefined {

@@ -11,12 +11,14 @@ import { checkRoute } from './route-checks.js';
 import {
   itemSchemas,
   sections,
+  type FileAuth,
   type FileConfig,
   type FileDnsbl,
   type FileDomain,
   type FileListener,
   type FileRoute,
 } from './schema.js';
+import { checkTokens } from './token-checks.js';
 import { valueAt, type FaultList } from './validate.js';
 
 /** The parts that pass the schema; a part that does not is undefined and checked no further. */
@@ -79,6 +81,10 @@ export function checkAcross(parts: Parts, list: FaultList): void {
   checkAdmin(parts, list);
   if (parts.tls !== undefined) checkTlsSection(parts.tls, parts, list);
   if (parts.auth !== undefined) checkAuthBackend(parts.auth, list);
+  if (parts.auth !== undefined) {
+    checkTokens(parts.auth, list);
+    checkExternal(parts.auth, parts, list);
+  }
   if (parts.dnsbl !== undefined) checkDnsbl(parts.dnsbl, list);
 }
 
@@ -174,10 +180,28 @@ function checkSubmission(listener: FileListener, index: number, parts: Parts, li
   if (listener.route === undefined)
     list.expected([...path, 'route'], `a route for the mail of users who log in: ${routeNames(parts)}`);
   else checkReference([...path, 'route'], listener.route, parts, list);
-  if (parts.auth !== undefined && parts.auth.users.file === undefined && parts.auth.backend === 'users')
+  if (parts.auth !== undefined && !letsAnybodyIn(parts.auth, listener))
     list.add(
       path,
-      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, or `auth.backend`',
+      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, `auth.backend` or `auth.tokens`',
+    );
+}
+
+function letsAnybodyIn({ users, backend, tokens, mechanisms }: FileAuth, listener: FileListener): boolean {
+  if (users.file !== undefined || backend !== 'users' || tokens !== undefined) return true;
+  return mechanisms.includes('EXTERNAL') && listener.clientCertificate !== 'off';
+}
+
+function checkExternal({ mechanisms }: FileAuth, parts: Parts, list: FaultList): void {
+  const index = mechanisms.indexOf('EXTERNAL');
+  const asks = parts.listeners.some(
+    (listener) =>
+      listener === undefined || (listener.role === 'submission' && listener.clientCertificate !== 'off'),
+  );
+  if (index >= 0 && !asks)
+    list.add(
+      ['auth', 'mechanisms', index],
+      'found EXTERNAL without a submission listener that asks for client certificates, expected one with `clientCertificate: ask` or `require`',
     );
 }
 

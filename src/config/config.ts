@@ -3,6 +3,7 @@
  * absolute. Deep-frozen. schema.ts makes it from YAML; a respawned worker gets the same object again.
  */
 
+import type { Mechanism } from '../protocol/types.js';
 import type { AuthBackendConfig } from './auth-backend-config.js';
 
 export type ListenerTls = 'off' | 'starttls' | 'required' | 'implicit';
@@ -193,6 +194,51 @@ export interface LimitsConfig {
   readonly proxyHeaderTimeoutMs: number;
 }
 
+/** What an operator can name: -PLUS goes with its mechanism. */
+export type ConfiguredMechanism = Exclude<Mechanism, `${string}-PLUS`>;
+
+interface TokenRules {
+  /** Names the user. */
+  readonly userClaim: string;
+}
+
+export interface JwksConfig extends TokenRules {
+  readonly keys:
+    { readonly kind: 'url'; readonly url: string } | { readonly kind: 'file'; readonly file: string };
+  readonly issuer: string;
+  readonly audience: string;
+  readonly algorithms: readonly string[];
+}
+
+export interface IntrospectionConfig extends TokenRules {
+  readonly url: string;
+  /** Who we are to the endpoint; the secret is the file's one line. */
+  readonly client: { readonly id: string; readonly secret: string; readonly secretFile: string } | undefined;
+  readonly issuer: string | undefined;
+  readonly audience: string | undefined;
+  readonly cacheMs: number;
+}
+
+export interface TokensConfig {
+  readonly source:
+    ({ readonly kind: 'jwks' } & JwksConfig) | ({ readonly kind: 'introspection' } & IntrospectionConfig);
+  /** That a token must have. */
+  readonly scope: string | undefined;
+  readonly clockSkewMs: number;
+  readonly timeoutMs: number;
+}
+
+export interface AuthConfig {
+  readonly mechanisms: readonly ConfiguredMechanism[];
+  /** Absolute path of the users file; undefined: nobody logs in with a password. */
+  readonly usersFile: string | undefined;
+  /** Undefined: the users file. */
+  readonly backend: AuthBackendConfig | undefined;
+  /** How long a success of the backend is remembered; 0: not at all. */
+  readonly cacheMs: number;
+  readonly tokens: TokensConfig | undefined;
+}
+
 export interface Config {
   readonly hostname: string;
   readonly postmaster: string | undefined;
@@ -216,14 +262,6 @@ export interface Config {
     };
     readonly dnsbl: DnsblConfig | undefined;
   };
-  readonly auth: {
-    readonly mechanisms: readonly ('PLAIN' | 'LOGIN')[];
-    /** Absolute path of the users file; undefined: no AUTH. */
-    readonly usersFile: string | undefined;
-    /** Undefined: the users file. */
-    readonly backend: AuthBackendConfig | undefined;
-    /** How long a success of the backend is remembered; 0: not at all. */
-    readonly cacheMs: number;
-  };
+  readonly auth: AuthConfig;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };
 }

@@ -22,6 +22,9 @@ export const deviations = `## Where Postern deviates from the RFCs
 - Local parts with \`%\`, \`!\` or a quoted \`@\` at the domains of \`domains\` are refused with 550: a next hop might route by
   them. So are address literals.
 - AUTH LOGIN takes an initial response, which RFC 4954 §4 refuses for a mechanism in which the server speaks first.
+- The -PLUS mechanisms are offered inside TLS 1.3 alone: before it RFC 9266 §4.2 wants the extended master secret, and
+  Node does not say whether it was negotiated.
+- A refused bearer token is told as \`invalid_token\` whatever is wrong with it (RFC 7628 §3.2.2); the log says what.
 - TLS renegotiation is refused.
 - A message declared 8BITMIME that has 8-bit bytes fails at a next hop without 8BITMIME; it is not converted.
 `;

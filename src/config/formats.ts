@@ -197,6 +197,15 @@ export function isThisHost(host: string): boolean {
   return host === 'localhost' || isLoopback(host);
 }
 
+/** Where tokens or passwords are sent: https, or http that does not leave this machine; nothing secret in the URL itself. */
+export function isServiceUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, hostname, username, password, hash } = new URL(text);
+  if (username !== '' || password !== '' || hash !== '') return false;
+  const isLocal = isThisHost(hostname.replace(/^\[(.*)\]$/, '$1'));
+  return protocol === 'https:' || (protocol === 'http:' && isLocal);
+}
+
 /** This machine alone can reach it. */
 export function isLoopback(address: string): boolean {
   return address === '::1' || (isIPv4(address) && address.startsWith('127.'));

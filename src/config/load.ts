@@ -9,6 +9,7 @@ import { foldersOf, resolveConfig, type FileContents } from './resolve.js';
 import { checkRouteFiles, readPasswords } from './route-files.js';
 import { ConfigSource } from './source.js';
 import { checkTlsFiles } from './tls-files.js';
+import { readTokenFiles } from './token-files.js';
 import { FaultList, validate } from './validate.js';
 
 /** @throws ConfigError CONFIG_UNREADABLE, CONFIG_INVALID */
@@ -45,6 +46,7 @@ function lookAtFiles(parts: Parts, base: string, list: FaultList): FileContents 
     recipients,
     passwords: readPasswords(parts, base, list),
     backendSecrets: readBackendSecrets(parts, base, list),
+    introspectionSecret: readTokenFiles(parts, base, list),
   };
 }
 

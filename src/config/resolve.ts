@@ -1,8 +1,8 @@
 /** From a file that passed every check to the Config that the program uses: absolute paths, names filled in, frozen. */
 import { availableParallelism } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { resolveAuthBackend } from './resolve-auth-backend.js';
 import { listenerTls } from './checks.js';
+import { resolveAuthentication } from './resolve-auth.js';
 import type {
   Config,
   DnsblConfig,
@@ -56,13 +56,14 @@ export interface FileContents {
   readonly passwords: ReadonlyMap<string, string>;
   /** Of `auth.backend`, by the key that names the file. */
   readonly backendSecrets: ReadonlyMap<string, string>;
+  /** Of `auth.tokens.introspection.clientSecretFile`. */
+  readonly introspectionSecret: string | undefined;
 }
 
 export function resolveConfig(file: FileConfig, contents: FileContents, folders: Folders): Config {
   const dataDir = dataDirOf(file.dataDir, folders);
   const listeners = file.listeners.map((listener) => resolveListener(listener, file.tls !== undefined));
   const wantsTls = listeners.some((listener) => listener.tls !== 'off');
-  const users = file.auth.users.file;
   return deepFreeze({
     hostname: file.hostname.toLowerCase(),
     postmaster: file.postmaster,
@@ -85,12 +86,7 @@ export function resolveConfig(file: FileConfig, contents: FileContents, folders:
       bareNewlines: file.policy.bareNewlines,
       dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl),
     },
-    auth: {
-      mechanisms: [...new Set(file.auth.mechanisms)],
-      usersFile: users === undefined ? undefined : resolve(folders.config, users),
-      backend: resolveAuthBackend(file.auth.backend, contents.backendSecrets, folders.config),
-      cacheMs: file.auth.cache,
-    },
+    auth: resolveAuthentication(file.auth, contents, folders.config),
     log: file.log,
   });
 }

@@ -27,7 +27,7 @@ import {
   isReplyFilter,
   isToken,
 } from './formats.js';
-import { backend, cacheTtl } from './schema-auth-backend.js';
+import { auth } from './schema-auth.js';
 import { limits } from './schema-limits.js';
 import { route } from './schema-routes.js';
 import { tls } from './schema-tls.js';
@@ -256,20 +256,7 @@ export const sections = {
   })
     .prefault({})
     .describe('Decisions about clients.'),
-  auth: section({
-    mechanisms: listOf(choice(['PLAIN', 'LOGIN']), 'mechanisms', 1, 2)
-      .prefault(['PLAIN', 'LOGIN'])
-      .describe('SASL mechanisms that are offered, inside TLS only.'),
-    users: section({
-      file: path().optional().describe('The file that `postern users` keeps. Left out: nobody can log in.'),
-    })
-      .prefault({})
-      .describe('Who can log in on submission listeners.'),
-    backend,
-    cache: cacheTtl,
-  })
-    .prefault({})
-    .describe('Logins.'),
+  auth: auth.prefault({}).describe('Logins.'),
   log: section({
     level: choice(['trace', 'debug', 'info', 'warn', 'error'])
       .prefault('info')
@@ -287,6 +274,7 @@ export const configSchema = section(sections);
 export type FileConfig = z.output<typeof configSchema>;
 export type FileAuthBackend = Exclude<FileConfig['auth']['backend'], 'users'>;
 export type FileListener = z.output<typeof listener>;
+export type FileAuth = z.output<typeof auth>;
 export type FileDomain = z.output<typeof domain>;
 export type FileRoute = z.output<typeof route>;
 export type FileTls = z.output<typeof tls>;

@@ -5,14 +5,18 @@
 import { stringify } from 'yaml';
 import type { AuthBackendConfig } from './auth-backend-config.js';
 import type {
+  AuthConfig,
   Config,
   DnsblConfig,
   DomainConfig,
   Hop,
+  IntrospectionConfig,
+  JwksConfig,
   LimitsConfig,
   NotificationsConfig,
   RouteConfig,
   TlsConfig,
+  TokensConfig,
 } from './config.js';
 import { domainForms, hiddenSecret } from './formats.js';
 
@@ -41,12 +45,7 @@ export function configPlain(config: Config): object {
       bareNewlines: config.policy.bareNewlines,
       ...(config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) }),
     },
-    auth: {
-      mechanisms: config.auth.mechanisms,
-      users: { ...given('file', config.auth.usersFile) },
-      backend: config.auth.backend === undefined ? 'users' : showBackend(config.auth.backend),
-      cache: exactDuration(config.auth.cacheMs),
-    },
+    auth: showAuth(config.auth),
     log: config.log,
   };
 }
@@ -115,6 +114,43 @@ function showFind(find: Extract<AuthBackendConfig, { kind: 'ldap' }>['find']): o
   const { base, filter, account } = find.search;
   const login = account === undefined ? {} : { bindDn: account.dn, password: hiddenSecret };
   return { search: { base, filter, ...login } };
+}
+
+function showAuth({ mechanisms, usersFile, backend, cacheMs, tokens }: AuthConfig): object {
+  return {
+    mechanisms,
+    users: { ...given('file', usersFile) },
+    backend: backend === undefined ? 'users' : showBackend(backend),
+    cache: exactDuration(cacheMs),
+    ...(tokens === undefined ? {} : { tokens: showTokens(tokens) }),
+  };
+}
+
+/** The secret stays in its file. */
+function showTokens({ source, scope, clockSkewMs, timeoutMs }: TokensConfig): object {
+  return {
+    [source.kind]: source.kind === 'jwks' ? showJwks(source) : showIntrospection(source),
+    ...given('scope', scope),
+    clockSkew: exactDuration(clockSkewMs),
+    timeout: exactDuration(timeoutMs),
+  };
+}
+
+function showJwks({ keys, issuer, audience, algorithms, userClaim }: JwksConfig): object {
+  const place = keys.kind === 'url' ? { url: keys.url } : { file: keys.file };
+  return { ...place, issuer, audience, algorithms, userClaim };
+}
+
+function showIntrospection(source: IntrospectionConfig): object {
+  const { url, client, issuer, audience, userClaim, cacheMs } = source;
+  return {
+    url,
+    ...(client === undefined ? {} : { clientId: client.id, clientSecretFile: client.secretFile }),
+    ...given('issuer', issuer),
+    ...given('audience', audience),
+    userClaim,
+    cacheFor: exactDuration(cacheMs),
+  };
 }
 
 function showNotifications(notifications: NotificationsConfig): object {

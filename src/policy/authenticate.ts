@@ -23,8 +23,6 @@ export interface Users {
   hashOf(name: string): string | undefined;
   /** Fits nobody and costs what the users' own hashes cost. */
   readonly dummyHash: string;
-  /** Every user has what this mechanism needs: only then may it be announced. */
-  serves(mechanism: string): boolean;
 }
 
 export interface AuthenticatorOptions {
@@ -91,10 +89,4 @@ export class Authenticator implements PasswordAuthenticator {
       throw error;
     }
   }
-}
-
-/** Of the configured mechanisms those that work for every user; none while there are no users. */
-export function mechanismsFor<M extends string>(users: Users, configured: readonly M[]): M[] {
-  if (users.names.length === 0) return [];
-  return configured.filter((mechanism) => users.serves(mechanism));
 }

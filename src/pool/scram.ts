@@ -6,12 +6,14 @@
 import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
+import type { ScramVerifier } from '../policy/scram-check.js';
+
 export const scramMechanisms = ['SCRAM-SHA-256', 'SCRAM-SHA-1'] as const;
 export type ScramMechanism = (typeof scramMechanisms)[number];
 
 /** RFC 7677 §4 asks for at least 4096. More costs the client, a phone perhaps, at each log-in (here 12 ms for 10 000
  *  with SHA-256), less the server than who has stolen the file: to him this is the cheaper guess, not the scrypt hash. */
-const newIterations = 15_000;
+export const newIterations = 15_000;
 const saltBytes = 16;
 const maxIterations = 10_000_000;
 
@@ -24,13 +26,6 @@ const digests: Readonly<Record<ScramMechanism, Digest>> = {
   'SCRAM-SHA-256': { name: 'sha256', bytes: 32 },
   'SCRAM-SHA-1': { name: 'sha1', bytes: 20 },
 };
-
-export interface ScramVerifier {
-  readonly iterations: number;
-  readonly salt: Buffer;
-  readonly storedKey: Buffer;
-  readonly serverKey: Buffer;
-}
 
 const derive = promisify(pbkdf2);
 

@@ -3,50 +3,44 @@
  * (written beside, fsynced, renamed), so that neither a crash nor a reader at the wrong moment sees half of it. The
  * CLI changes it, a worker reads it once at start.
  *
+ *   unknown-salt-key: BASE64
  *   users:
  *     alice@example.org:
  *       scrypt: $scrypt$ln=15,r=8,p=1$SALT$HASH
  *       scram-sha-256: SCRAM-SHA-256$15000:SALT$STOREDKEY:SERVERKEY
- *       scram-sha-1: SCRAM-SHA-1$15000:SALT$STOREDKEY:SERVERKEY
+ *       scram-sha-1: SCRAM-SHA-1$15000:SALT$STOREDKEY:SERVERKEY    (where it was asked for)
+ *       cram-md5: BASE64                                           (where it was asked for)
  */
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
-import { isMap, isNode, isScalar, LineCounter, parseDocument, stringify, type Pair } from 'yaml';
+import { isMap, isScalar, LineCounter, parseDocument, stringify, type Pair, type YAMLMap } from 'yaml';
 
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
-import type { Users } from '../policy/authenticate.js';
 import { prepareString } from '../policy/prepare-string.js';
-import {
-  costKey,
-  defaultCost,
-  dummyHash,
-  hashPassword,
-  parseHash,
-  type ScryptCost,
-} from './password-hash.js';
+import { LoadedUsers } from './loaded-users.js';
 import { replaceFile, type Change } from './replace-file.js';
 import {
-  formatVerifier,
-  makeVerifier,
-  parseVerifier,
-  scramMechanisms,
-  type ScramMechanism,
-} from './scram.js';
+  expectedFields,
+  keyOf,
+  makeUser,
+  offsetOf,
+  readUser,
+  type ExtraMechanism,
+  type Fault,
+  type StoredUser,
+} from './user-record.js';
 
-/** One user's lines, each checked. */
-interface StoredUser {
-  readonly scrypt: string;
-  readonly 'scram-sha-256': string;
-  readonly 'scram-sha-1': string;
+interface UsersFile {
+  readonly users: Map<string, StoredUser>;
+  /**
+   * Makes the salts that names which are no users are told at SCRAM: every worker and every server with this file must
+   * tell the same ones, and go on when users come and go.
+   */
+  readonly unknownSaltKey: Buffer;
 }
 
-/** Says whether a value is what its key promises. */
-const readers: Readonly<Record<keyof StoredUser, (value: string) => boolean>> = {
-  scrypt: (value) => parseHash(value) !== undefined,
-  'scram-sha-256': (value) => parseVerifier('SCRAM-SHA-256', value) !== undefined,
-  'scram-sha-1': (value) => parseVerifier('SCRAM-SHA-1', value) !== undefined,
-};
-const fields = Object.keys(readers);
+const saltKeyBytes = 32;
 /** So many faults are shown at once. */
 const maxFaults = 20;
 
@@ -55,36 +49,41 @@ const heading = `# Who may log in to Postern. Made by \`postern users add\`. Who
 `;
 
 /** @throws PosternError USERS_FILE, each fault with its line */
-export async function loadUsers(file: string): Promise<Users> {
-  return new LoadedUsers(await readUsers(file));
+export async function loadUsers(file: string): Promise<LoadedUsers> {
+  const { users, unknownSaltKey } = await readUsers(file);
+  return new LoadedUsers(users, unknownSaltKey);
 }
 
-/**
- * Makes the file when there is none; then, where root does it, for the owner of the folder `newOwnerLike`, or of the
- * file's own. @throws PosternError USERS_FILE for a bad name, password or file
- */
+export interface AddOptions {
+  /** Where root makes the file, it is this folder's owner's, or the file's own. */
+  readonly newOwnerLike?: string | undefined;
+  /** What the user can log in with beside PLAIN, LOGIN and SCRAM-SHA-256. */
+  readonly extras?: readonly ExtraMechanism[];
+}
+
+/** Makes the file when there is none. @throws PosternError USERS_FILE for a bad name, password or file */
 export async function addUser(
   file: string,
   name: string,
   password: string,
-  newOwnerLike?: string,
+  options: AddOptions = {},
 ): Promise<'added' | 'replaced'> {
   const prepared = prepareString(name);
   if (prepared === undefined)
     throw new PosternError('USERS_FILE', 'a user name is 1 to 1024 bytes without control characters');
-  const user = await makeUser(password);
+  const user = await makeUser(password, options.extras ?? []);
   const change: Change<'added' | 'replaced'> = (before) => {
-    const users = before === undefined ? new Map<string, StoredUser>() : parseUsers(file, before);
-    const outcome = users.has(prepared) ? 'replaced' : 'added';
-    users.set(prepared, user);
-    return { text: formatUsers(users), outcome };
+    const content = before === undefined ? emptyFile() : parseUsers(file, before);
+    const outcome = content.users.has(prepared) ? 'replaced' : 'added';
+    content.users.set(prepared, user);
+    return { text: formatUsers(content), outcome };
   };
-  return replaceFile(file, change, newOwnerLike);
+  return replaceFile(file, change, options.newOwnerLike);
 }
 
 /** In the file's order. @throws PosternError USERS_FILE */
 export async function listUsers(file: string): Promise<string[]> {
-  return [...(await readUsers(file)).keys()];
+  return [...(await readUsers(file)).users.keys()];
 }
 
 /** False when there is no such user. @throws PosternError USERS_FILE */
@@ -92,65 +91,23 @@ export async function removeUser(file: string, name: string): Promise<boolean> {
   const prepared = prepareString(name) ?? '';
   return replaceFile(file, (before) => {
     if (before === undefined) throw unreadable(file, 'there is no such file');
-    const users = parseUsers(file, before);
-    return users.delete(prepared)
-      ? { text: formatUsers(users), outcome: true }
+    const content = parseUsers(file, before);
+    return content.users.delete(prepared)
+      ? { text: formatUsers(content), outcome: true }
       : { text: undefined, outcome: false };
   });
 }
 
-class LoadedUsers implements Users {
-  readonly names: readonly string[];
-  readonly dummyHash: string;
-  readonly #users: ReadonlyMap<string, StoredUser>;
-
-  constructor(users: ReadonlyMap<string, StoredUser>) {
-    this.#users = users;
-    this.names = [...users.keys()];
-    this.dummyHash = dummyHash(commonCost(users));
-  }
-
-  hashOf(name: string): string | undefined {
-    return this.#users.get(name)?.scrypt;
-  }
-
-  /** The file's form gives each user all three; a mechanism beyond these is not ours. */
-  serves(mechanism: string): boolean {
-    return ['PLAIN', 'LOGIN', ...scramMechanisms].includes(mechanism);
-  }
+function emptyFile(): UsersFile {
+  return { users: new Map(), unknownSaltKey: randomBytes(saltKeyBytes) };
 }
 
-/** What most hashes cost. With one cost in the file, and `users add` knows but one, an unknown user costs exactly that. */
-function commonCost(users: ReadonlyMap<string, StoredUser>): ScryptCost {
-  const counts = new Map<string, { cost: ScryptCost; count: number }>();
-  for (const user of users.values()) {
-    const cost = parseHash(user.scrypt)?.cost ?? defaultCost;
-    const seen = counts.get(costKey(cost)) ?? { cost, count: 0 };
-    seen.count++;
-    counts.set(costKey(cost), seen);
-  }
-  const [most] = [...counts.values()].sort((a, b) => b.count - a.count);
-  return most?.cost ?? defaultCost;
+function formatUsers({ users, unknownSaltKey }: UsersFile): string {
+  const content = { 'unknown-salt-key': unknownSaltKey.toString('base64'), users };
+  return heading + stringify(content, { lineWidth: 0 });
 }
 
-async function makeUser(password: string): Promise<StoredUser> {
-  const prepared = prepareString(password);
-  if (prepared === undefined)
-    throw new PosternError('USERS_FILE', 'a password is 1 to 1024 bytes without control characters');
-  const verifier = async (mechanism: ScramMechanism): Promise<string> =>
-    formatVerifier(mechanism, await makeVerifier(mechanism, prepared));
-  return {
-    scrypt: await hashPassword(prepared),
-    'scram-sha-256': await verifier('SCRAM-SHA-256'),
-    'scram-sha-1': await verifier('SCRAM-SHA-1'),
-  };
-}
-
-function formatUsers(users: ReadonlyMap<string, StoredUser>): string {
-  return heading + stringify(new Map([['users', users]]), { lineWidth: 0 });
-}
-
-async function readUsers(file: string): Promise<Map<string, StoredUser>> {
+async function readUsers(file: string): Promise<UsersFile> {
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -170,7 +127,7 @@ function unreadable(file: string, why: string, cause?: unknown): PosternError {
 }
 
 /** @throws PosternError USERS_FILE */
-function parseUsers(file: string, text: string): Map<string, StoredUser> {
+function parseUsers(file: string, text: string): UsersFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
   const faults: string[] = [];
@@ -178,24 +135,24 @@ function parseUsers(file: string, text: string): Map<string, StoredUser> {
     faults.push(`${file}:${lines.linePos(offset ?? 0).line}: ${message}`);
   };
   for (const error of document.errors) fault(error.pos[0], error.message);
-  const users = faults.length === 0 ? collect(document.contents, fault) : new Map<string, StoredUser>();
-  if (faults.length === 0) return users;
+  const { contents } = document;
+  if (faults.length === 0 && !(isMap(contents) && contents.has('users')))
+    fault(0, 'expected `users:` and a user name below it');
+  if (faults.length === 0 && isMap(contents)) {
+    const users = collect(contents, fault);
+    const unknownSaltKey = saltKey(contents, text, fault);
+    if (faults.length === 0) return { users, unknownSaltKey };
+  }
   throw new PosternError('USERS_FILE', faults.slice(0, maxFaults).join('\n'));
 }
 
-type Fault = (offset: number | undefined, message: string) => void;
-
-function collect(root: unknown, fault: Fault): Map<string, StoredUser> {
+function collect(root: YAMLMap, fault: Fault): Map<string, StoredUser> {
   const users = new Map<string, StoredUser>();
-  const map = isMap(root) ? root.get('users', true) : undefined;
-  if (!isMap(root) || !root.has('users')) {
-    fault(0, 'expected `users:` and a user name below it');
-    return users;
-  }
+  const map = root.get('users', true);
   // `users:` with nothing below: the last one was removed.
   if (isScalar(map) && map.value === null) return users;
   if (!isMap(map)) {
-    fault(rangeOf(map), 'expected user names below `users:`');
+    fault(offsetOf(map), 'expected user names below `users:`');
     return users;
   }
   for (const pair of map.items) collectUser(pair, users, fault);
@@ -204,44 +161,23 @@ function collect(root: unknown, fault: Fault): Map<string, StoredUser> {
 
 function collectUser(pair: Pair, users: Map<string, StoredUser>, fault: Fault): void {
   const name = keyOf(pair);
-  const at = rangeOf(pair.key);
+  const at = offsetOf(pair.key);
   if (prepareString(name) !== name)
     return fault(at, 'this is no user name: empty, too long, or not in its normal form');
-  if (!isMap(pair.value)) return fault(at, `${name}: expected ${fields.join(', ')} below the name`);
-  const found = new Map(pair.value.items.map((item) => [keyOf(item), item]));
-  for (const [key, item] of found)
-    if (!fields.includes(key)) fault(rangeOf(item.key), `${name}: unknown key ${key}`);
-  const read = (field: keyof StoredUser): string => readField(name, field, found.get(field), at, fault);
-  const user = {
-    scrypt: read('scrypt'),
-    'scram-sha-256': read('scram-sha-256'),
-    'scram-sha-1': read('scram-sha-1'),
-  };
-  users.set(name, user);
+  if (!isMap(pair.value)) return fault(at, `${name}: expected ${expectedFields} below the name`);
+  users.set(name, readUser(name, pair.value, at, fault));
 }
 
-function readField(
-  name: string,
-  field: keyof StoredUser,
-  item: Pair | undefined,
-  at: number | undefined,
-  fault: Fault,
-): string {
-  const value = isScalar(item?.value) && typeof item.value.value === 'string' ? item.value.value : '';
-  if (item === undefined)
-    fault(at, `${name}: ${field} is missing; set the password again with \`postern users add\``);
-  else if (!readers[field](value))
+/** A file without one was made by hand, or before there was one: what stands in it serves until it is next written. */
+function saltKey(root: YAMLMap, text: string, fault: Fault): Buffer {
+  const node = root.get('unknown-salt-key', true);
+  if (node === undefined) return createHash('sha256').update(text).digest();
+  const value = isScalar(node) && typeof node.value === 'string' ? node.value : '';
+  const key = Buffer.from(value, 'base64');
+  if (key.length !== saltKeyBytes || key.toString('base64') !== value)
     fault(
-      rangeOf(item.key),
-      `${name}: ${field} is damaged; set the password again with \`postern users add\``,
+      offsetOf(node),
+      `unknown-salt-key is damaged; remove the line, \`postern users add\` makes another`,
     );
-  return value;
-}
-
-function keyOf(pair: Pair): string {
-  return isScalar(pair.key) ? String(pair.key.value) : '';
-}
-
-function rangeOf(node: unknown): number | undefined {
-  return isNode(node) ? node.range?.[0] : undefined;
+  return key;
 }

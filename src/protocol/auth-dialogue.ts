@@ -31,7 +31,7 @@ export class AuthDialogue {
   begin(name: string, initial: string): SaslStep | Reply {
     const mechanism = this.#options.mechanisms.find((known) => known === name.toUpperCase());
     if (mechanism === undefined) return replies.unknownMechanism;
-    this.#exchange = newExchange(mechanism);
+    this.#exchange = newExchange(mechanism, this.#options.mechanisms);
     if (initial === '') return this.#step(this.#exchange.begin(undefined));
     // RFC 4954 §4: `=` is the empty initial response.
     const response = decodeBase64(initial === '=' ? '' : initial);

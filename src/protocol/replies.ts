@@ -60,6 +60,7 @@ const rows = {
   badRecipient: [501, '5.1.3', 'Syntax: RCPT TO:<address>', 'RFC 3463 §3.2'],
   badUtf8: [501, '5.5.2', 'Address is not valid UTF-8', 'RFC 6531 §3.3'],
   badBase64: [501, '5.5.2', 'Cannot decode authentication response', 'RFC 4954 §4'],
+  authNoInitialResponse: [501, '5.7.0', 'Mechanism takes no initial response', 'RFC 4954 §4'],
   authCancelled: [501, '5.7.0', 'Authentication cancelled', 'RFC 4954 §4'],
   notImplemented: [502, '5.5.1', 'Command not implemented', 'RFC 5321 §4.2.4'],
   badSequence: [503, '5.5.1', 'Bad sequence of commands', 'RFC 5321 §4.1.4'],
@@ -121,6 +122,12 @@ export function queuedAs(id: string): Reply {
   return encode('queued', 250, '2.0.0', [`Ok: queued as ${id}`]);
 }
 
+/** RFC 4954 §4: a challenge may be as long as a response, so the bound on reply lines does not hold for it. */
+export function authChallenge(challenge: Buffer): Reply {
+  const bytes = Buffer.from(`334 ${challenge.toString('base64')}\r\n`, 'latin1');
+  return { name: 'authChallenge', code: 334, enhanced: '', bytes };
+}
+
 /** @param zone the list, as configured, that made the sum reach the threshold */
 export function dnsblRefused(clientAddress: string, zone: string): Reply {
   return encode('dnsbl', 550, '5.7.1', [`Service unavailable; client [${clientAddress}] listed by ${zone}`]);
@@ -174,10 +181,11 @@ function ehloKeywords(options: SessionOptions): string[] {
     'DSN',
     // RFC 9422 §4.2: accepted in one transaction; the next is answered 452.
     `LIMITS RCPTMAX=${options.limits.recipients}`,
-    'HELP',
   ];
   if (options.startTls && !options.secure) keywords.push('STARTTLS');
   if (options.secure && options.mechanisms.length > 0) keywords.push(`AUTH ${options.mechanisms.join(' ')}`);
+  // Behind the two above: there are clients that do not look for a keyword in the last line (GNU SASL 2.2).
+  keywords.push('HELP');
   return keywords;
 }
 

@@ -23,7 +23,14 @@ export interface Reply {
   readonly bytes: Buffer;
 }
 
-export type Mechanism = 'PLAIN' | 'LOGIN';
+export const mechanisms = [
+  'SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256', 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1', 'OAUTHBEARER', 'XOAUTH2', 'EXTERNAL',
+  'CRAM-MD5', 'PLAIN', 'LOGIN',
+] as const; // prettier-ignore
+export type Mechanism = (typeof mechanisms)[number];
+/** What the keys of a user are made for; -PLUS differs in what it signs alone. */
+export type ScramFamily = 'SCRAM-SHA-256' | 'SCRAM-SHA-1';
+export type ScramMechanism = ScramFamily | `${ScramFamily}-PLUS`;
 
 /** An address as the client wrote it, and what policy compares. RFC 5321 §4.1.2. */
 export interface Mailbox {
@@ -109,10 +116,45 @@ export type Question =
     }
   | {
       readonly kind: 'credentials';
-      readonly mechanism: Mechanism;
+      readonly mechanism: 'PLAIN' | 'LOGIN';
       readonly authorizationId: string;
       readonly authenticationId: string;
       readonly password: string;
+    }
+  /** Answered by `scram-salt`, for users and strangers alike. */
+  | {
+      readonly kind: 'scram-salt';
+      readonly mechanism: ScramMechanism;
+      readonly family: ScramFamily;
+      readonly authenticationId: string;
+    }
+  /** Does the proof fit? Answered by `scram-signature`. Nonces and channel have been compared. RFC 5802 §3. */
+  | {
+      readonly kind: 'scram-proof';
+      readonly mechanism: ScramMechanism;
+      readonly family: ScramFamily;
+      readonly authorizationId: string;
+      readonly authenticationId: string;
+      readonly authMessage: string;
+      readonly proof: Buffer;
+    }
+  /** Whose bearer token is it? `authorizationId`: whom the client says it is; '' leaves it to the token. */
+  | {
+      readonly kind: 'token';
+      readonly mechanism: 'OAUTHBEARER' | 'XOAUTH2';
+      readonly authorizationId: string;
+      readonly token: string;
+    }
+  /** Whose is the certificate of this connection? `authorizationId` as with a token. */
+  | { readonly kind: 'certificate'; readonly mechanism: 'EXTERNAL'; readonly authorizationId: string }
+  /** Answered by `cram-md5-challenge`. */
+  | { readonly kind: 'cram-md5-challenge'; readonly mechanism: 'CRAM-MD5' }
+  | {
+      readonly kind: 'cram-md5-digest';
+      readonly mechanism: 'CRAM-MD5';
+      readonly authenticationId: string;
+      readonly challenge: string;
+      readonly digest: Buffer;
     }
   /** The blank line after the header has been passed to body(). Refusing drops the body and is answered at its end. */
   | { readonly kind: 'header-end'; readonly transaction: Transaction }
@@ -130,7 +172,22 @@ export interface Accepted {
   /** recipient: stored and relayed instead of what the client wrote (`<Postmaster>` has no domain). */
   readonly address?: string;
   readonly user?: string;
+  /** To the questions that say so. */
+  readonly sasl?: SaslAnswer;
 }
+
+export type SaslAnswer =
+  | {
+      readonly kind: 'scram-salt';
+      /** Added to the client's own. */
+      readonly nonce: string;
+      readonly salt: Buffer;
+      readonly iterations: number;
+      /** tls-exporter of this connection (RFC 9266); wanted where the mechanism is a -PLUS. */
+      readonly channelBinding?: Buffer;
+    }
+  | { readonly kind: 'scram-signature'; readonly signature: Buffer }
+  | { readonly kind: 'cram-md5-challenge'; readonly challenge: string };
 
 export interface Refused {
   readonly ok: false;

@@ -10,6 +10,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
+import type { Channel } from '../policy/mechanisms.js';
 import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
@@ -24,6 +25,7 @@ import type {
 } from '../protocol/types.js';
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
+import { canBind, channelBinding, type ClientChannel } from './client-channel.js';
 import type { Client } from './client.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { Deadlines } from './deadlines.js';
@@ -42,7 +44,7 @@ const reloadIdleMs = 10_000;
 
 type Phase = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection implements SessionSink, SocketOwner, OpenConnection {
+export class Connection implements SessionSink, SocketOwner, OpenConnection, ClientChannel {
   readonly sid = newSessionId();
   readonly #service: Service;
   readonly #listener: Listener;
@@ -73,7 +75,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     this.#client = client;
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.config.limits, performance.now());
-    this.#reception = new Reception(service, listener, client, this.sid);
+    this.#reception = new Reception(service, listener, client, this.sid, this);
     this.#session = new Session(listener.plainOptions(client.address));
     this.#phase = 'open';
     attach(socket, this);
@@ -193,6 +195,20 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     this.#socket.destroy();
   }
 
+  // ---- what a log-in wants to know (ClientChannel) ----------------------------------------------------------------
+
+  binding(): Buffer | undefined {
+    return this.#socket instanceof TLSSocket ? channelBinding(this.#socket) : undefined;
+  }
+
+  identities(): readonly string[] {
+    return this.#certificate?.verified === true ? this.#certificate.identities : [];
+  }
+
+  get #channel(): Channel {
+    return { canBind: canBind(this.tlsVersion), hasCertificate: this.#certificate?.verified === true };
+  }
+
   // ---- socket events ---------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
@@ -222,7 +238,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection {
     this.#phase = 'open';
     this.#deadlines.progressed();
     this.#reading = true;
-    this.#session = new Session(this.#listener.secureOptions(this.#client.address, this.#certificate));
+    this.#session = new Session(this.#listener.secureOptions(this.#client.address, this.#channel));
     if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
     else this.#afterTurn();
   }

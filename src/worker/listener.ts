@@ -5,13 +5,13 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import { NetworkSet, normalizeAddress } from '../base/networks.js';
-import type { ListenerConfig, LimitsConfig } from '../config/config.js';
+import type { ConfiguredMechanism, ListenerConfig, LimitsConfig } from '../config/config.js';
 import type { Cell } from '../metrics/meters.js';
+import { mechanismsOn, type Channel } from '../policy/mechanisms.js';
 import { replies } from '../protocol/replies.js';
 import type { Mechanism, SessionLimits, SessionOptions } from '../protocol/types.js';
 import type { Admission } from './admission.js';
 import { directClient, proxiedClient, type Client } from './client.js';
-import type { ClientCertificate } from './client-certificate.js';
 import { Connection } from './connection.js';
 import { ProxyArrival } from './proxy-arrival.js';
 import type { Service } from './service.js';
@@ -30,7 +30,8 @@ export class Listener {
   readonly implicitTls: boolean;
   /** Undefined where `tls` is off. */
   readonly door: TlsDoor | undefined;
-  readonly #options: Readonly<Record<SessionOptions['bareNewlines'], ListenerOptions>>;
+  /** One for each kind of client and channel, made when first needed: EHLO is encoded once for it. */
+  readonly #options = new Map<string, SessionOptions>();
   readonly connectionsOpen: Cell;
   readonly connectionsTotal: Cell;
   readonly messagesAccepted: Cell;
@@ -39,11 +40,12 @@ export class Listener {
   readonly #proxies: NetworkSet;
   readonly #service: Service;
   readonly #server: Server;
+  readonly #mechanisms: readonly ConfiguredMechanism[];
 
   constructor(
     config: ListenerConfig,
     service: Service,
-    mechanisms: readonly Mechanism[],
+    mechanisms: readonly ConfiguredMechanism[],
     door: TlsDoor | undefined,
   ) {
     const { meters } = service;
@@ -56,12 +58,7 @@ export class Listener {
     this.route = config.route;
     this.implicitTls = config.tls === 'implicit';
     this.door = door;
-    const options = sessionOptions(config, service, mechanisms);
-    const needsCertificate = config.clientCertificate === 'require';
-    this.#options = {
-      reject: listenerOptions({ ...options, bareNewlines: 'reject' }, needsCertificate),
-      normalize: listenerOptions({ ...options, bareNewlines: 'normalize' }, needsCertificate),
-    };
+    this.#mechanisms = config.role === 'submission' ? mechanisms : [];
     this.connectionsOpen = meters.connectionsOpen.of(config.name);
     this.connectionsTotal = meters.connectionsTotal.of(config.name);
     this.messagesAccepted = meters.messagesAcceptedTotal.of(config.name);
@@ -89,18 +86,36 @@ export class Listener {
 
   /** What a session outside TLS may do. @param client its address, normalized */
   plainOptions(client: string): SessionOptions {
-    return this.#optionsFor(client).plain;
+    const bareNewlines = this.#bareNewlines(client);
+    return this.#made(bareNewlines, () => ({
+      ...sessionOptions(this.#config, this.#service, this.#mechanisms),
+      bareNewlines,
+    }));
   }
 
   /** What a session inside TLS may do. @param client its address, normalized */
-  secureOptions(client: string, certificate: ClientCertificate | undefined): SessionOptions {
-    const options = this.#optionsFor(client);
-    return certificate?.verified === true ? options.certified : options.secure;
+  secureOptions(client: string, channel: Channel): SessionOptions {
+    const kind = `${this.#bareNewlines(client)} ${channel.canBind} ${channel.hasCertificate}`;
+    return this.#made(kind, () => ({
+      ...this.plainOptions(client),
+      secure: true,
+      startTls: false,
+      certificateMissing: this.#config.clientCertificate === 'require' && !channel.hasCertificate,
+      mechanisms: mechanismsOn(channel, this.#mechanisms),
+    }));
   }
 
-  #optionsFor(client: string): ListenerOptions {
+  #made(kind: string, make: () => SessionOptions): SessionOptions {
+    const known = this.#options.get(kind);
+    if (known !== undefined) return known;
+    const options = make();
+    this.#options.set(kind, options);
+    return options;
+  }
+
+  #bareNewlines(client: string): SessionOptions['bareNewlines'] {
     const { normalizedClients, config } = this.#service;
-    return this.#options[normalizedClients.has(client) ? 'normalize' : config.policy.bareNewlines.mode];
+    return normalizedClients.has(client) ? 'normalize' : config.policy.bareNewlines.mode;
   }
 
   /** Stops accepting; open connections go on. */
@@ -166,20 +181,6 @@ export class Listener {
   }
 }
 
-/** One object each, since the reply to EHLO is encoded once for each. */
-interface ListenerOptions {
-  readonly plain: SessionOptions;
-  readonly secure: SessionOptions;
-  /** With a client certificate that verifies. */
-  readonly certified: SessionOptions;
-}
-
-function listenerOptions(plain: SessionOptions, needsCertificate: boolean): ListenerOptions {
-  const certified: SessionOptions = { ...plain, secure: true, startTls: false };
-  const secure = needsCertificate ? { ...certified, certificateMissing: true } : certified;
-  return { plain, secure, certified };
-}
-
 /** Outside TLS. */
 function sessionOptions(
   config: ListenerConfig,
@@ -197,7 +198,7 @@ function sessionOptions(
     tlsRequired: config.tls === 'required',
     certificateMissing: false,
     authRequired: config.role === 'submission',
-    mechanisms: config.role === 'submission' ? mechanisms : [],
+    mechanisms,
     bareNewlines: 'reject',
     limits: sessionLimits(limits),
     ask: service.room.ask,

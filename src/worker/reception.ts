@@ -1,15 +1,17 @@
 /**
  * Answers what a session asks, for one connection: who may send to whom (relay decision), is the client on a DNSBL,
- * is the password right, is there room. Knows no sockets and no queue files. A plain verdict is an answer at once; a
+ * who logs in (logins), is there room. Knows no sockets and no queue files. A plain verdict is an answer at once; a
  * promise suspends the session.
  */
 import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
 import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protocol/types.js';
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
+import type { ClientChannel } from './client-channel.js';
 import type { Client } from './client.js';
 import type { ClientCertificate } from './client-certificate.js';
 import type { Listener } from './listener.js';
+import { Logins } from './logins.js';
 import type { Service } from './service.js';
 
 const proceed: Verdict = { ok: true };
@@ -37,17 +39,19 @@ export class Reception {
   readonly #sid: string;
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #certificate: ClientCertificate | undefined;
-  #user = '';
+  readonly #logins: Logins;
   /** Number of the last transaction whose message was refused. */
   #refusedMessage = 0;
   /** The one that is asked about now, for the log line of its refusal. */
   #lastRecipient = '';
 
-  constructor(service: Service, listener: Listener, client: Client, sid: string) {
+  constructor(service: Service, listener: Listener, client: Client, sid: string, channel: ClientChannel) {
     this.#service = service;
     this.#listener = listener;
     this.#client = client;
     this.#sid = sid;
+    const origin = { sid, listener: listener.name, client: client.address, ...client.facts };
+    this.#logins = new Logins(service, origin, channel);
   }
 
   /** Asks the DNSBLs now, so that the answer is there when the first RCPT needs it; the greeting does not wait. */
@@ -71,11 +75,10 @@ export class Reception {
   }
 
   answer(question: Exclude<Question, { kind: 'message-end' }>): Verdict | Promise<Verdict> {
+    if ('mechanism' in question) return this.#logins.answer(question);
     switch (question.kind) {
       case 'recipient':
         return this.#recipient(question.mailbox);
-      case 'credentials':
-        return this.#credentials(question);
       case 'mail':
         return this.#mail();
       case 'connect':
@@ -126,7 +129,7 @@ export class Reception {
     this.#lastRecipient = mailbox.address;
     const decision = this.#service.relayDecision.decide(mailbox, {
       role: this.#listener.role,
-      user: this.#user,
+      user: this.#logins.user,
       listenerRoute: this.#listener.route,
     });
     if (!decision.ok) return { ok: false, reply: refusalReplies[decision.refusal] };
@@ -150,34 +153,5 @@ export class Reception {
       case 'defer':
         return { ok: false, reply: dnsblDeferred(this.#client.address, verdict.zone) };
     }
-  }
-
-  async #credentials(question: Extract<Question, { kind: 'credentials' }>): Promise<Verdict> {
-    const { authenticator, meters } = this.#service;
-    if (authenticator === undefined) return { ok: false, reply: replies.authUnavailable };
-    const startedMs = performance.now();
-    const result = await authenticator.check(
-      question.mechanism,
-      question.authorizationId,
-      question.authenticationId,
-      question.password,
-      { address: this.#client.address, listener: this.#listener.name, sessionId: this.#sid },
-    );
-    meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
-    if (result.kind === 'ok') {
-      this.#user = result.user;
-      return { ok: true, user: result.user };
-    }
-    if (result.kind === 'unavailable') return { ok: false, reply: replies.authUnavailable };
-    this.#service.log.warn({
-      event: 'auth.failed',
-      sid: this.#sid,
-      listener: this.#listener.name,
-      client: this.#client.address,
-      ...this.#client.facts,
-      mechanism: question.mechanism,
-      user: question.authenticationId.slice(0, loggedCharacters),
-    });
-    return { ok: false, reply: replies.authFailed };
   }
 }

@@ -10,6 +10,7 @@ import type { Admission } from './admission.js';
 import type { Intake } from './intake.js';
 import type { ReplyCounter } from './reply-counter.js';
 import type { RoomMonitor } from './room-monitor.js';
+import type { SaslChecks } from './sasl-checks.js';
 
 /** What the worker asks of each connection, whatever is spoken on it. */
 export interface OpenConnection {
@@ -38,6 +39,7 @@ export interface Service {
   readonly dnsbl: DnsblCheck | undefined;
   /** Undefined where nobody can log in. */
   readonly authenticator: PasswordAuthenticator | undefined;
+  readonly saslChecks: SaslChecks;
   readonly connections: Set<OpenConnection>;
   /** Set once; 'stop' sends idle clients away at once, 'reload' lets them finish. */
   draining: 'no' | 'stop' | 'reload';

@@ -12,9 +12,11 @@ import type { Config } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { watchProcess } from '../metrics/process-meters.js';
 import { createMeters } from '../metrics/worker-meters.js';
-import { Authenticator, mechanismsFor, type Users } from '../policy/authenticate.js';
+import { Authenticator } from '../policy/authenticate.js';
 import { DnsblCheck } from '../policy/dnsbl-check.js';
+import { mechanismsOn } from '../policy/mechanisms.js';
 import { RelayDecision } from '../policy/relay-decision.js';
+import type { LoadedUsers } from '../pool/loaded-users.js';
 import { openPool } from '../pool/pool.js';
 import type { Pool } from '../pool/tasks.js';
 import { openSpool } from '../queue/lmdb-spool.js';
@@ -30,6 +32,7 @@ import { QueueCalls } from './queue-calls.js';
 import { queueHooks } from './queue-hooks.js';
 import { ReplyCounter } from './reply-counter.js';
 import { RoomMonitor } from './room-monitor.js';
+import { openSaslChecks, servedMechanisms } from './sasl-checks.js';
 import { readTlsMaterial } from './secure-context.js';
 import type { OpenConnection, Service } from './service.js';
 import { ticketKeysOf } from './ticket-keys.js';
@@ -133,7 +136,7 @@ export class Worker {
       listeners: config.listeners.map(({ name }) => name),
       routes: Object.keys(config.routes),
       dnsblLists: config.policy.dnsbl?.lists.map(({ zone }) => zone) ?? [],
-      mechanisms: config.auth.mechanisms,
+      mechanisms: mechanismsOn({ canBind: true, hasCertificate: true }, config.auth.mechanisms),
     });
     watchProcess(meters, String(options.slot));
     const users = await loadUsers(config);
@@ -194,12 +197,12 @@ export class Worker {
         users === undefined
           ? backend?.authenticator
           : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
+      saslChecks: await openSaslChecks(config, users, meters),
       connections: new Set<OpenConnection>(),
       draining: 'no',
       connectionClosed: () => worker?.connectionClosed(),
     };
-    const ofBackend = backend === undefined ? [] : config.auth.mechanisms;
-    const mechanisms = users === undefined ? ofBackend : mechanismsFor(users, config.auth.mechanisms);
+    const mechanisms = servedMechanisms(config.auth, users, log);
     const tickets = options.ticketSecret ?? randomBytes(32);
     const listeners = config.listeners.map((listener) => {
       const isSecure = tls !== undefined && listener.tls !== 'off';
@@ -369,7 +372,7 @@ function queueDirectory(config: Config): string {
   return join(config.dataDir, 'queue');
 }
 
-async function loadUsers({ auth }: Config): Promise<Users | undefined> {
+async function loadUsers({ auth }: Config): Promise<LoadedUsers | undefined> {
   if (auth.usersFile === undefined) return undefined;
   // Here, not above: most workers have no users and start sooner without a parser of YAML.
   const usersFile = await import('../pool/users-file.js');

@@ -21,7 +21,11 @@ describe('a right file', () => {
       dns: { servers: [] },
       domains: [{ names: ['example.test'], recipients: { kind: 'any' }, route: 'disk' }],
       policy: { bareNewlines: { mode: 'reject', normalizeFrom: [] }, dnsbl: undefined },
-      auth: { mechanisms: ['PLAIN', 'LOGIN'], usersFile: undefined },
+      auth: {
+        mechanisms: ['SCRAM-SHA-256', 'PLAIN', 'LOGIN'],
+        usersFile: undefined,
+        tokens: undefined,
+      },
       log: { level: 'info' },
     });
     expect(config.limits).toEqual({
@@ -317,12 +321,12 @@ limits:
       "8:18: dns.servers[0]: found 'resolver', expected an IP address, with a port if wanted: 127.0.0.1:5353, [::1]:53",
     ],
     [
-      'auth: { mechanisms: [CRAM-MD5] }',
-      "8:22: auth.mechanisms[0]: found 'CRAM-MD5', expected one of PLAIN, LOGIN",
+      'auth: { mechanisms: [NTLM] }',
+      "8:22: auth.mechanisms[0]: found 'NTLM', expected one of SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN, OAUTHBEARER, XOAUTH2, EXTERNAL, CRAM-MD5",
     ],
     [
       'auth: { mechanisms: [] }',
-      '8:21: auth.mechanisms: found an empty list, expected a list of 1 to 2 mechanisms',
+      '8:21: auth.mechanisms: found an empty list, expected a list of 1 to 8 mechanisms',
     ],
     ['policy: { dnsbl: {} }', '8:11: policy.dnsbl.lists: found nothing, expected a list of 1 to 64 lists'],
     [

@@ -62,7 +62,7 @@ describe('AUTH', () => {
     expect(await client.command(plain('alice', 'tiger'))).toMatch(/^5/);
     client.destroy();
     const { client: secure, ehlo } = await insideTls();
-    expect(ehlo).toContain('AUTH PLAIN LOGIN');
+    expect(ehlo).toContain('AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN');
     secure.destroy();
   });
 

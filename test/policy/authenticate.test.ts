@@ -1,12 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { PosternError } from '../../src/base/errors.js';
-import {
-  Authenticator,
-  mechanismsFor,
-  type PasswordTask,
-  type Users,
-} from '../../src/policy/authenticate.js';
+import { Authenticator, type PasswordTask, type Users } from '../../src/policy/authenticate.js';
 
 /** A "hash" is `hash-of-` and the password: what is tested is who computes how many, not scrypt. */
 class Bench {
@@ -24,7 +19,6 @@ class Bench {
       names: [...this.hashes.keys()],
       hashOf: (name) => this.hashes.get(name),
       dummyHash: 'dummy',
-      serves: () => true,
     };
     this.authenticator = new Authenticator({
       users,
@@ -98,7 +92,7 @@ describe('a log-in', () => {
 
   it('succeeds for nobody whose dummy happens to fit', async () => {
     const always = new Authenticator({
-      users: { names: ['alice'], hashOf: () => undefined, dummyHash: 'dummy', serves: () => true },
+      users: { names: ['alice'], hashOf: () => undefined, dummyHash: 'dummy' },
       verify: () => Promise.resolve(true),
       meters: { authTotal: { of: () => ({ value: 0 }) } },
     });
@@ -157,23 +151,5 @@ describe('when the pool cannot help', () => {
     const bench = new Bench();
     bench.failure = new TypeError('a bug');
     await expect(bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).rejects.toThrow('a bug');
-  });
-});
-
-function usersServed(names: string[], served: string[]): Users {
-  return { names, hashOf: () => undefined, dummyHash: '', serves: (mechanism) => served.includes(mechanism) };
-}
-
-describe('the mechanisms that are announced', () => {
-  it('are those of the config that work for every user', () => {
-    expect(mechanismsFor(usersServed(['a'], ['PLAIN', 'LOGIN']), ['PLAIN', 'LOGIN'])).toEqual([
-      'PLAIN',
-      'LOGIN',
-    ]);
-    expect(mechanismsFor(usersServed(['a'], ['PLAIN']), ['LOGIN', 'PLAIN'])).toEqual(['PLAIN']);
-  });
-
-  it('are none while there are no users', () => {
-    expect(mechanismsFor(usersServed([], ['PLAIN']), ['PLAIN'])).toEqual([]);
   });
 });

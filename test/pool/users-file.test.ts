@@ -61,8 +61,8 @@ describe('adding, listing and removing users', () => {
     expect(await listUsers(file)).toEqual([]);
   });
 
-  it('stores a hash and both SCRAM verifiers, and not the password', async () => {
-    await addUser(file, 'alice', 'correct horse');
+  it('stores a hash and a SCRAM verifier of each kind asked for, and not the password', async () => {
+    await addUser(file, 'alice', 'correct horse', { extras: ['SCRAM-SHA-1'] });
     const users = await loadUsers(file);
     const stored = users.hashOf('alice') ?? '';
     expect(await verifyPassword('correct horse', stored)).toBe(true);
@@ -73,6 +73,28 @@ describe('adding, listing and removing users', () => {
       const line = text.split('\n').find((line) => line.includes(` ${mechanism}$`)) ?? '';
       expect(parseVerifier(mechanism, line.trim().split(' ')[1] ?? '')).toBeDefined();
     }
+  });
+
+  it('stores for the weaker mechanisms only what was asked for', async () => {
+    await addUser(file, 'alice', 'correct horse');
+    expect(await readFile(file, 'utf8')).not.toMatch(/scram-sha-1:|cram-md5/);
+    await addUser(file, 'alice', 'correct horse', { extras: ['CRAM-MD5'] });
+    expect(await readFile(file, 'utf8')).not.toContain('correct');
+    const users = await loadUsers(file);
+    expect(users.secretOf('alice')).toBe('correct horse');
+    expect(users.secretOf('bob')).toBeUndefined();
+    expect(['SCRAM-SHA-256', 'SCRAM-SHA-1', 'CRAM-MD5'].map((name) => users.lacking(name))).toEqual([
+      0, 1, 0,
+    ]);
+  });
+
+  it('keeps the key of unknown salts when users come and go (A-104)', async () => {
+    await addUser(file, 'alice', 'x');
+    const { unknownSaltKey } = await loadUsers(file);
+    expect(unknownSaltKey).toHaveLength(32);
+    await addUser(file, 'bob', 'x');
+    await removeUser(file, 'alice');
+    expect((await loadUsers(file)).unknownSaltKey).toEqual(unknownSaltKey);
   });
 
   it('makes the file readable for its owner alone, whatever it was before', async () => {
@@ -86,16 +108,16 @@ describe('adding, listing and removing users', () => {
   it.runIf(process.getuid?.() === 0)('made by root belongs to who has the folder named, else its own', async () => {
     const dataDir = join(directory, 'data');
     await chown(directory, 1, 2);
-    await addUser(file, 'alice', 'x', dataDir);
+    await addUser(file, 'alice', 'x', { newOwnerLike: dataDir });
     expect(await ownerOf(file)).toEqual([1, 2]);
     await rm(file);
     await mkdir(dataDir);
     await chown(dataDir, 3, 4);
-    await addUser(file, 'alice', 'x', dataDir);
+    await addUser(file, 'alice', 'x', { newOwnerLike: dataDir });
     expect(await ownerOf(file)).toEqual([3, 4]);
     // Whoever it was given to since keeps it.
     await chown(file, 5, 6);
-    await addUser(file, 'bob', 'x', dataDir);
+    await addUser(file, 'bob', 'x', { newOwnerLike: dataDir });
     expect(await ownerOf(file)).toEqual([5, 6]);
   }); // prettier-ignore
 
@@ -185,12 +207,25 @@ describe('reading the users file', () => {
     expect((await loadUsers(file)).names).toEqual([]);
   });
 
-  it('serves PLAIN, LOGIN and SCRAM, and nothing it has never heard of', async () => {
-    await writeFile(file, `users:\n${userLines('a')}`);
+  it('says for how many users a mechanism has nothing to check against', async () => {
+    const secret = '    cram-md5: c2VjcmV0\n';
+    const withoutSha1 = userLines('b').replace(/ {4}scram-sha-1:.*\n/, '');
+    await writeFile(file, `users:\n${userLines('a')}${withoutSha1}${secret}${userLines('c')}`);
     const users = await loadUsers(file);
-    expect(
-      ['PLAIN', 'LOGIN', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'CRAM-MD5'].map((m) => users.serves(m)),
-    ).toEqual([true, true, true, true, false]);
+    const lacking = ['PLAIN', 'LOGIN', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'CRAM-MD5', 'NTLM'].map((name) =>
+      users.lacking(name),
+    );
+    expect(lacking).toEqual([0, 0, 0, 1, 2, 3]);
+    expect(users.verifierOf('SCRAM-SHA-1', 'b')).toBeUndefined();
+    expect(users.verifierOf('SCRAM-SHA-1', 'a')).toMatchObject({ iterations: 4096 });
+    expect(users.commonIterations('SCRAM-SHA-256')).toBe(4096);
+  });
+
+  it('a file without a key for unknown salts serves with one of its own, the same each time', async () => {
+    await writeFile(file, `users:\n${userLines('a')}`);
+    const { unknownSaltKey } = await loadUsers(file);
+    expect(unknownSaltKey).toHaveLength(32);
+    expect((await loadUsers(file)).unknownSaltKey).toEqual(unknownSaltKey);
   });
 
   const faults: { text: string; told: string; why: string }[] = [
@@ -218,6 +253,16 @@ describe('reading the users file', () => {
       why: 'a key nobody knows',
       text: `users:\n${userLines('a')}    quota: 5\n`,
       told: 'FILE:6: a: unknown key quota',
+    },
+    {
+      why: 'a secret that is no base64',
+      text: `users:\n${userLines('a')}    cram-md5: secret!\n`,
+      told: 'FILE:6: a: cram-md5 is damaged',
+    },
+    {
+      why: 'a short key of unknown salts',
+      text: `unknown-salt-key: c2hvcnQ=\nusers:\n${userLines('a')}`,
+      told: 'FILE:1: unknown-salt-key is damaged',
     },
     { why: 'one name twice', text: `users:\n${userLines('a')}${userLines('a')}`, told: 'FILE:6: ' },
     {

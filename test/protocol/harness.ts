@@ -63,6 +63,22 @@ export function policy(question: Question): Verdict {
         authenticationId === 'u' && password === 'p' && (authorizationId === '' || authorizationId === 'u');
       return good ? { ok: true } : { ok: false, reply: replies.authFailed };
     }
+    // Salts and challenges as the RFCs have them; whatever a client answers is wrong.
+    case 'scram-salt': {
+      const salt = Buffer.from('W22ZaJ0SNY7soEsUEjb6gQ==', 'base64');
+      const sasl = { kind: 'scram-salt', nonce: 'server', salt, iterations: 4096 } as const;
+      return { ok: true, sasl: { ...sasl, channelBinding: Buffer.alloc(32, 1) } };
+    }
+    case 'cram-md5-challenge':
+      return {
+        ok: true,
+        sasl: { kind: 'cram-md5-challenge', challenge: '<1896.697170952@postoffice.reston.mci.net>' },
+      };
+    case 'scram-proof':
+    case 'cram-md5-digest':
+    case 'token':
+    case 'certificate':
+      return { ok: false, reply: replies.authFailed };
     case 'message-end':
       return { ok: true, reply: queuedAs('ID') };
     case 'connect':

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Mechanism, SessionOptions } from '../../src/protocol/types.js';
+import { mechanisms, type SessionOptions } from '../../src/protocol/types.js';
 import { Random } from '../support/random.js';
 import { readTranscripts, type Step, type Transcript } from '../support/transcript.js';
 import { describeManner, limits, manners, options, Peer, type Manner } from './harness.js';
@@ -129,7 +129,7 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
     certificateMissing: settings.has('certificate-missing'),
     mechanisms: (settings.get('auth') ?? '')
       .split(' ')
-      .filter((name): name is Mechanism => name === 'PLAIN' || name === 'LOGIN'),
+      .flatMap((name) => mechanisms.find((known) => known === name) ?? []),
     limits: {
       ...limits,
       ...Object.fromEntries(limitSettings.map((key) => [key, Number(settings.get(key))])),

@@ -33,6 +33,7 @@ const packages = {
   rbldnsd: 'rbldnsd',
   prometheus: 'prometheus',
   promtool: 'prometheus',
+  gsasl: 'gsasl',
   strace: 'strace',
   'systemd-analyze': 'systemd',
   unshare: 'util-linux',

@@ -35,6 +35,8 @@ export interface TestWorkerOptions {
   /** Name → password. */
   readonly users?: Readonly<Record<string, string>>;
   readonly log?: Log;
+  /** PLAIN and LOGIN where left out. */
+  readonly mechanisms?: readonly string[];
 }
 
 export interface TestWorker {
@@ -61,14 +63,16 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
   }));
   const usersFile = join(directory, 'users.yaml');
   for (const [name, password] of Object.entries(options.users ?? {}))
-    await addUser(usersFile, name, password);
+    await addUser(usersFile, name, password, { extras: ['SCRAM-SHA-1', 'CRAM-MD5'] });
   const text = JSON.stringify({
     hostname: 'mx.test',
     dataDir: directory,
     workers: 1,
     listeners,
     ...(listeners.some(({ tls }) => tls !== 'off') ? { tls: { ...testCertificate, ...options.tls } } : {}),
-    ...(options.users === undefined ? {} : { auth: { users: { file: usersFile } } }),
+    ...(options.users === undefined
+      ? {}
+      : { auth: { mechanisms: options.mechanisms ?? ['PLAIN', 'LOGIN'], users: { file: usersFile } } }),
     domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }],
     routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
     limits: { diskReserve: '0', ...options.limits },

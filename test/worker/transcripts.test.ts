@@ -41,6 +41,8 @@ const pureOnly = new Set([
   'auth-parameter',
   'auth-plaintext',
   'certificate-missing', // with real certificates in tls.test.ts
+  // Tokens need somebody who issues them: test/e2e/sasl.test.ts.
+  'auth-tokens',
   'greeting-and-hello',
   'starttls',
   'tls-required',
@@ -49,24 +51,38 @@ const pureOnly = new Set([
 /** Says something else inside TLS. */
 const plaintextOnly = new Set(['starttls-not-offered']);
 
-/** One worker for all transcripts with the same limits. */
-const groups = new Map<string, { limits: Record<string, number>; transcripts: Transcript[] }>();
+/** What a config calls them; PLAIN and LOGIN go together. */
+function mechanismsOf({ settings }: Transcript): readonly string[] {
+  const names = (settings.get('auth') ?? 'PLAIN').split(' ').filter((name) => !name.endsWith('-PLUS'));
+  return names.every((name) => name === 'PLAIN' || name === 'LOGIN') ? ['PLAIN', 'LOGIN'] : names;
+}
+
+interface Group {
+  readonly limits: Record<string, number>;
+  readonly mechanisms: readonly string[];
+  readonly transcripts: Transcript[];
+}
+
+/** One worker for all transcripts with the same limits and mechanisms. */
+const groups = new Map<string, Group>();
 for (const transcript of readTranscripts(join(import.meta.dirname, '../transcripts'))) {
   const { name, settings } = transcript;
   if (pureOnly.has(name)) continue;
   const own = limitNames.filter((limit) => settings.has(limit));
   const limits = Object.fromEntries(own.map((limit) => [limit, Number(settings.get(limit))]));
-  const key = own.length === 0 ? 'the default limits' : JSON.stringify(limits);
-  const group = groups.get(key) ?? { limits, transcripts: [] };
+  const mechanisms = mechanismsOf(transcript);
+  const named = own.length === 0 ? 'the default limits' : JSON.stringify(limits);
+  const key = `${named} and ${mechanisms.join(' ')}`;
+  const group = groups.get(key) ?? { limits, mechanisms, transcripts: [] };
   groups.set(key, group);
   group.transcripts.push(transcript);
 }
 
-describe.each([...groups])('with %s', (_, { limits, transcripts }) => {
+describe.each([...groups])('with %s', (_, { limits, mechanisms, transcripts }) => {
   let running: TestWorker;
 
   beforeAll(async () => {
-    running = await startWorker({ listeners, users: { u: 'p' }, exactLimits: limits });
+    running = await startWorker({ listeners, users: { u: 'p' }, exactLimits: limits, mechanisms });
   });
 
   afterAll(async () => {

@@ -3,6 +3,7 @@
  * the form of its messages and nothing of users, keys, hashes or random bytes: for these it asks the caller, as often
  * as it has to, and gets a verdict. Lines, base64, `*` and the count of failures are auth-dialogue.ts's.
  */
+import { replies } from '../replies.js';
 import type { Reply, SaslQuestion, Verdict } from '../types.js';
 
 export type SaslStep =
@@ -23,3 +24,6 @@ export interface SaslExchange {
   /** The answer to the last question. */
   answer(verdict: Verdict): SaslStep;
 }
+
+/** Asks a client that speaks first for what it did not send with AUTH. */
+export const emptyChallenge: SaslStep = { kind: 'challenge', reply: replies.authContinue };

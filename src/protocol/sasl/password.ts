@@ -3,13 +3,13 @@
  * reads the same as a wrong password (attacks.md A-101).
  */
 import { replies } from '../replies.js';
-import type { Mechanism, Verdict } from '../types.js';
+import type { Verdict } from '../types.js';
 import type { SaslStep } from './exchange.js';
 
 export const badContent: SaslStep = { kind: 'failed', reply: replies.authFailed };
 
 export function askPassword(
-  mechanism: Mechanism,
+  mechanism: 'PLAIN' | 'LOGIN',
   authorizationId: string,
   authenticationId: string,
   password: string,

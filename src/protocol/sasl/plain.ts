@@ -1,11 +1,8 @@
 /** SASL PLAIN, RFC 4616: `[authzid] NUL authcid NUL passwd` in one message. */
 import { isUtf8, NUL } from '../characters.js';
-import { replies } from '../replies.js';
 import type { Verdict } from '../types.js';
-import type { SaslExchange, SaslStep } from './exchange.js';
+import { emptyChallenge, type SaslExchange, type SaslStep } from './exchange.js';
 import { askPassword, badContent, passwordChecked } from './password.js';
-
-const emptyChallenge: SaslStep = { kind: 'challenge', reply: replies.authContinue };
 
 export class PlainExchange implements SaslExchange {
   #authenticationId = '';

@@ -66,7 +66,7 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
     }, // prettier-ignore
     limits: noLimits,
     policy: { bareNewlines: { mode: 'reject', normalizeFrom: [] }, dnsbl: undefined },
-    auth: { mechanisms: [], usersFile: undefined, backend: undefined, cacheMs: 0 },
+    auth: { mechanisms: [], usersFile: undefined, backend: undefined, cacheMs: 0, tokens: undefined },
     log: { level: 'info' },
   };
 }

@@ -1,0 +1,126 @@
+/**
+ * Tokens that are signed JWTs (RFC 7519, RFC 9068), checked against the keys of their issuer: a JWK set in a file or
+ * behind a URL. Signatures and claims are the package jose's, which is loaded here alone, when it is first needed; the
+ * bounds on fetching are ours.
+ */
+import { readFile } from 'node:fs/promises';
+
+import type * as Jose from 'jose';
+
+import { describeError, errorCodeOf, PosternError } from '../../base/errors.js';
+import { userOf, type ClaimRules } from './claims.js';
+import { requestJson } from './json-request.js';
+import type { TokenAnswer, TokenSource } from './token-check.js';
+
+export interface JwtSettings extends ClaimRules {
+  readonly keys:
+    { readonly kind: 'url'; readonly url: string } | { readonly kind: 'file'; readonly file: string };
+  readonly issuer: string;
+  readonly audience: string;
+  readonly algorithms: readonly string[];
+  /** How far the issuer's clock may be from ours. */
+  readonly clockSkewMs: number;
+  readonly timeoutMs: number;
+}
+
+// How long keys are good without asking again: a withdrawn key is believed at most this long. Also the longest that
+// an outage of the issuer goes unnoticed; after that log-ins get 454.
+const keysMaxAgeMs = 600_000;
+// A token that names a key we do not have may mean that keys were changed, or that somebody made the name up: he makes
+// us ask once in this time.
+const refetchMs = 30_000;
+// A key set that could not be had is not asked for again at once by the next client.
+const failureMs = 5_000;
+
+/** Its own faults; all others are the token's. */
+const sourceErrors: ReadonlySet<string> = new Set([
+  'TOKEN_SOURCE',
+  'ERR_JWKS_TIMEOUT',
+  'ERR_JWKS_INVALID',
+  'ERR_JOSE_GENERIC',
+]);
+
+/** @throws PosternError TOKEN_SETUP: jose is not installed, or the file has no key set */
+export async function openJwtSource(settings: JwtSettings): Promise<TokenSource> {
+  const jose = await loadJose();
+  const keys =
+    settings.keys.kind === 'file' ? await localKeys(jose, settings.keys.file) : remoteKeys(jose, settings);
+  return new JwtSource(jose, keys, settings);
+}
+
+class JwtSource implements TokenSource {
+  readonly #jose: typeof Jose;
+  readonly #keys: Jose.JWTVerifyGetKey;
+  readonly #settings: JwtSettings;
+
+  constructor(jose: typeof Jose, keys: Jose.JWTVerifyGetKey, settings: JwtSettings) {
+    this.#jose = jose;
+    this.#keys = keys;
+    this.#settings = settings;
+  }
+
+  async ask(token: string): Promise<TokenAnswer> {
+    const { issuer, audience, algorithms, clockSkewMs, userClaim } = this.#settings;
+    try {
+      const { payload } = await this.#jose.jwtVerify(token, this.#keys, {
+        issuer,
+        audience,
+        algorithms: [...algorithms],
+        clockTolerance: clockSkewMs / 1000,
+        // Without an end it would be a password that nobody can change.
+        requiredClaims: ['exp', userClaim],
+      });
+      const found = userOf(payload, this.#settings);
+      return 'user' in found ? { kind: 'valid', ...found } : { kind: 'invalid', ...found };
+    } catch (error) {
+      // jose's messages name claims and algorithms, never the token.
+      const why = describeError(error);
+      if (sourceErrors.has(errorCodeOf(error) ?? '')) return { kind: 'unavailable', why };
+      if (error instanceof this.#jose.errors.JOSEError) return { kind: 'invalid', why };
+      throw error;
+    }
+  }
+}
+
+/** An optional peer: who uses no tokens need not have it. */
+async function loadJose(): Promise<typeof Jose> {
+  try {
+    return await import('jose');
+  } catch (error) {
+    throw new PosternError(
+      'TOKEN_SETUP',
+      'auth.tokens.jwks needs the package jose, which is not installed: `npm install jose` beside postern (with -g where postern is)',
+      error,
+    );
+  }
+}
+
+async function localKeys(jose: typeof Jose, file: string): Promise<Jose.JWTVerifyGetKey> {
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- jose looks at it and throws where it is none
+    return jose.createLocalJWKSet(JSON.parse(await readFile(file, 'utf8')) as Jose.JSONWebKeySet);
+  } catch (error) {
+    throw new PosternError('TOKEN_SETUP', `${file} holds no JWK set: ${describeError(error)}`, error);
+  }
+}
+
+function remoteKeys(jose: typeof Jose, { keys, timeoutMs }: JwtSettings): Jose.JWTVerifyGetKey {
+  if (keys.kind !== 'url') throw new TypeError('keys of a file are not fetched');
+  let failure: { readonly error: unknown; readonly untilMs: number } | undefined;
+  return jose.createRemoteJWKSet(new URL(keys.url), {
+    timeoutDuration: timeoutMs,
+    cooldownDuration: refetchMs,
+    cacheMaxAge: keysMaxAgeMs,
+    [jose.customFetch]: async (url) => {
+      if (failure !== undefined && performance.now() < failure.untilMs) throw failure.error;
+      try {
+        const text = await requestJson({ url, headers: {}, timeoutMs });
+        failure = undefined;
+        return new Response(text, { headers: { 'content-type': 'application/json' } });
+      } catch (error) {
+        failure = { error, untilMs: performance.now() + failureMs };
+        throw error;
+      }
+    },
+  });
+}

@@ -1,0 +1,145 @@
+/**
+ * The log-ins of one connection: answers what a SASL exchange asks, from the checks that the worker's service has, and
+ * says in the log what failed and why. Knows which user it is from then on; no token and no password leaves it.
+ */
+import type { SaslQuestion, Verdict } from '../protocol/types.js';
+import { replies } from '../protocol/replies.js';
+import type { AuthResult } from '../policy/login.js';
+import type { ClientChannel } from './client-channel.js';
+import type { Service } from './service.js';
+
+type Question<Kind extends SaslQuestion['kind']> = Extract<SaslQuestion, { kind: Kind }>;
+
+/** Where it comes from, for the log: with what a proxy said. */
+export type LoginOrigin = {
+  readonly sid: string;
+  readonly listener: string;
+  readonly client: string;
+} & Readonly<Record<string, unknown>>;
+
+const refused: Verdict = { ok: false, reply: replies.authFailed };
+const unavailable: Verdict = { ok: false, reply: replies.authUnavailable };
+
+// What a client says of itself is cut to this in a log line.
+const loggedCharacters = 256;
+
+export class Logins {
+  /** '' until a log-in succeeded. */
+  user = '';
+  readonly #service: Service;
+  readonly #origin: LoginOrigin;
+  readonly #channel: ClientChannel;
+
+  constructor(service: Service, origin: LoginOrigin, channel: ClientChannel) {
+    this.#service = service;
+    this.#origin = origin;
+    this.#channel = channel;
+  }
+
+  answer(question: SaslQuestion): Verdict | Promise<Verdict> {
+    switch (question.kind) {
+      case 'credentials':
+        return this.#password(question);
+      case 'scram-salt':
+        return this.#salt(question);
+      case 'scram-proof':
+        return this.#proof(question);
+      case 'token':
+        return this.#token(question);
+      case 'certificate':
+        return this.#certificate(question);
+      case 'cram-md5-challenge':
+        return this.#challenge();
+      case 'cram-md5-digest':
+        return this.#digest(question);
+    }
+  }
+
+  async #password(question: Question<'credentials'>): Promise<Verdict> {
+    const { authenticator } = this.#service;
+    if (authenticator === undefined) return unavailable;
+    const { mechanism, authorizationId, authenticationId, password } = question;
+    const startedMs = performance.now();
+    const result = await authenticator.check(mechanism, authorizationId, authenticationId, password, {
+      address: this.#origin.client,
+      listener: this.#origin.listener,
+      sessionId: this.#origin.sid,
+    });
+    this.#observe(startedMs);
+    return this.#verdict(result, mechanism, authenticationId);
+  }
+
+  #salt({ family, authenticationId }: Question<'scram-salt'>): Verdict {
+    const { scram } = this.#service.saslChecks;
+    if (scram === undefined) return unavailable;
+    const channelBinding = this.#channel.binding();
+    return {
+      ok: true,
+      sasl: {
+        kind: 'scram-salt',
+        ...scram.salt(family, authenticationId),
+        ...(channelBinding === undefined ? {} : { channelBinding }),
+      },
+    };
+  }
+
+  #proof(question: Question<'scram-proof'>): Verdict {
+    const { scram } = this.#service.saslChecks;
+    if (scram === undefined) return unavailable;
+    const startedMs = performance.now();
+    const result = scram.check(question);
+    this.#observe(startedMs);
+    const verdict = this.#verdict(result, question.mechanism, question.authenticationId);
+    if (!verdict.ok || result.kind !== 'ok') return verdict;
+    return { ...verdict, sasl: { kind: 'scram-signature', signature: result.signature } };
+  }
+
+  #challenge(): Verdict {
+    const { cramMd5 } = this.#service.saslChecks;
+    if (cramMd5 === undefined) return unavailable;
+    return { ok: true, sasl: { kind: 'cram-md5-challenge', challenge: cramMd5.challenge() } };
+  }
+
+  #digest({ authenticationId, challenge, digest }: Question<'cram-md5-digest'>): Verdict {
+    const { cramMd5 } = this.#service.saslChecks;
+    if (cramMd5 === undefined) return unavailable;
+    return this.#verdict(cramMd5.check(authenticationId, challenge, digest), 'CRAM-MD5', authenticationId);
+  }
+
+  async #token({ mechanism, authorizationId, token }: Question<'token'>): Promise<Verdict> {
+    const { tokens } = this.#service.saslChecks;
+    if (tokens === undefined) return unavailable;
+    const startedMs = performance.now();
+    const result = await tokens.check(mechanism, authorizationId, token);
+    this.#observe(startedMs);
+    return this.#verdict(result, mechanism, authorizationId);
+  }
+
+  #certificate({ authorizationId }: Question<'certificate'>): Verdict {
+    const { certificates } = this.#service.saslChecks;
+    if (certificates === undefined) return unavailable;
+    const result = certificates.check(authorizationId, this.#channel.identities());
+    return this.#verdict(result, 'EXTERNAL', authorizationId);
+  }
+
+  /** SCRAM's first half changes nothing; whoever succeeds is the user from now on. */
+  #verdict(result: AuthResult & { readonly why?: string }, mechanism: string, name: string): Verdict {
+    if (result.kind === 'ok') {
+      this.user = result.user;
+      return { ok: true, user: result.user };
+    }
+    const facts = {
+      ...this.#origin,
+      mechanism,
+      user: name.slice(0, loggedCharacters),
+      ...(result.why === undefined ? {} : { why: result.why }),
+    };
+    if (result.kind === 'failed') this.#service.log.warn({ event: 'auth.failed', ...facts });
+    else if (result.why !== undefined) this.#service.log.error({ event: 'auth.unavailable', ...facts });
+    return result.kind === 'failed' ? refused : unavailable;
+  }
+
+  #observe(startedMs: number): void {
+    this.#service.meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
+  }
+}

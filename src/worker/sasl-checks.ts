@@ -1,0 +1,70 @@
+/** The checks of a worker's log-ins, as far as the config has them, and the mechanisms that they can serve. */
+import type { Log } from '../base/log.js';
+import type { AuthConfig, Config, ConfiguredMechanism, TokensConfig } from '../config/config.js';
+import type { Meters } from '../metrics/meters.js';
+import { CertificateCheck } from '../policy/certificate-check.js';
+import { CramMd5Check } from '../policy/cram-md5-check.js';
+import { ScramCheck } from '../policy/scram-check.js';
+import { IntrospectionSource } from '../policy/tokens/introspection-source.js';
+import { openJwtSource } from '../policy/tokens/jwt-source.js';
+import { TokenCheck, type TokenSource } from '../policy/tokens/token-check.js';
+import type { LoadedUsers } from '../pool/loaded-users.js';
+
+/** Undefined: nothing of its kind is configured, and its mechanisms are not announced. */
+export interface SaslChecks {
+  readonly scram: ScramCheck | undefined;
+  readonly cramMd5: CramMd5Check | undefined;
+  readonly tokens: TokenCheck | undefined;
+  readonly certificates: CertificateCheck | undefined;
+}
+
+/** @throws PosternError TOKEN_SETUP */
+export async function openSaslChecks(
+  config: Pick<Config, 'auth' | 'hostname'>,
+  users: LoadedUsers | undefined,
+  meters: Meters,
+): Promise<SaslChecks> {
+  const { auth, hostname } = config;
+  const { tokens, mechanisms } = auth;
+  return {
+    scram: users && new ScramCheck({ users, meters }),
+    cramMd5: users && new CramMd5Check({ users, hostname, meters }),
+    tokens: tokens && new TokenCheck({ source: await openTokenSource(tokens), meters }),
+    certificates: mechanisms.includes('EXTERNAL')
+      ? new CertificateCheck({ isUser: users && ((name) => users.hashOf(name) !== undefined), meters })
+      : undefined,
+  };
+}
+
+function openTokenSource(tokens: TokensConfig): Promise<TokenSource> {
+  const { source, scope, clockSkewMs, timeoutMs } = tokens;
+  const settings = { scope, clockSkewMs, timeoutMs };
+  return source.kind === 'jwks'
+    ? openJwtSource({ ...source, ...settings })
+    : Promise.resolve(new IntrospectionSource({ ...source, ...settings }));
+}
+
+/**
+ * Of the configured ones those that work for every user: one that fails for some is not announced (promise 6), and the
+ * log says for how many.
+ */
+export function servedMechanisms(
+  auth: AuthConfig,
+  users: LoadedUsers | undefined,
+  log: Log,
+): ConfiguredMechanism[] {
+  return auth.mechanisms.filter((mechanism) => {
+    if (mechanism === 'OAUTHBEARER' || mechanism === 'XOAUTH2') return auth.tokens !== undefined;
+    if (mechanism === 'EXTERNAL') return true;
+    if (users === undefined)
+      return auth.backend !== undefined && (mechanism === 'PLAIN' || mechanism === 'LOGIN');
+    if (users.names.length === 0) return false;
+    const lacking = users.lacking(mechanism);
+    if (lacking > 0)
+      log.warn(
+        { event: 'auth.not-announced', mechanism, users: lacking },
+        'a mechanism of auth.mechanisms is not announced: some users have nothing that it could be checked against; give them a password again with `postern users add` and its option',
+      );
+    return lacking === 0;
+  });
+}

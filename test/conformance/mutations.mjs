@@ -346,7 +346,13 @@ export const mutations = [
     'return undefined;',
     'protocol/smuggling.test.ts',
   ),
-  breaks('A-008', 'protocol/data-reader.ts', "if (byte === NUL) return 'nul';", '', transcripts),
+  breaks(
+    'A-008',
+    'protocol/data-reader.ts',
+    'const nul = chunk.indexOf(NUL, from);',
+    'const nul = -1;',
+    transcripts,
+  ),
   breaks(
     'C-088',
     'protocol/message-transfer.ts',
@@ -483,8 +489,8 @@ export const mutations = [
   breaks(
     'A-104',
     'policy/authenticate.ts',
-    "prepared ?? ''",
-    "prepared === undefined ? '' : ''",
+    "return this.#compute(users.dummyHash, prepared ?? '').then((right) =>",
+    'return Promise.resolve<boolean | undefined>(false).then((right) =>',
     'policy/authenticate.test.ts',
   ),
   // Policy and the worker.
@@ -598,8 +604,8 @@ export const mutations = [
   breaks(
     'C-072',
     'relay/notifications/duties.ts',
-    "if (lease.message.reversePath === '') return false;",
-    '',
+    "if (message.reversePath === '') {",
+    "if (message.reversePath === 'nobody') {",
     'relay/notifications/duties.test.ts',
   ),
   breaks(

@@ -20,6 +20,7 @@ const options: SessionOptions = {
   authRequired: false,
   mechanisms: [],
   bareNewlines: 'reject',
+  mayNameClients: false,
   limits: {
     messageBytes: 26_214_400,
     recipients: 1000,

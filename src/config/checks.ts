@@ -106,6 +106,7 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
   checkTrust([...path, 'proxyProtocol'], listener.proxyProtocol, list);
   checkClientCertificate(listener, index, parts, list);
   if (listener.protocol === 'lmtp') checkLmtp(listener, path, list);
+  checkTrust([...path, 'xclient'], listener.xclient, list);
   if (listener.role === 'submission') checkSubmission(listener, index, parts, list);
   else if (listener.route !== undefined)
     list.add(

@@ -25,6 +25,8 @@ export interface ListenerConfig {
   readonly route: string | undefined;
   /** Networks of proxies that must send a PROXY header, and are believed. */
   readonly proxyProtocol: readonly string[];
+  /** Networks of clients that may use XCLIENT and XFORWARD. */
+  readonly xclient: readonly string[];
 }
 
 /** Paths of PEM files. */

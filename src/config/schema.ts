@@ -66,6 +66,11 @@ const listener = section({
     .describe(
       'Networks of your proxies. They must send a PROXY header, v1 or v2, and whom it names is the client; a header from anyone else is refused as no SMTP.',
     ),
+  xclient: listOf(networkText(), 'networks', 0, 1_000)
+    .prefault([])
+    .describe(
+      'Networks of your content filters and mail proxies. They may name the client they speak for by XCLIENT, and where a message came from by XFORWARD; LOGIN counts with role submission.',
+    ),
 });
 
 const recipientAddress = text(

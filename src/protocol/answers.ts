@@ -5,6 +5,7 @@ import type { Dialogue } from './dialogue.js';
 import { beginChunk, resumeChunk } from './chunk-transfer.js';
 import { addRecipient, beginTransaction } from './envelope.js';
 import { advanceMessage, messageRefused, messageTaken, openMessage } from './message-transfer.js';
+import { clientNamed } from './named-client.js';
 import { openingReplies } from './replies.js';
 import type { Accepted, Question, Refused, SaslQuestion, SessionSink } from './types.js';
 
@@ -48,6 +49,9 @@ function accepted(dialogue: Dialogue, question: OtherQuestion, verdict: Accepted
     case 'recipient':
       addRecipient(dialogue, question, verdict, sink);
       return;
+    case 'xclient':
+      clientNamed(dialogue, question.attributes, verdict, sink);
+      return;
     case 'header-end':
       continueMessage(dialogue, sink);
       return;
@@ -72,6 +76,9 @@ function declined(dialogue: Dialogue, question: OtherQuestion, refused: Refused,
       return;
     case 'recipient':
       dialogue.reply(reply, 'RCPT', sink);
+      return;
+    case 'xclient':
+      dialogue.reply(reply, 'XCLIENT', sink);
       return;
     case 'header-end':
       openMessage(dialogue).refuse(reply, 'refused', sink);

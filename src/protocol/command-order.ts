@@ -40,6 +40,10 @@ export function orderFault(row: VerbRow, options: SessionOptions, facts: OrderFa
       return options.startTls ? undefined : replies.notImplemented;
     case 'AUTH':
       return authFault(options, facts);
+    case 'XCLIENT':
+    case 'XFORWARD':
+      if (!options.mayNameClients) return replies.notTrusted;
+      return facts.transaction === null ? undefined : replies.inTransaction;
     case 'EHLO':
     case 'HELO':
     case 'LHLO':

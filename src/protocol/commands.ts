@@ -2,6 +2,7 @@
 import { authenticate } from './authentication.js';
 import type { Dialogue } from './dialogue.js';
 import { beginData } from './message-transfer.js';
+import { forward, nameClient } from './named-client.js';
 import { openingReplies, replies } from './replies.js';
 import type { Reply, SessionSink, Verb } from './types.js';
 
@@ -25,6 +26,9 @@ export const commands: Readonly<Record<SimpleVerb, Perform>> = {
   STARTTLS: startTls,
   // The reply to AUTH is the exchange's.
   AUTH: (dialogue, argument, _reply, sink) => authenticate(dialogue, ...splitOnce(argument), sink),
+  // As is the reply to XCLIENT: the greeting.
+  XCLIENT: (dialogue, argument, _reply, sink) => nameClient(dialogue, argument, sink),
+  XFORWARD: (dialogue, argument, reply, sink) => forward(dialogue, argument, reply, sink),
 };
 
 function hello(
@@ -37,12 +41,14 @@ function hello(
   dialogue.heloName = argument;
   dialogue.extended = verb !== 'HELO';
   dialogue.dropTransaction(sink); // RFC 5321 §4.1.4: as RSET
+  dialogue.forwarded = undefined;
   const { ehlo, helo } = openingReplies(dialogue.options);
   dialogue.reply(reply ?? (verb === 'HELO' ? helo : ehlo), verb, sink);
 }
 
 function reset(dialogue: Dialogue, _argument: string, reply: Reply | undefined, sink: SessionSink): void {
   dialogue.dropTransaction(sink);
+  dialogue.forwarded = undefined;
   dialogue.reply(reply ?? replies.ok, 'RSET', sink);
 }
 

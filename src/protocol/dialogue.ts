@@ -3,6 +3,7 @@
  * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, chunk-transfer.ts, answers.ts) are given one of these.
  */
 import type { AuthDialogue } from './auth-dialogue.js';
+import type { XforwardAttributes } from './client-attributes.js';
 import { KeptInput } from './kept-input.js';
 import type { MessageDialogue } from './message-dialogue.js';
 import { Patience } from './patience.js';
@@ -51,7 +52,8 @@ export interface Chunk {
 }
 
 export class Dialogue {
-  readonly options: SessionOptions;
+  /** XCLIENT may change what the client may do. */
+  options: SessionOptions;
   readonly input = new KeptInput();
   readonly patience: Patience;
   phase: Phase = 'commands';
@@ -64,6 +66,10 @@ export class Dialogue {
   transactions = 0;
   /** Made when AUTH is first used. */
   auth: AuthDialogue | undefined;
+  /** Whom XCLIENT said to have logged in. */
+  namedUser = '';
+  /** What XFORWARD said; the next MAIL takes it. */
+  forwarded: XforwardAttributes | undefined;
   /** Made when the first message begins. */
   message: MessageDialogue | undefined;
   /** While the phase is `chunk`, and while that BDAT is asked about. */
@@ -82,7 +88,7 @@ export class Dialogue {
 
   /** '' until AUTH succeeded. */
   get user(): string {
-    return this.auth?.user ?? '';
+    return this.auth === undefined ? this.namedUser : this.auth.user;
   }
 
   get isOver(): boolean {

@@ -27,7 +27,14 @@ export function beginTransaction(
   sink: SessionSink,
 ): void {
   dialogue.transactions++;
-  dialogue.transaction = new OpenTransaction(dialogue.transactions, reversePath, parameters);
+  dialogue.transaction = new OpenTransaction(
+    dialogue.transactions,
+    reversePath,
+    parameters,
+    dialogue.forwarded,
+  );
+  // XFORWARD_README: for the next transaction alone.
+  dialogue.forwarded = undefined;
   dialogue.reply(reply ?? replies.senderOk, 'MAIL', sink);
 }
 

@@ -3,6 +3,7 @@
  * when this file is loaded. The `name` of a row is the `reason` label of rejections_total, so it is not changed
  * lightly. Nothing a client sent is ever put into a reply (attacks.md A-084).
  */
+import { xclientNames, xforwardNames } from './client-attributes.js';
 import type { Reply, SessionOptions } from './types.js';
 
 // RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
@@ -55,6 +56,7 @@ const rows = {
   badArgument: [501, '5.5.4', 'Syntax error in argument', 'RFC 5321 §4.2.2'],
   noArgument: [501, '5.5.4', 'Command takes no argument', 'RFC 5321 §4.1.1'],
   badChunkSize: [501, '5.5.4', 'Syntax: BDAT size [LAST]', 'RFC 3030 §2'],
+  badAttribute: [501, '5.5.4', 'Syntax: NAME=VALUE, as listed after EHLO', 'XCLIENT_README, XFORWARD_README'],
   badParameter: [501, '5.5.4', 'Syntax error in parameters', 'RFC 5321 §4.1.1.11'],
   badSender: [501, '5.1.7', 'Syntax: MAIL FROM:<address>', 'RFC 3463 §3.2'],
   badRecipient: [501, '5.1.3', 'Syntax: RCPT TO:<address>', 'RFC 3463 §3.2'],
@@ -73,6 +75,7 @@ const rows = {
   alreadySecure: [503, '5.5.1', 'TLS already active', 'RFC 3207 §4.2'],
   alreadyAuthenticated: [503, '5.5.1', 'Already authenticated', 'RFC 4954 §4'],
   authInTransaction: [503, '5.5.1', 'Not during a mail transaction', 'RFC 4954 §4'],
+  inTransaction: [503, '5.5.1', 'Not during a mail transaction', 'XCLIENT_README, XFORWARD_README'],
   refusedSession: [503, '5.5.1', 'Service refused, only QUIT is left', 'RFC 5321 §3.1'],
   unknownMechanism: [504, '5.5.4', 'Authentication mechanism not supported', 'RFC 4954 §4'],
   unknownParameter: [555, '5.5.4', 'Parameter not recognized', 'RFC 5321 §4.1.1.11'],
@@ -87,6 +90,7 @@ const rows = {
   unknownRecipient: [550, '5.1.1', 'No such recipient here', 'RFC 3463 §3.2'],
   badLocalPart: [550, '5.7.1', 'Routing in the local part refused', 'attacks.md §3.9'],
   takesNoMail: [556, '5.1.10', 'The domain takes no mail', 'RFC 7504 §4'],
+  notTrusted: [550, '5.7.1', 'Not for this client', 'XCLIENT_README, XFORWARD_README'],
   refused: [550, '5.7.1', 'Refused by policy', 'RFC 3463 §3.8'],
   bareNewline: [550, '5.6.0', 'Message has a CR or LF that is not part of a CRLF', 'RFC 5321 §2.3.8'],
   nulInMessage: [550, '5.6.0', 'Message has a NUL', 'RFC 5322 §4'],
@@ -184,6 +188,8 @@ function ehloKeywords(options: SessionOptions): string[] {
   ];
   if (options.startTls && !options.secure) keywords.push('STARTTLS');
   if (options.secure && options.mechanisms.length > 0) keywords.push(`AUTH ${options.mechanisms.join(' ')}`);
+  if (options.mayNameClients)
+    keywords.push(`XCLIENT ${xclientNames.join(' ')}`, `XFORWARD ${xforwardNames.join(' ')}`);
   // Behind the two above: there are clients that do not look for a keyword in the last line (GNU SASL 2.2).
   keywords.push('HELP');
   return keywords;

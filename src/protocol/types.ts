@@ -2,8 +2,11 @@
  * The words that the session and its caller share. Pure data: nothing here knows sockets, clocks or the queue.
  */
 
+import type { XclientAttributes, XforwardAttributes } from './client-attributes.js';
+
 export const verbs = [
   'EHLO', 'HELO', 'LHLO', 'MAIL', 'RCPT', 'DATA', 'BDAT', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN', 'STARTTLS', 'AUTH',
+  'XCLIENT', 'XFORWARD',
 ] as const; // prettier-ignore
 export type Verb = (typeof verbs)[number];
 
@@ -76,10 +79,12 @@ export interface Transaction {
   readonly reversePath: Mailbox;
   readonly parameters: MailParameters;
   readonly recipients: readonly Recipient[];
+  /** What XFORWARD said of this message; undefined where it did not. */
+  readonly forwarded: XforwardAttributes | undefined;
 }
 
 /**
- * Where the session stops and asks. Recipient, credentials and message-end are always asked; the others only where
+ * Where the session stops and asks. Recipient, credentials, xclient and message-end are always asked; the others only where
  * the bit is set in SessionOptions.ask.mask, which the caller may change at any time (it is read at each command).
  */
 export const askBits = {
@@ -100,6 +105,8 @@ export const askBits = {
   HEADER_END: 1 << 14,
   BDAT: 1 << 15,
   LHLO: 1 << 16,
+  XCLIENT: 1 << 17,
+  XFORWARD: 1 << 18,
 } as const;
 
 export type Question =
@@ -156,6 +163,8 @@ export type Question =
       readonly challenge: string;
       readonly digest: Buffer;
     }
+  /** Who the client is from now on. Accept with what the session may do then (`options`), and as whom (`user`). */
+  | { readonly kind: 'xclient'; readonly attributes: XclientAttributes }
   /** The blank line after the header has been passed to body(). Refusing drops the body and is answered at its end. */
   | { readonly kind: 'header-end'; readonly transaction: Transaction }
   /** All of the body has been passed to body(), nothing was wrong with it. The 250 is the caller's to give. */
@@ -174,6 +183,8 @@ export interface Accepted {
   readonly user?: string;
   /** To the questions that say so. */
   readonly sasl?: SaslAnswer;
+  /** xclient: left out, what it had. */
+  readonly options?: SessionOptions;
 }
 
 export type SaslAnswer =
@@ -279,6 +290,8 @@ export interface SessionOptions {
   readonly mechanisms: readonly Mechanism[];
   /** What becomes of a message with a CR or LF alone: refused, or each made a CRLF. */
   readonly bareNewlines: 'reject' | 'normalize';
+  /** XCLIENT and XFORWARD are announced and work: the client is one that the operator trusts to name others. */
+  readonly mayNameClients: boolean;
   readonly limits: SessionLimits;
   readonly ask: { mask: number };
 }

@@ -33,6 +33,8 @@ const traits: Readonly<Record<Verb, Traits>> = {
   EXPN: { argument: 'optional', beforeHello: true, beforeTls: false, junk: true },
   STARTTLS: { argument: 'none', beforeHello: false, beforeTls: true, junk: false },
   AUTH: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
+  XCLIENT: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
+  XFORWARD: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
 };
 
 /** Four letters as one number. Folding by 0x20 is exact here: a letter of the name is met by that letter only. */

@@ -69,6 +69,16 @@ export class Admission {
   /** @param ticket undefined too for one that was not identified */
   leave(ticket: NetworkTicket): void {
     this.#open -= 1;
+    this.#release(ticket);
+  }
+
+  /** A connection that has its place gets another client. On a refusal it counts on no network any more. */
+  rename(ticket: NetworkTicket, address: string): { ticket: NetworkTicket } | { refusal: ConnectRefusal } {
+    this.#release(ticket);
+    return this.identify(address);
+  }
+
+  #release(ticket: NetworkTicket): void {
     if (ticket === undefined) return;
     this.#add(ticket.host, -1);
     this.#add(ticket.neighbourhood, -1);

@@ -11,6 +11,8 @@ import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
 import type { Channel } from '../policy/mechanisms.js';
+import type { XclientAttributes } from '../protocol/client-attributes.js';
+import { replies } from '../protocol/replies.js';
 import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
@@ -26,7 +28,7 @@ import type {
 import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
 import { canBind, channelBinding, type ClientChannel } from './client-channel.js';
-import type { Client } from './client.js';
+import { namedClient, type Client } from './client.js';
 import type { ClientCertificate } from './client-certificate.js';
 import { Deadlines } from './deadlines.js';
 import { handshakeFault, type HandshakeFault } from './handshake-fault.js';
@@ -48,9 +50,9 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   readonly sid = newSessionId();
   readonly #service: Service;
   readonly #listener: Listener;
-  readonly #client: Client;
-  readonly #ticket: NetworkTicket;
-  readonly #reception: Reception;
+  #client: Client;
+  #ticket: NetworkTicket;
+  #reception: Reception;
   readonly #deadlines: Deadlines;
   #socket: Socket;
   #session: Session;
@@ -75,8 +77,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#client = client;
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.config.limits, performance.now());
-    this.#reception = new Reception(service, listener, client, this.sid, this);
-    this.#session = new Session(listener.plainOptions(client.address));
+    this.#reception = new Reception(service, listener, client, this.sid, this, '');
+    this.#session = new Session(listener.plainOptions(client));
     this.#phase = 'open';
     attach(socket, this);
     listener.connectionsOpen.value += 1;
@@ -123,14 +125,44 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   ask(question: Question): void {
     const session = this.#session;
-    const verdict =
-      question.kind === 'message-end' ? this.#store(question.transaction) : this.#reception.answer(question);
+    const verdict = this.#answer(question);
     if (!(verdict instanceof Promise)) {
       session.answer(verdict, this);
       this.#reception.answered();
       return;
     }
     void this.#answerLater(session, verdict);
+  }
+
+  #answer(question: Question): Verdict | Promise<Verdict> {
+    if (question.kind === 'message-end') return this.#store(question.transaction);
+    if (question.kind === 'xclient') return this.#nameClient(question.attributes);
+    return this.#reception.answer(question);
+  }
+
+  /** From here on everything is as if the client that was named had connected just now. */
+  #nameClient(attributes: XclientAttributes): Verdict {
+    const service = this.#service;
+    const listener = this.#listener;
+    const client = namedClient(this.#client, attributes);
+    const entry = service.admission.rename(this.#ticket, client.address);
+    this.#ticket = 'ticket' in entry ? entry.ticket : undefined;
+    this.#client = client;
+    // A login that another server has checked: on an inbound listener nobody logs in.
+    const user = listener.role === 'submission' ? (attributes.login ?? '') : '';
+    this.#reception = new Reception(service, listener, client, this.sid, this, user);
+    const { address, facts } = client;
+    const line = { sid: this.sid, listener: listener.name, client: address, ...facts };
+    if ('refusal' in entry) {
+      service.meters.connectionsRefusedTotal.of(listener.name, entry.refusal).value += 1;
+      service.log.info({ event: 'connection.refused', ...line, reason: entry.refusal });
+      return { ok: false, reply: replies.tooManyConnections, close: true };
+    }
+    service.log.info({ event: 'client.named', ...line });
+    this.#reception.connected();
+    const isSecure = this.tlsVersion !== '';
+    const options = isSecure ? listener.secureOptions(client, this.#channel) : listener.plainOptions(client);
+    return { ok: true, options, user };
   }
 
   /** The client may have gone meanwhile, or be in a session of its own under TLS: then nobody waits for the answer. */
@@ -202,7 +234,9 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   }
 
   identities(): readonly string[] {
-    return this.#certificate?.verified === true ? this.#certificate.identities : [];
+    // Behind XCLIENT the certificate is the peer's: the client it speaks for must not log in with it.
+    if (this.#client.named !== undefined || this.#certificate?.verified !== true) return [];
+    return this.#certificate.identities;
   }
 
   get #channel(): Channel {
@@ -238,7 +272,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#phase = 'open';
     this.#deadlines.progressed();
     this.#reading = true;
-    this.#session = new Session(this.#listener.secureOptions(this.#client.address, this.#channel));
+    this.#session = new Session(this.#listener.secureOptions(this.#client, this.#channel));
     if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
     else this.#afterTurn();
   }
@@ -246,7 +280,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   #takeCertificate(certificate: ClientCertificate | undefined): void {
     if (certificate === undefined) return;
     this.#certificate = certificate;
-    this.#reception.certified(certificate);
+    // Behind XCLIENT it is the peer's still, not that of the client it speaks for.
+    if (this.#client.named === undefined) this.#reception.certified(certificate);
     const { sid } = this;
     const { address: client } = this.#client;
     const facts = { event: 'tls.client-certificate', sid, listener: this.#listener.name, client };
@@ -257,7 +292,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   onClose(): void {
     if (this.#phase === 'closed') return;
-    if (this.#phase === 'handshake') {
+    if (this.#phase === 'handshake' && !this.#client.isProbe) {
       const fault = this.#handshakeFault ?? 'closed';
       this.#service.meters.tlsHandshakeFailuresTotal.of(fault).value += 1;
     }
@@ -292,7 +327,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   onError(error: Error): void {
     // The peer's resets and broken handshakes; 'close' follows and does the work.
-    if (this.#phase === 'handshake') {
+    if (this.#phase === 'handshake' && !this.#client.isProbe) {
       this.#closeReason ??= 'tls-failed';
       this.#handshakeFault ??= handshakeFault(errorCodeOf(error) ?? '');
     }

@@ -9,7 +9,7 @@ import { traceField } from '../protocol/received.js';
 import { replies, queuedAs } from '../protocol/replies.js';
 import type { Transaction, Verdict } from '../protocol/types.js';
 import type { MessageWriter, Spool } from '../queue/spool.js';
-import type { Client } from './client.js';
+import { forwardedFact, type Client } from './client.js';
 import type { Listener } from './listener.js';
 
 // A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
@@ -113,6 +113,7 @@ export class Intake {
       listener: facts.listener.name,
       client: facts.client.address,
       ...facts.client.facts,
+      ...forwardedFact(transaction.forwarded),
       helo: facts.clientName.slice(0, loggedCharacters),
       from: reversePath.address.slice(0, loggedCharacters),
       to: recipients

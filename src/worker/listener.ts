@@ -38,6 +38,9 @@ export class Listener {
   readonly messageBytes: Cell;
   readonly #config: ListenerConfig;
   readonly #proxies: NetworkSet;
+  readonly #namers: NetworkSet;
+  // Of each of the options above; one object, so that EHLO's reply is encoded once for it.
+  readonly #wider = new Map<SessionOptions, SessionOptions>();
   readonly #service: Service;
   readonly #server: Server;
   readonly #mechanisms: readonly ConfiguredMechanism[];
@@ -51,6 +54,7 @@ export class Listener {
     const { meters } = service;
     this.#config = config;
     this.#proxies = new NetworkSet(config.proxyProtocol);
+    this.#namers = new NetworkSet(config.xclient);
     this.#service = service;
     this.name = config.name;
     this.role = config.role;
@@ -84,24 +88,29 @@ export class Listener {
     });
   }
 
-  /** What a session outside TLS may do. @param client its address, normalized */
-  plainOptions(client: string): SessionOptions {
-    const bareNewlines = this.#bareNewlines(client);
-    return this.#made(bareNewlines, () => ({
-      ...sessionOptions(this.#config, this.#service, this.#mechanisms),
-      bareNewlines,
-    }));
+  /** What a session of this client outside TLS may do. */
+  plainOptions(client: Client): SessionOptions {
+    return this.#trusting(this.#plain(client), client);
   }
 
-  /** What a session inside TLS may do. @param client its address, normalized */
-  secureOptions(client: string, channel: Channel): SessionOptions {
+  /** What a session of this client inside TLS may do. */
+  secureOptions(client: Client, channel: Channel): SessionOptions {
     const kind = `${this.#bareNewlines(client)} ${channel.canBind} ${channel.hasCertificate}`;
-    return this.#made(kind, () => ({
-      ...this.plainOptions(client),
+    const options = this.#made(kind, () => ({
+      ...this.#plain(client),
       secure: true,
       startTls: false,
       certificateMissing: this.#config.clientCertificate === 'require' && !channel.hasCertificate,
       mechanisms: mechanismsOn(channel, this.#mechanisms),
+    }));
+    return this.#trusting(options, client);
+  }
+
+  #plain(client: Client): SessionOptions {
+    const bareNewlines = this.#bareNewlines(client);
+    return this.#made(bareNewlines, () => ({
+      ...sessionOptions(this.#config, this.#service, this.#mechanisms),
+      bareNewlines,
     }));
   }
 
@@ -113,9 +122,19 @@ export class Listener {
     return options;
   }
 
-  #bareNewlines(client: string): SessionOptions['bareNewlines'] {
+  #bareNewlines({ address }: Client): SessionOptions['bareNewlines'] {
     const { normalizedClients, config } = this.#service;
-    return normalizedClients.has(client) ? 'normalize' : config.policy.bareNewlines.mode;
+    return normalizedClients.has(address) ? 'normalize' : config.policy.bareNewlines.mode;
+  }
+
+  /** And XCLIENT, where the config trusts the client with it. */
+  #trusting(options: SessionOptions, client: Client): SessionOptions {
+    if (!client.isKnown || !this.#namers.has(client.address)) return options;
+    const known = this.#wider.get(options);
+    if (known !== undefined) return known;
+    const wider = { ...options, mayNameClients: true };
+    this.#wider.set(options, wider);
+    return wider;
   }
 
   /** Stops accepting; open connections go on. */
@@ -200,6 +219,7 @@ function sessionOptions(
     authRequired: config.role === 'submission',
     mechanisms,
     bareNewlines: 'reject',
+    mayNameClients: false,
     limits: sessionLimits(limits),
     ask: service.room.ask,
   };

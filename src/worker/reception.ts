@@ -8,7 +8,7 @@ import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protoco
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
 import type { ClientChannel } from './client-channel.js';
-import type { Client } from './client.js';
+import { forwardedFact, type Client } from './client.js';
 import type { ClientCertificate } from './client-certificate.js';
 import type { Listener } from './listener.js';
 import { Logins } from './logins.js';
@@ -45,13 +45,22 @@ export class Reception {
   /** The one that is asked about now, for the log line of its refusal. */
   #lastRecipient = '';
 
-  constructor(service: Service, listener: Listener, client: Client, sid: string, channel: ClientChannel) {
+  /** @param user who has logged in already, by the word of a trusted peer; '' for nobody */
+  constructor(
+    service: Service,
+    listener: Listener,
+    client: Client,
+    sid: string,
+    channel: ClientChannel,
+    user: string,
+  ) {
     this.#service = service;
     this.#listener = listener;
     this.#client = client;
     this.#sid = sid;
     const origin = { sid, listener: listener.name, client: client.address, ...client.facts };
     this.#logins = new Logins(service, origin, channel);
+    this.#logins.user = user;
   }
 
   /** Asks the DNSBLs now, so that the answer is there when the first RCPT needs it; the greeting does not wait. */
@@ -74,7 +83,7 @@ export class Reception {
     this.#certificate = certificate;
   }
 
-  answer(question: Exclude<Question, { kind: 'message-end' }>): Verdict | Promise<Verdict> {
+  answer(question: Exclude<Question, { kind: 'message-end' | 'xclient' }>): Verdict | Promise<Verdict> {
     if ('mechanism' in question) return this.#logins.answer(question);
     switch (question.kind) {
       case 'recipient':
@@ -111,6 +120,7 @@ export class Reception {
       ...this.#client.facts,
       helo: session.heloName.slice(0, loggedCharacters),
       from: session.transaction?.reversePath.address.slice(0, loggedCharacters),
+      ...forwardedFact(session.transaction?.forwarded),
       ...(this.#lastRecipient === '' ? {} : { to: this.#lastRecipient.slice(0, loggedCharacters) }),
       reason: reply.name,
       code: reply.code,

@@ -20,6 +20,8 @@ const stages: Readonly<Record<ReplyContext, string>> = {
   VRFY: 'command',
   HELP: 'command',
   EXPN: 'command',
+  XCLIENT: 'command',
+  XFORWARD: 'command',
   UNKNOWN: 'command',
 };
 

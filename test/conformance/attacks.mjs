@@ -81,7 +81,7 @@ export const attacks = {
   'A-110': ['a PROXY header of a peer that nobody trusts'],
   'A-111': ['PROXY headers that are wrong, cut short, or never end'],
   'A-112': ['SMTP in the segment of a PROXY header'],
-  'A-113': ['XCLIENT and XFORWARD of a peer that nobody trusts', underWay],
+  'A-113': ['XCLIENT and XFORWARD of a peer that nobody trusts'],
   'A-120': ['DNS that lies or floods'],
   'A-121': ['harvesting addresses', underWay],
   'A-122': [

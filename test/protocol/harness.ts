@@ -1,4 +1,5 @@
 /** Drives a pure session: records what it says, answers what it asks, feeds it in any pieces. */
+import type { XclientAttributes } from '../../src/protocol/client-attributes.js';
 import { queuedAs, replies } from '../../src/protocol/replies.js';
 import { Session } from '../../src/protocol/session.js';
 import type {
@@ -38,6 +39,7 @@ export const options: SessionOptions = {
   authRequired: false,
   mechanisms: [],
   bareNewlines: 'reject',
+  mayNameClients: false,
   limits,
   ask: { mask: 0 },
 };
@@ -81,12 +83,21 @@ export function policy(question: Question): Verdict {
       return { ok: false, reply: replies.authFailed };
     case 'message-end':
       return { ok: true, reply: queuedAs('ID') };
+    case 'xclient':
+      return xclient(question.attributes);
     case 'connect':
     case 'verb':
     case 'mail':
     case 'header-end':
       return { ok: true };
   }
+}
+
+/** The peer may go on naming clients as long as it speaks for a host of 127.0.0.0/8; 192.0.2.66 has too many connections. */
+function xclient({ addr, login }: XclientAttributes): Verdict {
+  if (addr === '192.0.2.66') return { ok: false, reply: replies.tooManyConnections, close: true };
+  const stays = addr === undefined || addr?.startsWith('127.') === true;
+  return { ok: true, user: login ?? '', ...(stays ? {} : { options }) };
 }
 
 /** How a test may turn the same bytes into events. */

@@ -130,6 +130,7 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
     mechanisms: (settings.get('auth') ?? '')
       .split(' ')
       .flatMap((name) => mechanisms.find((known) => known === name) ?? []),
+    mayNameClients: settings.has('xclient'),
     limits: {
       ...limits,
       ...Object.fromEntries(limitSettings.map((key) => [key, Number(settings.get(key))])),

@@ -4,6 +4,7 @@
  *
  *   # text                  the rule; at least one such line, first
  *   @ key value             a setting of the server: tls off|starttls|required|inside, role, protocol, auth, a limit's name
+ *   @ xclient               the client is trusted with XCLIENT and XFORWARD, as is all of 127.0.0.0/8
  *   @ whole                 only true of whole segments (what came in one packet matters)
  *   C: text                 the client sends the line and CR LF; neighbouring C lines are one segment
  *   C> text                 the same without CR LF

@@ -20,6 +20,7 @@ export interface TestListener {
   readonly tls?: 'off' | 'starttls' | 'required' | 'implicit';
   readonly proxyProtocol?: readonly string[];
   readonly clientCertificate?: 'off' | 'ask' | 'require';
+  readonly xclient?: readonly string[];
 }
 
 export interface TestWorkerOptions {

@@ -69,6 +69,11 @@ function refusedForHeader(): number {
   return typeof sample?.value === 'number' ? sample.value : 0;
 }
 
+function openConnections(): number {
+  const [sample] = running.worker.snapshot()['postern_connections_open'] ?? [];
+  return typeof sample?.value === 'number' ? sample.value : 0;
+}
+
 const line = 'PROXY TCP4 192.0.2.1 198.51.100.2 40000 25\r\n';
 const patience = { timeout: 15_000 };
 
@@ -215,6 +220,21 @@ describe('A-111: without a good header the connection closes without a word, and
     await until('all are gone', () => service.worker.connections === 0);
     const client = await behind(service.port, line);
     expect(await client.reply()).toMatch(/^220/);
+  });
+
+  test.each([
+    ['with FIN', 'end'],
+    ['with RST', 'resetAndDestroy'],
+  ] as const)('a probe under implicit TLS that leaves %s behind its LOCAL is no fault', async (_, leave) => {
+    const service = await start({ tls: 'implicit' });
+    const probe = await open(service.port);
+    await new Promise((resolve) => probe.write(localHeader, resolve));
+    await until('it is there', () => service.worker.connections === 1);
+    // The header has been read: only then the handshake is what it leaves.
+    await until('it is counted', () => openConnections() === 1);
+    probe[leave]();
+    await until('it is gone', () => service.worker.connections === 0);
+    expect(lineOf('session.cut')).toBeUndefined();
   });
 
   test('a probe that connects and leaves is no fault', async () => {

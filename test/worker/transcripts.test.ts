@@ -33,6 +33,9 @@ const listeners: readonly TestListener[] = [
   // A worker offers AUTH on submission listeners alone.
   { name: 'submission', tls: 'required', role: 'submission' },
   { name: 'submission-inside', tls: 'implicit', role: 'submission' },
+  { name: 'off-trusted', xclient: ['127.0.0.0/8'] },
+  { name: 'inside-trusted', tls: 'implicit', xclient: ['127.0.0.0/8'] },
+  { name: 'submission-inside-trusted', tls: 'implicit', role: 'submission', xclient: ['127.0.0.0/8'] },
 ];
 
 /** AUTH beside mail without it: a worker offers AUTH on submission listeners alone, and there MAIL needs it. */
@@ -106,8 +109,13 @@ describe.each([...groups])('with %s', (_, { limits, mechanisms, transcripts }) =
   });
 });
 
+function listenersFor(transcript: Transcript): string[] {
+  const names = plainListenersFor(transcript);
+  return transcript.settings.has('xclient') ? names.map((name) => `${name}-trusted`) : names;
+}
+
 /** What says nothing of TLS or AUTH is true of both. */
-function listenersFor({ name, settings }: Transcript): string[] {
+function plainListenersFor({ name, settings }: Transcript): string[] {
   if (settings.get('protocol') === 'lmtp') return ['lmtp'];
   const tls = settings.get('tls') ?? 'off';
   if (settings.has('auth') || settings.get('role') === 'submission')
@@ -117,7 +125,7 @@ function listenersFor({ name, settings }: Transcript): string[] {
 
 async function connect(running: TestWorker, listener: string): Promise<SmtpClient> {
   const port = running.ports[listener] ?? 0;
-  if (!listener.endsWith('inside')) return SmtpClient.connect(port);
+  if (!listener.includes('inside')) return SmtpClient.connect(port);
   const socket: TLSSocket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
   await once(socket, 'secureConnect');
   return SmtpClient.over(socket);

@@ -36,7 +36,7 @@ function lineOf(event: string): Record<string, unknown> | undefined {
   return journal.lines.findLast((line) => line.event === event);
 }
 
-describe('A-113', () => {
+describe('A-113: the client that a trusted peer names is the client', () => {
   test('the named client counts, no longer the one that named it', async () => {
     const first = await clientOf('127.0.0.1');
     expect(await first.command('XCLIENT ADDR=192.0.2.1 NAME=c.test PORT=40000')).toMatch(/^220/);

@@ -1,0 +1,73 @@
+/** EXTERNAL over real sockets: whom a client certificate lets in, and who is not even offered it. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { root } from '../support/postern.js';
+import { SmtpClient } from '../support/smtp-client.js';
+import { startWorker, type TestWorker } from './harness.js';
+
+const clients = join(root, 'test/support/tls/clients');
+let running: TestWorker;
+
+beforeAll(async () => {
+  running = await startWorker({
+    listeners: [{ name: 'ask', role: 'submission', tls: 'implicit', clientCertificate: 'ask' }],
+    tls: { clientCa: join(clients, 'authority.crt') },
+    users: { 'joe@example.test': 'p' },
+    mechanisms: ['EXTERNAL', 'PLAIN'],
+  });
+});
+
+afterAll(async () => {
+  await running.close();
+});
+
+async function visit(certificate?: string): Promise<{ client: SmtpClient; ehlo: string }> {
+  const file = (end: string): Buffer => readFileSync(join(clients, `${certificate}.${end}`));
+  const shown = certificate === undefined ? {} : { cert: file('crt'), key: file('key') };
+  const socket = connectTls({ port: running.port, host: '127.0.0.1', rejectUnauthorized: false, ...shown });
+  await once(socket, 'secureConnect');
+  const client = SmtpClient.over(socket);
+  await client.reply();
+  return { client, ehlo: await client.command('EHLO client.test') };
+}
+
+const external = (name: string): string => `AUTH EXTERNAL ${Buffer.from(name).toString('base64') || '='}`;
+
+test.each([
+  ['', 235],
+  ['joe@example.test', 235],
+  ['joe.b@example.test', 535],
+  ['joe', 535],
+  ['eve@example.test', 535],
+])(
+  'EXTERNAL: the certificate of joe, asked to be %j, gets %d: his names in the users file alone',
+  async (name, code) => {
+    const { client, ehlo } = await visit('joe');
+    expect(ehlo).toContain('AUTH EXTERNAL PLAIN');
+    expect(await client.command(external(name))).toMatch(new RegExp(`^${code} `));
+    const mail = await client.command('MAIL FROM:<joe@example.test>');
+    expect(mail).toMatch(code === 235 ? /^250 / : /^530 /);
+    client.destroy();
+  },
+);
+
+test('EXTERNAL takes its initial response in a line of its own', async () => {
+  const { client } = await visit('joe');
+  expect(await client.command('AUTH EXTERNAL')).toBe('334 ');
+  expect(await client.command('')).toMatch(/^235 2\.7\.0 /);
+  client.destroy();
+});
+
+test.each([undefined, 'stranger', 'expired'])(
+  'EXTERNAL is not offered with the certificate %s (C-113)',
+  async (name) => {
+    const { client, ehlo } = await visit(name);
+    expect(ehlo).not.toContain('EXTERNAL');
+    expect(await client.command(external(''))).toMatch(/^504 5\.5\.4 /);
+    client.destroy();
+  },
+);

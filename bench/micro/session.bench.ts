@@ -25,14 +25,18 @@ const options: SessionOptions = {
     messageBytes: 26_214_400,
     recipients: 1000,
     errors: 10,
+    softErrors: 5,
     junkCommands: 50,
     commandLineBytes: 2048,
     headerBytes: 262_144,
+    headerFields: 1000,
+    transactions: 1_000_000_000,
     receivedHops: 100,
     ownReceivedHops: 5,
     dataLineBytes: 65_536,
     authFailures: 5,
   },
+  refuseUnauthorizedPipelining: true,
   ask: { mask: 0 },
 };
 const accepted = { ok: true, reply: queuedAs('000000000000000000'), route: 'r' } as const;

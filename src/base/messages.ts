@@ -2,6 +2,7 @@
  * What the primary and its workers say to each other over the cluster channel, and what the admin API answers.
  * Plain JSON values only. The config travels as `unknown` here because base knows no config; both ends cast it once.
  */
+import type { OverLimit, TallyReport } from './tallies.js';
 
 // ---- metrics ---------------------------------------------------------------------------------------------------
 
@@ -181,8 +182,8 @@ export type ToWorker =
   | { type: 'ticket-secret'; secret: string }
   /** Stop accepting, finish as promise 8 says, exit 0; at the bound, cut. */
   | { type: 'drain'; reason: 'stop' | 'reload'; boundMs: number }
-  /** Client networks that are over a limit across all workers: refuse their new connections. The whole set each time. */
-  | { type: 'over-limit'; networks: string[] }
+  /** Keys at a limit across all workers: no more of that kind from them. */
+  | { type: 'over-limit'; over: OverLimit }
   | { type: 'snapshot'; id: number }
   | { type: 'call'; id: number; call: QueueCall };
 
@@ -202,8 +203,8 @@ export type FromWorker =
   /** Every second; a worker silent for 30 s is killed. `connections`: open now. `refusing`: why MAIL gets 4xx now,
    *  one sentence; '' or absent while it does not. */
   | { type: 'heartbeat'; leased: number; connections: number; files: string[]; refusing?: string }
-  /** Open connections per client network, changes only, at most every 250 ms. A key with 0 is gone. */
-  | { type: 'networks'; counts: Record<string, number> }
+  /** What changed in the tallies per client network, at most every 200 ms. */
+  | { type: 'tallies'; report: TallyReport }
   | { type: 'snapshot'; id: number; metrics: MetricsSnapshot }
   /** The last snapshot, sent before an orderly exit. */
   | { type: 'farewell'; metrics: MetricsSnapshot }

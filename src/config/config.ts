@@ -166,6 +166,9 @@ export interface LimitsConfig {
   readonly recipients: number;
   /** Received and not yet on disk, per worker. */
   readonly bytesInFlight: number;
+  /** Of one client and of its neighbourhood, of each worker and of all together. */
+  readonly bytesInFlightPerHost: number;
+  readonly bytesInFlightPerNetwork: number;
   /** Free space kept on the data directory's file system: below it MAIL gets 452. */
   readonly diskReserve: number;
   /** In the queue of the whole service; beyond either, MAIL gets 452. Workers share them evenly. */
@@ -177,12 +180,25 @@ export interface LimitsConfig {
   /** Across all workers, per /32 or /64, and per /24 or /48. */
   readonly connectionsPerHost: number;
   readonly connectionsPerNetwork: number;
+  /** In any minute, across all workers; 0: no limit. */
+  readonly connectionsPerHostPerMinute: number;
+  readonly connectionsPerNetworkPerMinute: number;
+  readonly messagesPerHostPerMinute: number;
+  readonly messagesPerNetworkPerMinute: number;
+  readonly recipientsPerHostPerMinute: number;
+  readonly recipientsPerNetworkPerMinute: number;
   readonly errors: number;
+  /** Errors beyond these hold the client up for errorDelayMs each. */
+  readonly softErrors: number;
+  readonly errorDelayMs: number;
   readonly junkCommands: number;
   readonly authFailures: number;
   readonly commandLineBytes: number;
   readonly dataLineBytes: number;
   readonly headerBytes: number;
+  readonly headerFields: number;
+  /** MAIL commands accepted in one session. */
+  readonly transactions: number;
   readonly receivedHops: number;
   /** Received fields with our own hostname after `by` beyond which a message is looping. */
   readonly ownReceivedHops: number;
@@ -194,7 +210,19 @@ export interface LimitsConfig {
   readonly messageTimeoutMs: number;
   readonly tlsHandshakeTimeoutMs: number;
   readonly proxyHeaderTimeoutMs: number;
+  /** Of a message, on the average, once dataRateAfterMs have gone by since its first byte; 0: no limit. */
+  readonly dataBytesPerSecond: number;
+  readonly dataRateAfterMs: number;
+  /** Of a session, until it is ended between two transactions. */
+  readonly sessionAgeMs: number;
+  /** What these limits are while a worker is under stress. */
+  readonly stress: StressLimits;
 }
+
+export type StressLimits = Pick<
+  LimitsConfig,
+  'errors' | 'junkCommands' | 'commandTimeoutMs' | 'dataTimeoutMs' | 'tlsHandshakeTimeoutMs'
+>;
 
 /** What an operator can name: -PLUS goes with its mechanism. */
 export type ConfiguredMechanism = Exclude<Mechanism, `${string}-PLUS`>;
@@ -263,6 +291,9 @@ export interface Config {
       readonly normalizeFrom: readonly string[];
     };
     readonly dnsbl: DnsblConfig | undefined;
+    /** Of the greeting's last line, to clients that `limits.exempt` does not name; 0: none. */
+    readonly greetDelayMs: number;
+    readonly unauthorizedPipelining: 'refuse' | 'tolerate';
   };
   readonly auth: AuthConfig;
   readonly log: { readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' };

@@ -85,6 +85,8 @@ export function resolveConfig(file: FileConfig, contents: FileContents, folders:
     policy: {
       bareNewlines: file.policy.bareNewlines,
       dnsbl: file.policy.dnsbl && resolveDnsbl(file.policy.dnsbl),
+      greetDelayMs: file.policy.greetDelay,
+      unauthorizedPipelining: file.policy.unauthorizedPipelining,
     },
     auth: resolveAuthentication(file.auth, contents, folders.config),
     log: file.log,
@@ -186,15 +188,29 @@ function resolveHop(hop: Hop, dataDir: string): Hop {
 }
 
 function resolveLimits(limits: FileConfig['limits']): LimitsConfig {
-  const { commandTimeout, dataTimeout, messageTimeout, tlsHandshakeTimeout, proxyHeaderTimeout, ...counts } =
+  const { commandTimeout, dataTimeout, messageTimeout, tlsHandshakeTimeout, proxyHeaderTimeout, ...others } =
     limits;
+  const { errorDelay, dataRateAfter, sessionAge, stress, ...counts } = others;
+  const { bytesInFlight, bytesInFlightPerHost, bytesInFlightPerNetwork } = counts;
   return {
     ...counts,
+    bytesInFlightPerHost: bytesInFlightPerHost ?? bytesInFlight / 4,
+    bytesInFlightPerNetwork: bytesInFlightPerNetwork ?? bytesInFlight / 2,
     commandTimeoutMs: commandTimeout,
     dataTimeoutMs: dataTimeout,
     messageTimeoutMs: messageTimeout,
     tlsHandshakeTimeoutMs: tlsHandshakeTimeout,
     proxyHeaderTimeoutMs: proxyHeaderTimeout,
+    errorDelayMs: errorDelay,
+    dataRateAfterMs: dataRateAfter,
+    sessionAgeMs: sessionAge,
+    stress: {
+      errors: stress.errors,
+      junkCommands: stress.junkCommands,
+      commandTimeoutMs: stress.commandTimeout,
+      dataTimeoutMs: stress.dataTimeout,
+      tlsHandshakeTimeoutMs: stress.tlsHandshakeTimeout,
+    },
   };
 }
 

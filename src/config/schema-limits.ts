@@ -2,9 +2,12 @@
 import { duration, integer, listOf, section, size, text } from './fields.js';
 import { isNetwork } from './formats.js';
 
-// primary/admission.ts merges; networksMs of worker/main.ts and its broadcastPeriodMs are the two periods.
+// primary/tally-merge.ts merges; talliesMs of worker/main.ts and its answerMs are the interval.
 const merged =
-  'The workers merge their counts every 250 ms: what comes in within two such periods can pass, at worst about this limit times `workers`.';
+  'The workers merge their counts every 250 ms: what comes in within that time can pass, at worst about this limit times `workers`.';
+const host = 'one client, an IPv4 address or an IPv6 /64';
+const network = 'one IPv4 /24 or IPv6 /48';
+const perMinute = () => integer(0, 100_000_000);
 
 export const limits = section({
   messageBytes: size('64KiB', '2GiB')
@@ -16,6 +19,16 @@ export const limits = section({
   bytesInFlight: size('1MiB', '64GiB')
     .prefault('256MiB')
     .describe('Received and not yet on disk, per worker; beyond it reading pauses.'),
+  bytesInFlightPerHost: size('64KiB', '64GiB')
+    .optional()
+    .describe(
+      `The same of ${host}, in one worker and in all together; then its connections wait. Left out: a quarter of bytesInFlight.`,
+    ),
+  bytesInFlightPerNetwork: size('64KiB', '64GiB')
+    .optional()
+    .describe(
+      `The same of ${network}, in one worker and in all together; then its connections wait. Left out: half of bytesInFlight.`,
+    ),
   diskReserve: size('0', '1TiB')
     .prefault('1GiB')
     .describe('Space kept free on the file system of `dataDir`; below it new mail gets 452.'),
@@ -33,13 +46,45 @@ export const limits = section({
     .describe('Open connections of one worker; more get 421.'),
   connectionsPerHost: integer(1, 1_000_000)
     .prefault(50)
-    .describe(
-      `Open connections of one client, an IPv4 address or an IPv6 /64, across all workers. ${merged}`,
-    ),
+    .describe(`Open connections of ${host}, across all workers. ${merged}`),
   connectionsPerNetwork: integer(1, 1_000_000)
     .prefault(200)
-    .describe(`Open connections of one IPv4 /24 or IPv6 /48, across all workers. ${merged}`),
+    .describe(`Open connections of ${network}, across all workers. ${merged}`),
+  connectionsPerHostPerMinute: perMinute()
+    .prefault(300)
+    .describe(`Connections of ${host} in a minute, across all workers; more get 421. 0: no limit.`),
+  connectionsPerNetworkPerMinute: perMinute()
+    .prefault(1_200)
+    .describe(`Connections of ${network} in a minute, across all workers; more get 421. 0: no limit.`),
+  messagesPerHostPerMinute: perMinute()
+    .prefault(0)
+    .describe(
+      `Messages accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+    ),
+  messagesPerNetworkPerMinute: perMinute()
+    .prefault(0)
+    .describe(
+      `Messages accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+    ),
+  recipientsPerHostPerMinute: perMinute()
+    .prefault(0)
+    .describe(
+      `Recipients accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+    ),
+  recipientsPerNetworkPerMinute: perMinute()
+    .prefault(0)
+    .describe(
+      `Recipients accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+    ),
   errors: integer(1, 1_000_000).prefault(10).describe('Refused commands in one session before 421.'),
+  softErrors: integer(1, 1_000_000)
+    .prefault(5)
+    .describe('Refused commands in one session; each further one holds the client up for `errorDelay`.'),
+  errorDelay: duration('0', '1m')
+    .prefault('1s')
+    .describe(
+      'How long nothing more is read from a client after an error beyond `softErrors`; 0: not at all.',
+    ),
   junkCommands: integer(1, 1_000_000)
     .prefault(50)
     .describe('NOOP, RSET, VRFY and the like without a message in between before 421.'),
@@ -51,6 +96,15 @@ export const limits = section({
     .prefault('64KiB')
     .describe('Longest line of a message (RFC 5321 §4.5.3.1.6: at least 1000).'),
   headerBytes: size('16KiB', '16MiB').prefault('256KiB').describe('Longest header of a message.'),
+  headerFields: integer(100, 100_000).prefault(1_000).describe('Fields in the header of a message.'),
+  transactions: integer(1, 1_000_000)
+    .prefault(1_000)
+    .describe('Messages begun (MAIL) in one session before 421.'),
+  sessionAge: duration('1s', '30d')
+    .prefault('2h')
+    .describe(
+      'Age of a session at which it is ended with 421 between two messages; at twice the age between two commands.',
+    ),
   receivedHops: integer(100, 1_000)
     .prefault(100)
     .describe('Received fields beyond which a message is looping (RFC 5321 §6.3: at least 100).'),
@@ -68,4 +122,21 @@ export const limits = section({
   proxyHeaderTimeout: duration('1s', '1m')
     .prefault('5s')
     .describe('For the PROXY header of a connection from `proxyProtocol`.'),
+  dataBytesPerSecond: integer(0, 1_000_000)
+    .prefault(500)
+    .describe('Slowest that a message may come in, on its average since its first byte; 0: no limit.'),
+  dataRateAfter: duration('1s', '1h')
+    .prefault('10s')
+    .describe('Time from the first byte of a message until `dataBytesPerSecond` holds.'),
+  stress: section({
+    errors: integer(1, 1_000_000).prefault(1).describe('As `limits.errors`.'),
+    junkCommands: integer(1, 1_000_000).prefault(1).describe('As `limits.junkCommands`.'),
+    commandTimeout: duration('1s', '1d').prefault('10s').describe('As `limits.commandTimeout`.'),
+    dataTimeout: duration('1s', '1d').prefault('1m').describe('As `limits.dataTimeout`.'),
+    tlsHandshakeTimeout: duration('1s', '1h').prefault('10s').describe('As `limits.tlsHandshakeTimeout`.'),
+  })
+    .prefault({})
+    .describe(
+      'What holds instead while a worker has 80 % of `connectionsPerWorker` or `bytesInFlight`, until it has less than 60 %.',
+    ),
 });

@@ -258,6 +258,16 @@ export const sections = {
     dnsbl: dnsbl
       .optional()
       .describe('DNS block and allow lists; asked at connect, needed at the first RCPT. Left out: none.'),
+    greetDelay: duration('0', '1m')
+      .prefault('0')
+      .describe(
+        'Wait between a first line and the last line of the greeting of inbound listeners, `limits.exempt` excepted; who speaks before its end gets 554. 0: none, since it holds every client up.',
+      ),
+    unauthorizedPipelining: choice(['refuse', 'tolerate'])
+      .prefault('refuse')
+      .describe(
+        'What becomes of a client that sends on without the reply it has to wait for (RFC 2920 §3.1): 554 and the end, or nothing.',
+      ),
   })
     .prefault({})
     .describe('Decisions about clients.'),

@@ -15,6 +15,7 @@ import type {
   LimitsConfig,
   NotificationsConfig,
   RouteConfig,
+  StressLimits,
   TlsConfig,
   TokensConfig,
 } from './config.js';
@@ -44,6 +45,8 @@ export function configPlain(config: Config): object {
     policy: {
       bareNewlines: config.policy.bareNewlines,
       ...(config.policy.dnsbl === undefined ? {} : { dnsbl: showDnsbl(config.policy.dnsbl) }),
+      greetDelay: exactDuration(config.policy.greetDelayMs),
+      unauthorizedPipelining: config.policy.unauthorizedPipelining,
     },
     auth: showAuth(config.auth),
     log: config.log,
@@ -188,11 +191,17 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-const sizeKeys: ReadonlySet<string> = new Set(['bytesInFlight', 'diskReserve']);
+const sizeKeys: ReadonlySet<string> = new Set([
+  'bytesInFlight',
+  'bytesInFlightPerHost',
+  'bytesInFlightPerNetwork',
+  'diskReserve',
+]);
 
 /** Sizes and times in units; `…TimeoutMs` under the name that it has in a file. */
-function showLimits(limits: LimitsConfig): object {
+function showLimits(limits: LimitsConfig | StressLimits): object {
   const shown = Object.entries(limits).map(([key, value]: [string, unknown]) => {
+    if (key === 'stress' && 'stress' in limits) return [key, showLimits(limits.stress)];
     if (typeof value !== 'number') return [key, value];
     if (key.endsWith('Ms')) return [key.slice(0, -2), exactDuration(value)];
     const isSize = key.endsWith('Bytes') || sizeKeys.has(key);

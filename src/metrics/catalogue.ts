@@ -265,6 +265,12 @@ export const workerMetrics = {
     'Delay of the event loop in the last 15 to 30 seconds, 99th percentile.',
     'max',
   ),
+  stress: gauge(
+    'postern_stress',
+    { worker: 'workers' },
+    'Whether a worker is so loaded that the limits under limits.stress hold: 1, otherwise 0.',
+    'max',
+  ),
   logLinesDroppedTotal: counter(
     'postern_log_lines_dropped_total',
     none,

@@ -60,6 +60,7 @@ export interface Meters {
   readonly tlsHandshakeFailuresTotal: CellFamily; // reason
   readonly tlsCertificateExpirySeconds: CellFamily; // certificate: default, sni, client-ca
   readonly eventLoopLagSeconds: CellFamily; // worker (slot)
+  readonly stress: CellFamily; // worker (slot)
   readonly logLinesDroppedTotal: CellFamily;
   /** Called at the start of each snapshot, to fill gauges in. */
   onSnapshot(fill: () => void): void;

@@ -179,6 +179,7 @@ export function createMeters(known: KnownLabels = {}): WorkerMeters {
     tlsHandshakeFailuresTotal: cells(workerMetrics.tlsHandshakeFailuresTotal),
     tlsCertificateExpirySeconds: cells(workerMetrics.tlsCertificateExpirySeconds),
     eventLoopLagSeconds: cells(workerMetrics.eventLoopLagSeconds),
+    stress: cells(workerMetrics.stress),
     logLinesDroppedTotal: cells(workerMetrics.logLinesDroppedTotal),
     processResidentBytes: cells(workerMetrics.processResidentBytes),
     processHeapBytes: cells(workerMetrics.processHeapBytes),

@@ -1,4 +1,4 @@
-/** Wires the primary: lock, supervisor, admission, scrape, admin HTTP, signals. Called by `postern start`. */
+/** Wires the primary: lock, supervisor, tallies, scrape, admin HTTP, signals. Called by `postern start`. */
 import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -13,7 +13,6 @@ import {
   removeReservesBeyond,
 } from '../base/spool-files.js';
 import type { Config } from '../config/config.js';
-import { AdmissionBroadcast } from './admission.js';
 import { Backend } from './backend.js';
 import { prepareDataDirectory, takesFiles } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
@@ -29,6 +28,7 @@ import { Scrape } from './scrape.js';
 import { PrimaryService } from './service.js';
 import { TicketSecret } from './ticket-secret.js';
 import { Supervisor, type SupervisorListener } from './supervisor.js';
+import { TallyMerge } from './tally-merge.js';
 
 export interface PrimaryOptions {
   readonly config: Config;
@@ -92,11 +92,11 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const supervisor = new Supervisor({ config, log, queue, listeners, frozen, ticketSecret, silenceBoundMs });
   const version = packageVersion();
   const questions = new Questions();
-  const admission = new AdmissionBroadcast(config.limits, () => supervisor.workers);
+  const tallies = new TallyMerge(config.limits, () => supervisor.workers);
   const scrape = new Scrape({ supervisor, questions, queue, version, config: () => reloader.config });
   // The aggregate hears of a death last, the round that waits for the dead worker first.
   const salvage = new Salvage({ supervisor, questions, queue, log });
-  listeners.push(questions, admission, salvage, scrape);
+  listeners.push(questions, tallies, salvage, scrape);
   const reloader = new Reloader({
     config,
     load: options.load,
@@ -119,7 +119,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
     salvage,
     stop,
   });
-  const service = new PrimaryService({ config, log, supervisor, admission, scrape, backend });
+  const service = new PrimaryService({ config, log, supervisor, tallies, scrape, backend });
   const lifecycle = new Lifecycle(service, log);
   return lifecycle.run();
 }

@@ -2,19 +2,19 @@
 import { PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { Config } from '../config/config.js';
-import type { AdmissionBroadcast } from './admission.js';
 import type { AdminBackend } from './admin-backend.js';
 import { startAdmin, type AdminServer } from './admin/server.js';
 import type { Service } from './lifecycle.js';
 import type { Scrape } from './scrape.js';
 import type { DrainBounds, Supervisor } from './supervisor.js';
+import type { TallyMerge } from './tally-merge.js';
 import type { StartOutcome } from './worker-process.js';
 
 interface ServiceParts {
   readonly config: Config;
   readonly log: Log;
   readonly supervisor: Supervisor;
-  readonly admission: AdmissionBroadcast;
+  readonly tallies: TallyMerge;
   readonly scrape: Scrape;
   readonly backend: AdminBackend;
 }
@@ -42,7 +42,7 @@ export class PrimaryService implements Service {
   /** A new config is in force. */
   async apply(config: Config): Promise<void> {
     this.#parts.log.level = config.log.level;
-    this.#parts.admission.setLimits(config.limits);
+    this.#parts.tallies.setLimits(config.limits);
     await this.#admin?.update(config);
   }
 
@@ -55,7 +55,7 @@ export class PrimaryService implements Service {
   }
 
   async close(): Promise<void> {
-    this.#parts.admission.close();
+    this.#parts.tallies.close();
     this.#parts.scrape.close();
     await this.#admin?.close();
   }

@@ -169,7 +169,7 @@ export class WorkerProcess {
         break;
       case 'unusable':
       case 'online':
-      case 'networks':
+      case 'tallies':
       case 'snapshot':
       case 'farewell':
       case 'answer':

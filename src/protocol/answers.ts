@@ -7,9 +7,22 @@ import { addRecipient, beginTransaction } from './envelope.js';
 import { advanceMessage, messageRefused, messageTaken, openMessage } from './message-transfer.js';
 import { clientNamed } from './named-client.js';
 import { openingReplies } from './replies.js';
-import type { Accepted, Question, Refused, SaslQuestion, SessionSink } from './types.js';
+import {
+  askBits,
+  type Accepted,
+  type Question,
+  type Refused,
+  type SaslQuestion,
+  type SessionSink,
+} from './types.js';
 
 type OtherQuestion = Exclude<Question, SaslQuestion>;
+
+/** Greets, or asks first. */
+export function greet(dialogue: Dialogue, sink: SessionSink): void {
+  if (dialogue.isAskedAt(askBits.CONNECT)) dialogue.ask({ kind: 'connect' }, sink);
+  else dialogue.reply(openingReplies(dialogue.options).greeting, 'CONNECT', sink);
+}
 
 /** The verdict of the dialogue on its question: neither is left. */
 export function applyVerdict(dialogue: Dialogue, sink: SessionSink): void {
@@ -39,6 +52,9 @@ function accepted(dialogue: Dialogue, question: OtherQuestion, verdict: Accepted
     case 'connect':
       dialogue.reply(reply ?? openingReplies(dialogue.options).greeting, 'CONNECT', sink);
       return;
+    case 'pause':
+      if (question.why === 'greeting') greet(dialogue, sink);
+      return;
     case 'verb':
       if (question.verb === 'BDAT') beginChunk(dialogue, undefined, sink);
       else commands[question.verb](dialogue, dialogue.argument, reply, sink);
@@ -67,6 +83,8 @@ function declined(dialogue: Dialogue, question: OtherQuestion, refused: Refused,
       dialogue.phase = 'refused';
       sink.reply(reply, 'CONNECT');
       return;
+    case 'pause':
+      throw new Error('time cannot be refused');
     case 'verb':
       if (question.verb === 'BDAT') beginChunk(dialogue, reply, sink);
       else dialogue.reply(reply, question.verb, sink);

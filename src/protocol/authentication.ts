@@ -44,7 +44,7 @@ function take(dialogue: Dialogue, step: SaslStep, sink: SessionSink): void {
     case 'challenge':
       // RFC 4954 §4: the response is to a challenge the client has read; what is here already was not.
       if (!dialogue.input.isEmpty) {
-        dialogue.leave(replies.earlyTalk, 'AUTH', 'errors', sink);
+        dialogue.leave(replies.earlyTalk, 'AUTH', 'early-talk', sink);
         return;
       }
       dialogue.phase = 'auth';

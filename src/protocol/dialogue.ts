@@ -83,7 +83,7 @@ export class Dialogue {
 
   constructor(options: SessionOptions) {
     this.options = options;
-    this.patience = new Patience(options.limits);
+    this.patience = new Patience(options);
   }
 
   /** '' until AUTH succeeded. */
@@ -125,11 +125,13 @@ export class Dialogue {
     sink.ask(question);
   }
 
-  /** Replies and, where it is a refusal, counts it: too many end the session. */
+  /** Replies and, where it is a refusal, counts it: many hold the client up, too many end the session. */
   reply(reply: Reply, context: ReplyContext, sink: SessionSink): void {
     sink.reply(reply, context);
-    if (reply.code >= 400 && this.patience.error())
-      this.leave(replies.tooManyErrors, context, 'errors', sink);
+    if (reply.code < 400) return;
+    const next = this.patience.error();
+    if (next === 'end') this.leave(replies.tooManyErrors, context, 'errors', sink);
+    else if (next === 'pause') this.ask({ kind: 'pause', why: 'errors' }, sink);
   }
 
   /** The last reply. */

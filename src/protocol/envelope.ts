@@ -14,6 +14,10 @@ export function mail(dialogue: Dialogue, bytes: Buffer, start: number, end: numb
     dialogue.leave(replies.doubtfulEnd, 'MAIL', 'errors', sink);
     return;
   }
+  if (dialogue.transactions >= dialogue.options.limits.transactions) {
+    dialogue.leave(replies.tooManyMessages, 'MAIL', 'too-old', sink);
+    return;
+  }
   const parsed = parseMail(bytes, start, end, dialogue.options);
   if (isReply(parsed)) dialogue.reply(parsed, 'MAIL', sink);
   else if (dialogue.isAskedAt(askBits.MAIL)) dialogue.ask(parsed, sink);

@@ -1,5 +1,5 @@
 /**
- * Watches the body's bytes go by until the blank line that ends the header, and counts there: header bytes, `Received:`
+ * Watches the body's bytes go by until the blank line that ends the header, and counts there: header bytes, fields, `Received:`
  * fields (RFC 5321 §6.3) and those of them that are ours. One native search per header line; only the text of
  * `Received:` is looked at byte by byte. After the header it is not called any more.
  */
@@ -11,6 +11,7 @@ const receivedName = Buffer.from('received:', 'latin1');
 
 export class HeaderScanner {
   headerBytes = 0;
+  fields = 0;
   receivedFields = 0;
   /** With our own name behind `by`. */
   ownReceivedFields = 0;
@@ -32,6 +33,7 @@ export class HeaderScanner {
 
   begin(): void {
     this.headerBytes = 0;
+    this.fields = 0;
     this.receivedFields = 0;
     this.ownReceivedFields = 0;
     this.#inReceived = false;
@@ -80,7 +82,10 @@ export class HeaderScanner {
     while (at < end && this.#matching) {
       const byte = bytes[at] ?? 0;
       // RFC 5322 §2.2.3: a line that begins with a blank goes on with the field before.
-      if (this.#column === 0 && byte !== SPACE && byte !== TAB) this.#inReceived = false;
+      if (this.#column === 0 && byte !== SPACE && byte !== TAB) {
+        this.#inReceived = false;
+        if (byte !== CR) this.fields++;
+      }
       if (this.#column === 0 && byte === CR) {
         this.#onlyCr = true;
         this.#matching = false;

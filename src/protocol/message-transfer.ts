@@ -11,7 +11,7 @@ import type { Accepted, Reply, SessionSink } from './types.js';
 export function beginData(dialogue: Dialogue, reply: Reply | undefined, sink: SessionSink): void {
   // RFC 2920 §3.1: content is not sent before 354. Who does guesses, or smuggles: A-042.
   if (!dialogue.input.isEmpty) {
-    dialogue.leave(replies.earlyTalk, 'DATA', 'errors', sink);
+    dialogue.leave(replies.earlyTalk, 'DATA', 'early-talk', sink);
     return;
   }
   beginMessage(dialogue, true, sink);

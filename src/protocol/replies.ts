@@ -41,9 +41,13 @@ const rows = {
   unknownLength: [421, '4.7.0', 'What follows cannot be counted, use a new session', 'attacks.md A-071'],
   doubtfulEnd: [421, '4.7.0', 'The message before had a doubtful end, use a new session', 'attacks.md A-001'],
 
+  tooManyMessages: [421, '4.7.0', 'Too many messages, send the rest in a new session', 'RFC 3463 §3.8'],
+  sessionTooOld: [421, '4.7.0', 'This session has lasted too long, use a new one', 'RFC 3463 §3.8'],
+
   // not now
   localError: [451, '4.3.0', 'Local error in processing, try again', 'RFC 5321 §4.2.2'],
   tryLater: [451, '4.7.1', 'Not now, try again later', 'RFC 3463 §3.8'],
+  tooFast: [451, '4.7.1', 'Too much in too short a time, try again later', 'RFC 3463 §3.8'],
   insufficientStorage: [452, '4.3.1', 'Insufficient system storage, try again later', 'RFC 1870 §6.1'],
   tooManyRecipients: [452, '4.5.3', 'Too many recipients, send the rest later', 'RFC 5321 §4.5.3.1.10'],
   tlsUnavailable: [454, '4.7.0', 'TLS not available now', 'RFC 3207 §4'],
@@ -148,7 +152,16 @@ export function greeting(text: string): Reply {
   return encode('greeting', 220, '', [text]);
 }
 
+/** The same text behind `220-`: what looks like a whole greeting to a client that does not read replies. */
+function teaserOf(last: Reply): Reply {
+  const bytes = Buffer.from(last.bytes);
+  bytes[3] = '-'.charCodeAt(0);
+  return Object.freeze({ ...last, name: 'teaser', bytes });
+}
+
 interface OpeningReplies {
+  /** A first line of the greeting; `greeting` is the last one then too. RFC 5321 §4.2.1. */
+  readonly teaser: Reply;
   readonly greeting: Reply;
   readonly ehlo: Reply;
   readonly helo: Reply;
@@ -163,8 +176,10 @@ export function openingReplies(options: SessionOptions): OpeningReplies {
   if (known !== undefined) return known;
   const { hostname } = options;
   const text = options.greeting.startsWith(hostname) ? options.greeting : `${hostname} ${options.greeting}`;
+  const last = greeting(text.trimEnd());
   const made = {
-    greeting: greeting(text.trimEnd()),
+    teaser: teaserOf(last),
+    greeting: last,
     ehlo: encode('ehlo', 250, '', [hostname, ...ehloKeywords(options)]),
     // RFC 5321 §3.2: HELO gets no extended reply.
     helo: encode('helo', 250, '', [hostname]),

@@ -7,7 +7,7 @@
  * The law of a turn: commands run in order until the bytes are used up, a question waits for its answer, or
  * `commandsPerTurn` is reached (`hasMore`). What has not run is kept.
  */
-import { applyVerdict } from './answers.js';
+import { applyVerdict, greet } from './answers.js';
 import { bdat, readChunk } from './chunk-transfer.js';
 import { continueAuthentication, dropAuthentication } from './authentication.js';
 import { SPACE, TAB } from './characters.js';
@@ -19,18 +19,17 @@ import { LineReader } from './line-reader.js';
 import { readMessage } from './message-transfer.js';
 import { looksLikeAnotherProtocol, startsLikeAnotherProtocol } from './other-protocols.js';
 import { openingReplies, replies } from './replies.js';
-import {
-  askBits,
-  type DeadlineKind,
-  type SessionOptions,
-  type SessionSink,
-  type Transaction,
-  type Verdict,
-} from './types.js';
-import { findVerb, isRefusedVerb } from './verb-table.js';
+import type { DeadlineKind, SessionOptions, SessionSink, Transaction, Verdict } from './types.js';
+import { findVerb, isRefusedVerb, type VerbRow } from './verb-table.js';
 
 // One client's pipeline must not hold the worker: a turn is well below a millisecond.
 const commandsPerTurn = 256;
+
+const cutReplies = {
+  timeout: replies.timeout,
+  shutdown: replies.shuttingDown,
+  'too-old': replies.sessionTooOld,
+} as const;
 
 export class Session {
   readonly #dialogue: Dialogue;
@@ -47,7 +46,13 @@ export class Session {
 
   /** Bytes are kept until a question is answered. */
   get suspended(): boolean {
-    return this.#dialogue.question !== undefined;
+    return this.#dialogue.question !== undefined && !this.#isGreetingLate;
+  }
+
+  /** The client has to wait for the rest of the greeting. */
+  get #isGreetingLate(): boolean {
+    const { question } = this.#dialogue;
+    return question?.kind === 'pause' && question.why === 'greeting';
   }
 
   /** The turn's bound was reached and bytes are kept: call `resume` when others had their turn. */
@@ -88,12 +93,17 @@ export class Session {
     return this.suspended || this.#hasMore ? 'none' : this.#dialogue.deadline;
   }
 
-  /** Greets, or asks first. Not called after STARTTLS, where the client speaks first. */
-  start(sink: SessionSink): void {
+  /**
+   * Greets, or asks first. Not called after STARTTLS, where the client speaks first.
+   * @param tease says a first line only, and the rest after a pause: who does not wait for it is no mail server (A-040)
+   */
+  start(sink: SessionSink, tease = false): void {
     const dialogue = this.#dialogue;
     this.#running = true;
-    if (dialogue.isAskedAt(askBits.CONNECT)) dialogue.ask({ kind: 'connect' }, sink);
-    else dialogue.reply(openingReplies(dialogue.options).greeting, 'CONNECT', sink);
+    if (tease) {
+      sink.reply(openingReplies(dialogue.options).teaser, 'CONNECT');
+      dialogue.ask({ kind: 'pause', why: 'greeting' }, sink);
+    } else greet(dialogue, sink);
     this.#run(sink);
   }
 
@@ -105,6 +115,10 @@ export class Session {
     if (dialogue.phase === 'closed') return;
     if (dialogue.phase === 'upgraded') {
       dialogue.close('plaintext-after-starttls', sink);
+      return;
+    }
+    if (this.#isGreetingLate) {
+      dialogue.leave(replies.earlyTalk, 'CONNECT', 'early-talk', sink);
       return;
     }
     dialogue.input.add(chunk);
@@ -126,13 +140,13 @@ export class Session {
   }
 
   /** 421 and close. An open message is abandoned; one whose message-end was asked is the caller's, who waits for it. */
-  cut(reason: 'timeout' | 'shutdown', sink: SessionSink): void {
+  cut(reason: keyof typeof cutReplies, sink: SessionSink): void {
     const dialogue = this.#dialogue;
     if (dialogue.isOver) return;
     const context = this.inData ? 'MESSAGE' : 'UNKNOWN';
     this.#hasMore = false;
     dialogue.dropTransaction(sink);
-    sink.reply(reason === 'timeout' ? replies.timeout : replies.shuttingDown, context);
+    sink.reply(cutReplies[reason], context);
     dialogue.close(reason, sink);
   }
 
@@ -212,6 +226,10 @@ export class Session {
       return;
     }
     const { verb } = row;
+    if (this.#isUnauthorizedPipelining(row)) {
+      dialogue.leave(replies.earlyTalk, verb, 'early-talk', sink);
+      return;
+    }
     let from = start + verb.length;
     while (from < end && bytes[from] === SPACE) from++;
     const refused = dialogue.phase === 'refused' && verb !== 'QUIT';
@@ -232,6 +250,17 @@ export class Session {
       if (badArgument !== undefined) dialogue.reply(badArgument, verb, sink);
       else this.#simple(verb, from === end ? '' : bytes.toString('latin1', from, end), row.askBit, sink);
     }
+  }
+
+  /** RFC 2920 §3.1: nothing may follow what ends a group, nor any command before EHLO has said that it may. */
+  #isUnauthorizedPipelining(row: VerbRow): boolean {
+    const { options, extended, input } = this.#dialogue;
+    return (
+      (row.endsGroup || !extended) &&
+      options.refuseUnauthorizedPipelining &&
+      !input.isEmpty &&
+      row.verb !== 'QUIT'
+    );
   }
 
   #unknown(bytes: Buffer, start: number, end: number, sink: SessionSink): void {

@@ -111,6 +111,11 @@ export const askBits = {
 
 export type Question =
   | { readonly kind: 'connect' }
+  /**
+   * Answered when time has gone by: how much is the caller's. 'errors': what the client sends meanwhile is kept.
+   * 'greeting': before its last line; a client that speaks meanwhile is sent away.
+   */
+  | { readonly kind: 'pause'; readonly why: 'errors' | 'greeting' }
   /** Before the verb's own work, its syntax and sequence already checked. `argument`: the rest of the line, a copy. */
   | { readonly kind: 'verb'; readonly verb: Exclude<Verb, 'MAIL' | 'RCPT'>; readonly argument: string }
   | { readonly kind: 'mail'; readonly reversePath: Mailbox; readonly parameters: MailParameters }
@@ -219,6 +224,8 @@ export type CloseReason =
   | 'line-too-long' // a line went on past every bound
   | 'not-smtp' // HTTP, TLS or SSH on a plain port
   | 'plaintext-after-starttls' // RFC 3207 §5, CVE-2011-0411
+  | 'early-talk' // did not wait for the greeting or for a reply that ends a group
+  | 'too-old' // the session lasted too long, or had too many messages
   | 'refused'; // a verdict with close
 
 /** Why a message that has begun will never be queued. */
@@ -252,11 +259,16 @@ export interface SessionLimits {
   readonly recipients: number;
   /** Replies 4xx/5xx to commands before 421 and close. */
   readonly errors: number;
+  /** Beyond these each asks for a pause. */
+  readonly softErrors: number;
   /** NOOP, RSET, VRFY, HELP, EXPN, EHLO without a message in between, before 421 and close. */
   readonly junkCommands: number;
   /** With CRLF; AUTH lines have their own 12288 (RFC 4954 §4). */
   readonly commandLineBytes: number;
   readonly headerBytes: number;
+  readonly headerFields: number;
+  /** MAIL accepted in one session before 421 and close. */
+  readonly transactions: number;
   /** Received: fields of a message beyond which it loops (RFC 5321 §6.3: at least 100). */
   readonly receivedHops: number;
   /** Of these, fields with our hostname after `by` beyond which it loops through us. */
@@ -293,5 +305,9 @@ export interface SessionOptions {
   /** XCLIENT and XFORWARD are announced and work: the client is one that the operator trusts to name others. */
   readonly mayNameClients: boolean;
   readonly limits: SessionLimits;
+  /** Holds over the same of `limits`, and is looked up each time: it changes when the caller comes under stress. */
+  readonly patience?: { readonly limits: Pick<SessionLimits, 'errors' | 'softErrors' | 'junkCommands'> };
+  /** RFC 2920 §3.1: a client that sends on without waiting where it has to is sent away. */
+  readonly refuseUnauthorizedPipelining: boolean;
   readonly ask: { mask: number };
 }

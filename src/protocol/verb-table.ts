@@ -10,6 +10,12 @@ export interface VerbRow {
   readonly beforeHello: boolean;
   /** Allowed in plaintext where TLS is required. RFC 3207 §4. */
   readonly beforeTls: boolean;
+  /**
+   * What follows depends on its reply, so nothing may follow it in a group (RFC 2920 §3.1, RFC 3207 §4). AUTH's own
+   * exchange knows where it has to end one. NOOP, VRFY, EXPN and QUIT, which RFC 2920 names too, are let off: nobody can
+   * gain by what follows them, and clients in the field are careless there.
+   */
+  readonly endsGroup: boolean;
   /** Costs us, moves no mail: counted against junkCommands. */
   readonly junk: boolean;
   readonly askBit: number;
@@ -18,23 +24,23 @@ export interface VerbRow {
 type Traits = Omit<VerbRow, 'verb' | 'askBit'>;
 
 const traits: Readonly<Record<Verb, Traits>> = {
-  EHLO: { argument: 'required', beforeHello: true, beforeTls: true, junk: true },
-  HELO: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
-  LHLO: { argument: 'required', beforeHello: true, beforeTls: true, junk: true },
-  MAIL: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
-  RCPT: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
-  DATA: { argument: 'none', beforeHello: false, beforeTls: false, junk: false },
-  BDAT: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
-  RSET: { argument: 'none', beforeHello: true, beforeTls: false, junk: true },
-  NOOP: { argument: 'optional', beforeHello: true, beforeTls: true, junk: true },
-  QUIT: { argument: 'none', beforeHello: true, beforeTls: true, junk: false },
-  VRFY: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
-  HELP: { argument: 'optional', beforeHello: true, beforeTls: false, junk: true },
-  EXPN: { argument: 'optional', beforeHello: true, beforeTls: false, junk: true },
-  STARTTLS: { argument: 'none', beforeHello: false, beforeTls: true, junk: false },
-  AUTH: { argument: 'required', beforeHello: false, beforeTls: false, junk: false },
-  XCLIENT: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
-  XFORWARD: { argument: 'required', beforeHello: true, beforeTls: false, junk: true },
+  EHLO: { argument: 'required', beforeHello: true, beforeTls: true, endsGroup: true, junk: true },
+  HELO: { argument: 'required', beforeHello: true, beforeTls: false, endsGroup: true, junk: true },
+  LHLO: { argument: 'required', beforeHello: true, beforeTls: true, endsGroup: true, junk: true },
+  MAIL: { argument: 'required', beforeHello: false, beforeTls: false, endsGroup: false, junk: false },
+  RCPT: { argument: 'required', beforeHello: false, beforeTls: false, endsGroup: false, junk: false },
+  DATA: { argument: 'none', beforeHello: false, beforeTls: false, endsGroup: true, junk: false },
+  BDAT: { argument: 'required', beforeHello: false, beforeTls: false, endsGroup: false, junk: false },
+  RSET: { argument: 'none', beforeHello: true, beforeTls: false, endsGroup: false, junk: true },
+  NOOP: { argument: 'optional', beforeHello: true, beforeTls: true, endsGroup: false, junk: true },
+  QUIT: { argument: 'none', beforeHello: true, beforeTls: true, endsGroup: false, junk: false },
+  VRFY: { argument: 'required', beforeHello: true, beforeTls: false, endsGroup: false, junk: true },
+  HELP: { argument: 'optional', beforeHello: true, beforeTls: false, endsGroup: false, junk: true },
+  EXPN: { argument: 'optional', beforeHello: true, beforeTls: false, endsGroup: false, junk: true },
+  STARTTLS: { argument: 'none', beforeHello: false, beforeTls: true, endsGroup: true, junk: false },
+  AUTH: { argument: 'required', beforeHello: false, beforeTls: false, endsGroup: false, junk: false },
+  XCLIENT: { argument: 'required', beforeHello: true, beforeTls: false, endsGroup: true, junk: true },
+  XFORWARD: { argument: 'required', beforeHello: true, beforeTls: false, endsGroup: false, junk: true },
 };
 
 /** Four letters as one number. Folding by 0x20 is exact here: a letter of the name is met by that letter only. */

@@ -1,5 +1,5 @@
 /**
- * The budget of bytes that are received and not yet on disk, all messages of this process together, and who has to
+ * A budget of bytes that are received and not yet on disk, of all messages of this process or of a client network, and who has to
  * wait when it is spent. It counts and wakes; the bytes themselves are the writers' (message-writer.ts).
  *
  * Every writer can overshoot by the one read that was under way, so the line where reading stops lies below the limit
@@ -26,6 +26,7 @@ export class ByteBudget {
   /** First come, first served. */
   readonly #waiting = new Set<BudgetMember>();
   #usedBytes = 0;
+  #held = false;
   /** The part of the used bytes that a submitted write will free. */
   #writingBytes = 0;
   #wakeTimer: NodeJS.Timeout | undefined;
@@ -40,7 +41,20 @@ export class ByteBudget {
   }
 
   get exhausted(): boolean {
-    return this.#usedBytes >= this.#lineBytes;
+    return this.#held || this.#usedBytes >= this.#lineBytes;
+  }
+
+  /** Nobody counts on it and nothing is in flight. */
+  get isIdle(): boolean {
+    return this.#members.size === 0 && this.#usedBytes === 0;
+  }
+
+  /** True: spent, whatever it counts itself, until it is told otherwise. What is held in memory goes to disk meanwhile. */
+  hold(on: boolean): void {
+    if (on === this.#held) return;
+    this.#held = on;
+    if (on) this.#relieve();
+    else this.#wakeSome();
   }
 
   get #lineBytes(): number {
@@ -88,7 +102,7 @@ export class ByteBudget {
   /** As many as there is room for a read of each; all of them would rush over the line together. */
   #wakeSome(): void {
     let roomBytes = this.#lineBytes - this.#usedBytes;
-    if (roomBytes <= 0) return;
+    if (this.#held || roomBytes <= 0) return;
     for (const member of this.#waiting) {
       if (roomBytes <= 0) break;
       roomBytes -= readBytes;

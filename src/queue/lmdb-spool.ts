@@ -72,8 +72,8 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
 
   // ---- messages on their way in ------------------------------------------------------------------------------
 
-  begin(nowMs: number): MessageWriter {
-    const writer = new NewMessageWriter(newQueueId(nowMs), this);
+  begin(nowMs: number, shares?: readonly ByteBudget[]): MessageWriter {
+    const writer = new NewMessageWriter(newQueueId(nowMs), this, shares);
     this.#writers.add(writer);
     return writer;
   }

@@ -8,6 +8,7 @@ import assert from 'node:assert';
 import { crc32 } from 'node:zlib';
 
 import { PosternError, describeError } from '../base/errors.js';
+import { BudgetGroup, type Budget } from './budget-group.js';
 import type { BudgetMember, ByteBudget } from './byte-budget.js';
 import { chunkBytes, giveBack, growBuffer } from './chunk-buffers.js';
 import type { Generation } from './generation.js';
@@ -43,6 +44,7 @@ interface Chunk {
 export abstract class SpoolWriter implements BudgetMember {
   readonly id: string;
   readonly #host: WriterHost;
+  readonly #budget: Budget;
   onWritable: (() => void) | undefined = undefined;
   #state: 'open' | 'committing' | 'done' = 'open';
   #bytes = 0;
@@ -59,10 +61,12 @@ export abstract class SpoolWriter implements BudgetMember {
   /** Chosen when the first chunk is submitted: one message lies in one file. */
   #generation: Generation | undefined = undefined;
 
-  constructor(id: string, host: WriterHost) {
+  /** @param shares budgets beside the spool's own that it counts on as well */
+  constructor(id: string, host: WriterHost, shares: readonly ByteBudget[] = []) {
     this.id = id;
     this.#host = host;
-    host.budget.join(this);
+    this.#budget = shares.length === 0 ? host.budget : new BudgetGroup([host.budget, ...shares]);
+    this.#budget.join(this);
   }
 
   get bytes(): number {
@@ -84,7 +88,7 @@ export abstract class SpoolWriter implements BudgetMember {
     if (this.#refusal !== undefined) return;
     assert(this.#state === 'open', 'write after commit or abort');
     this.#keep(slice);
-    this.#host.budget.received(slice.length);
+    this.#budget.received(slice.length);
     if (this.#bytes > this.#host.smallMessageBytes) this.#submitHeld();
     this.#feelCongestion();
   }
@@ -101,7 +105,7 @@ export abstract class SpoolWriter implements BudgetMember {
     }
     assert(this.#state === 'open', 'commit after commit or abort');
     this.#state = 'committing';
-    this.#host.budget.leave(this);
+    this.#budget.leave(this);
     const sentAhead = this.#chunks > 0;
     try {
       await this.#commitLast(make, durable);
@@ -115,7 +119,7 @@ export abstract class SpoolWriter implements BudgetMember {
 
   abort(): void {
     if (this.#state !== 'open') return;
-    this.#host.budget.leave(this);
+    this.#budget.leave(this);
     this.#state = 'done';
     this.#forgetHeld();
     if (this.#generation === undefined) this.#end();
@@ -169,7 +173,7 @@ export abstract class SpoolWriter implements BudgetMember {
     const key = chunkKey(this.id, this.#chunks++);
     const value = chunk.buffer.subarray(0, chunk.length);
     this.#writingBytes += chunk.length;
-    this.#host.budget.submitted(chunk.length);
+    this.#budget.submitted(chunk.length);
     generation.takenBytes += chunk.length;
     void this.#await(
       generation.committer.submit('bulk', {
@@ -194,22 +198,22 @@ export abstract class SpoolWriter implements BudgetMember {
 
   #chunkWritten(chunk: Chunk): void {
     this.#writingBytes -= chunk.length;
-    this.#host.budget.written(chunk.length);
+    this.#budget.written(chunk.length);
     if (this.#congested && this.#state === 'open' && this.#writingBytes <= windowBytes / 2)
       this.#resumeWhenRoom();
   }
 
   #resumeWhenRoom(): void {
-    if (this.#host.budget.exhausted) this.#host.budget.wait(this);
+    if (this.#budget.exhausted) this.#budget.wait(this);
     else this.wake();
   }
 
   #feelCongestion(): void {
     if (this.#congested) return;
     if (this.#writingBytes >= windowBytes) this.#congested = true;
-    else if (this.#host.budget.exhausted) {
+    else if (this.#budget.exhausted) {
       this.#congested = true;
-      this.#host.budget.wait(this);
+      this.#budget.wait(this);
     }
   }
 
@@ -226,7 +230,7 @@ export abstract class SpoolWriter implements BudgetMember {
     make: (stored: StoredBody) => MessageRecord,
     durable: (record: MessageRecord, generation: Generation) => void,
   ): Promise<void> {
-    const { budget } = this.#host;
+    const budget = this.#budget;
     const lane = this.#chunks > 0 ? 'bulk' : 'urgent';
     const bytes = this.#inMemoryBytes;
     this.#sealPartial();
@@ -288,7 +292,7 @@ export abstract class SpoolWriter implements BudgetMember {
     this.#held = [];
     this.#partial = undefined;
     this.#partialLength = 0;
-    if (bytes > 0) this.#host.budget.dropped(bytes);
+    if (bytes > 0) this.#budget.dropped(bytes);
   }
 }
 
@@ -301,8 +305,8 @@ function asRefusal(error: unknown): PosternError {
 export class NewMessageWriter extends SpoolWriter implements MessageWriter {
   readonly #host: WriterHost;
 
-  constructor(id: string, host: WriterHost) {
-    super(id, host);
+  constructor(id: string, host: WriterHost, shares?: readonly ByteBudget[]) {
+    super(id, host, shares);
     this.#host = host;
   }
 

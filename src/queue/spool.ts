@@ -2,6 +2,7 @@
  * The durable queue as its users see it. The one implementation is LMDB (lmdb-spool); a log or another store could
  * take its place. One Spool belongs to one worker process, which is the only writer of the files it has open.
  */
+import type { ByteBudget } from './byte-budget.js';
 
 /** 'failed': for good, and its sender could not be told. 'bounced': for good, and its sender has been told or did not
  *  want to be. A message whose recipients are all delivered or bounced leaves the queue. */
@@ -183,7 +184,8 @@ export interface QueueShape {
 
 export interface Spool {
   /** Never fails: where nothing can be stored any more, commit() says so, and the client gets its 451 at the end. */
-  begin(nowMs: number): MessageWriter;
+  /** @param shares budgets of bytes in flight that it counts on beside bytesInFlight */
+  begin(nowMs: number, shares?: readonly ByteBudget[]): MessageWriter;
 
   /**
    * Up to `limit` messages that are due for `route`, oldest due first; their attempt counters are committed before

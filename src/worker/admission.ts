@@ -1,32 +1,28 @@
 /**
- * Who may connect. Counts open connections per client network in this worker, tells the primary what changed, and
- * obeys the set of networks that the primary found over a limit across all workers: no round trip per connection.
+ * Who may connect: counts connections, open and of the last minute, on the client's networks, and refuses where one of
+ * them is at its limit. The counts are Tallies', the sums over all workers the primary's.
  */
 import { NetworkSet, networkKeys } from '../base/networks.js';
 import type { LimitsConfig } from '../config/config.js';
+import type { Tallies } from './tallies.js';
 
-export type ConnectRefusal = 'worker-limit' | 'host-limit' | 'network-limit';
+export type ConnectRefusal = 'worker-limit' | 'host-limit' | 'network-limit' | 'host-rate' | 'network-rate';
 
 /** What a connection counts on; kept by it until it ends. `undefined`: exempt, counted nowhere. */
 export type NetworkTicket = { readonly host: string; readonly neighbourhood: string } | undefined;
 
-type AdmissionLimits = Pick<
-  LimitsConfig,
-  'exempt' | 'connectionsPerWorker' | 'connectionsPerHost' | 'connectionsPerNetwork'
->;
+type AdmissionLimits = Pick<LimitsConfig, 'exempt' | 'connectionsPerWorker'>;
 
 export class Admission {
-  readonly #limits: AdmissionLimits;
+  readonly #connectionsPerWorker: number;
   readonly #exempt: NetworkSet;
-  // Bounded by connectionsPerWorker: an entry lives as long as a connection counts on it.
-  readonly #counts = new Map<string, number>();
-  readonly #changed = new Set<string>();
-  #overLimit: ReadonlySet<string> = new Set();
+  readonly #tallies: Tallies;
   #open = 0;
 
-  constructor(limits: AdmissionLimits) {
-    this.#limits = limits;
+  constructor(limits: AdmissionLimits, tallies: Tallies) {
+    this.#connectionsPerWorker = limits.connectionsPerWorker;
     this.#exempt = new NetworkSet(limits.exempt);
+    this.#tallies = tallies;
   }
 
   get open(): number {
@@ -44,7 +40,7 @@ export class Admission {
 
   /** A place for a connection whose client is not known yet; `leave` gives it back. */
   arrive(): ConnectRefusal | undefined {
-    if (this.#open >= this.#limits.connectionsPerWorker) return 'worker-limit';
+    if (this.#open >= this.#connectionsPerWorker) return 'worker-limit';
     this.#open += 1;
     return undefined;
   }
@@ -56,12 +52,10 @@ export class Admission {
   identify(address: string): { ticket: NetworkTicket } | { refusal: ConnectRefusal } {
     const ticket = this.#exempt.has(address) ? undefined : networkKeys(address);
     if (ticket !== undefined) {
-      if (this.#isFull(ticket.host, this.#limits.connectionsPerHost)) return { refusal: 'host-limit' };
-      if (this.#isFull(ticket.neighbourhood, this.#limits.connectionsPerNetwork)) {
-        return { refusal: 'network-limit' };
-      }
-      this.#add(ticket.host, 1);
-      this.#add(ticket.neighbourhood, 1);
+      const refusal = this.#refusal(ticket.host, ticket.neighbourhood);
+      if (refusal !== undefined) return { refusal };
+      this.#count(ticket.host);
+      this.#count(ticket.neighbourhood);
     }
     return { ticket };
   }
@@ -80,31 +74,21 @@ export class Admission {
 
   #release(ticket: NetworkTicket): void {
     if (ticket === undefined) return;
-    this.#add(ticket.host, -1);
-    this.#add(ticket.neighbourhood, -1);
+    this.#tallies.stand('connections', ticket.host, -1);
+    this.#tallies.stand('connections', ticket.neighbourhood, -1);
   }
 
-  setOverLimit(networks: readonly string[]): void {
-    this.#overLimit = new Set(networks);
+  #refusal(host: string, neighbourhood: string): ConnectRefusal | undefined {
+    const tallies = this.#tallies;
+    if (tallies.isFull('connections', host)) return 'host-limit';
+    if (tallies.isFull('connections', neighbourhood)) return 'network-limit';
+    if (tallies.isFull('connects', host)) return 'host-rate';
+    return tallies.isFull('connects', neighbourhood) ? 'network-rate' : undefined;
   }
 
-  /** What changed since the last call, with 0 for what is gone; undefined when nothing did. */
-  takeChanges(): Record<string, number> | undefined {
-    if (this.#changed.size === 0) return undefined;
-    const counts: Record<string, number> = {};
-    for (const key of this.#changed) counts[key] = this.#counts.get(key) ?? 0;
-    this.#changed.clear();
-    return counts;
-  }
-
-  #isFull(key: string, limit: number): boolean {
-    return this.#overLimit.has(key) || (this.#counts.get(key) ?? 0) >= limit;
-  }
-
-  #add(key: string, by: 1 | -1): void {
-    const count = (this.#counts.get(key) ?? 0) + by;
-    if (count > 0) this.#counts.set(key, count);
-    else this.#counts.delete(key);
-    this.#changed.add(key);
+  #count(key: string): void {
+    this.#tallies.stand('connections', key, 1);
+    // What is refused does not count: a client that keeps knocking gets in as often as it may.
+    this.#tallies.count('connects', key);
   }
 }

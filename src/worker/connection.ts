@@ -7,6 +7,7 @@
  * takes more, and the client reads our replies. Everything that ends one of these states calls #goOn.
  */
 import type { Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
@@ -38,11 +39,10 @@ import { Reception } from './reception.js';
 import type { OpenConnection, Service } from './service.js';
 import { attach, attachSecure, detach, type SocketOwner } from './socket-events.js';
 
-// After our last reply the client gets this long to read it and close; what it still sends is read and dropped, since
-// closing on unread bytes would reset the connection and could destroy the reply on its way.
-const lingerMs = 5_000;
 // While old workers drain for a reload, a client that keeps a connection open without using it is sent away with 421.
 const reloadIdleMs = 10_000;
+
+const proceed: Verdict = { ok: true };
 
 type Phase = 'handshake' | 'open' | 'closing' | 'closed';
 
@@ -58,6 +58,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   #session: Session;
   #phase: Phase;
   #writer: MessageWriter | undefined;
+  readonly #openedMs = performance.now();
   #messageStartedMs = 0;
   // Replies of the turn that runs; written at once when it ends (RFC 2920 §3.2).
   #replies: Buffer[] = [];
@@ -76,8 +77,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#ticket = ticket;
     this.#client = client;
     this.#socket = socket;
-    this.#deadlines = new Deadlines(service.config.limits, performance.now());
-    this.#reception = new Reception(service, listener, client, this.sid, this, '');
+    this.#deadlines = new Deadlines(service.stress, performance.now());
+    this.#reception = new Reception(service, listener, client, ticket, this.sid, this, '');
     this.#session = new Session(listener.plainOptions(client));
     this.#phase = 'open';
     attach(socket, this);
@@ -90,7 +91,12 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   start(): void {
     this.#reception.connected();
     if (this.#listener.implicitTls) this.#beginHandshake();
-    else this.#run(() => this.#session.start(this));
+    else this.#greet();
+  }
+
+  #greet(): void {
+    const tease = this.#listener.teases && this.#ticket !== undefined;
+    this.#run(() => this.#session.start(this, tease));
   }
 
   // ---- what the session says (SessionSink) -----------------------------------------------------------------------
@@ -106,7 +112,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const now = performance.now();
     this.#messageStartedMs = now;
     this.#deadlines.messageBegun(now);
-    this.#writer = this.#service.intake.open(transaction, this.#sessionFacts());
+    const budgets = this.#service.networkBudgets.of(this.#ticket);
+    this.#writer = this.#service.intake.open(transaction, this.#sessionFacts(), budgets);
     this.#writer.onWritable = () => this.#goOn();
   }
 
@@ -125,7 +132,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   ask(question: Question): void {
     const session = this.#session;
-    const verdict = this.#answer(question);
+    const verdict = this.#verdictOn(question);
     if (!(verdict instanceof Promise)) {
       session.answer(verdict, this);
       this.#reception.answered();
@@ -134,10 +141,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     void this.#answerLater(session, verdict);
   }
 
-  #answer(question: Question): Verdict | Promise<Verdict> {
+  #verdictOn(question: Question): Verdict | Promise<Verdict> {
     if (question.kind === 'message-end') return this.#store(question.transaction);
     if (question.kind === 'xclient') return this.#nameClient(question.attributes);
-    return this.#reception.answer(question);
+    if (question.kind !== 'pause') return this.#reception.answer(question);
+    const { limits, policy } = this.#service.config;
+    const delayMs = question.why === 'errors' ? limits.errorDelayMs : policy.greetDelayMs;
+    return delayMs === 0 ? proceed : pause(delayMs, proceed);
   }
 
   /** From here on everything is as if the client that was named had connected just now. */
@@ -150,7 +160,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#client = client;
     // A login that another server has checked: on an inbound listener nobody logs in.
     const user = listener.role === 'submission' ? (attributes.login ?? '') : '';
-    this.#reception = new Reception(service, listener, client, this.sid, this, user);
+    this.#reception = new Reception(service, listener, client, this.#ticket, this.sid, this, user);
     const { address, facts } = client;
     const line = { sid: this.sid, listener: listener.name, client: address, ...facts };
     if ('refusal' in entry) {
@@ -187,6 +197,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const late = this.#deadlines.isLate(nowMs, this.#session.inData);
     if (this.#phase === 'open') {
       if (late) this.#run(() => this.#session.cut('timeout', this));
+      else if (this.#isTooOld(nowMs)) this.#run(() => this.#session.cut('too-old', this));
       else if (this.#isLeftover(nowMs)) this.shutDown();
     } else if (late) {
       if (this.#phase === 'handshake') {
@@ -195,6 +206,14 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
       }
       this.#socket.destroy();
     }
+  }
+
+  /** Between two transactions; a client that is in one all the time has twice as long. */
+  #isTooOld(nowMs: number): boolean {
+    const ageMs = nowMs - this.#openedMs;
+    const { sessionAgeMs } = this.#service.config.limits;
+    if (ageMs < sessionAgeMs) return false;
+    return this.isIdle || (ageMs >= 2 * sessionAgeMs && !this.#session.suspended && !this.#session.inData);
   }
 
   #isLeftover(nowMs: number): boolean {
@@ -247,8 +266,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   onData(chunk: Buffer): void {
     if (this.#phase !== 'open') return; // lingering: read and dropped
-    if (this.#session.inData) this.#deadlines.progressed();
+    if (this.#session.inData) this.#messageBytesCame(chunk.length);
     this.#run(() => this.#session.feed(chunk, this));
+  }
+
+  #messageBytesCame(bytes: number): void {
+    this.#deadlines.progressed();
+    this.#deadlines.received(bytes, performance.now());
   }
 
   onEnd(): void {
@@ -273,7 +297,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#deadlines.progressed();
     this.#reading = true;
     this.#session = new Session(this.#listener.secureOptions(this.#client, this.#channel));
-    if (this.#listener.implicitTls) this.#run(() => this.#session.start(this));
+    if (this.#listener.implicitTls) this.#greet();
     else this.#afterTurn();
   }
 
@@ -421,7 +445,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   #beginClose(): void {
     this.#phase = 'closing';
-    this.#deadlines.within(lingerMs, performance.now());
+    this.#deadlines.within('linger', performance.now());
     this.#socket.end();
     this.#socket.resume();
     // The client's FIN came before ours: nothing more can arrive, so there is nothing to linger for.
@@ -436,7 +460,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const replies = Buffer.concat(this.#replies);
     this.#replies = [];
     this.#phase = 'handshake';
-    this.#deadlines.within(this.#service.config.limits.tlsHandshakeTimeoutMs, performance.now());
+    this.#deadlines.within('handshake', performance.now());
     this.#socket.pause();
     this.#socket.write(replies, () => {
       if (this.#phase === 'handshake' && !this.#socket.destroyed) this.#beginHandshake();
@@ -448,7 +472,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const { door } = this.#listener;
     if (door === undefined) throw new Error('a TLS listener without a certificate passed the config check');
     this.#phase = 'handshake';
-    this.#deadlines.within(this.#service.config.limits.tlsHandshakeTimeoutMs, performance.now());
+    this.#deadlines.within('handshake', performance.now());
     detach(plain);
     const secure = door.wrap(plain);
     this.#socket = secure;
@@ -464,6 +488,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     writer.onWritable = undefined;
     this.#service.stageData.observe((performance.now() - this.#messageStartedMs) / 1000);
     const verdict = await this.#service.intake.store(writer, transaction, this.#sessionFacts());
+    if (verdict.ok) this.#reception.stored();
     // Before the session goes on: this message may have been the last that the queue has room for.
     this.#service.room.update();
     return verdict;

@@ -2,25 +2,52 @@
  * When one client must have done its next thing, on the clock that the caller passes in. Deadlines are of whole
  * commands and whole messages, so that dripping bytes does not move them, and none runs while the server is the slow
  * one. Owned by the connection, which says what is waited for after each turn and asks once a second who is late.
+ *
+ * Only when a wait began is kept: its bound is looked up when it is asked for, so that it is shorter at once for all who
+ * wait when the worker comes under stress.
  */
 import type { LimitsConfig } from '../config/config.js';
 import type { DeadlineKind } from '../protocol/types.js';
 
-type DeadlineLimits = Pick<LimitsConfig, 'commandTimeoutMs' | 'dataTimeoutMs' | 'messageTimeoutMs'>;
+type DeadlineLimits = Pick<
+  LimitsConfig,
+  | 'commandTimeoutMs'
+  | 'dataTimeoutMs'
+  | 'messageTimeoutMs'
+  | 'tlsHandshakeTimeoutMs'
+  | 'dataBytesPerSecond'
+  | 'dataRateAfterMs'
+>;
+
+/** Other limits at each look, when they change: worker/stress.ts is one. */
+export interface CurrentLimits {
+  readonly limits: DeadlineLimits;
+}
+
+// After our last reply the client gets this long to read it and close; what it still sends is read and dropped, since
+// closing on unread bytes would reset the connection and could destroy the reply on its way.
+const lingerMs = 5_000;
+
+type Wait = DeadlineKind | 'handshake' | 'linger';
 
 export class Deadlines {
-  readonly #limits: DeadlineLimits;
-  #kind: DeadlineKind = 'none';
-  #atMs = Infinity;
-  /** Infinity while no message is under way. */
-  #messageAtMs = Infinity;
-  /** Since when the queue keeps us from reading the open message. */
-  #congestedSinceMs: number | undefined = undefined;
+  readonly #source: CurrentLimits;
+  #kind: Wait = 'none';
+  #sinceMs: number;
   #progress = true;
   #progressAtMs: number;
+  /** Infinity while no message is under way. */
+  #messageSinceMs = Infinity;
+  /** How long, by now, the queue kept us from reading the open message, and since when it does. */
+  #congestedMs = 0;
+  #congestedSinceMs: number | undefined = undefined;
+  /** Of the open message: when its first bytes came, and how many have come. */
+  #firstBytesMs = 0;
+  #messageBytes = 0;
 
-  constructor(limits: DeadlineLimits, nowMs: number) {
-    this.#limits = limits;
+  constructor(source: CurrentLimits, nowMs: number) {
+    this.#source = source;
+    this.#sinceMs = nowMs;
     this.#progressAtMs = nowMs;
   }
 
@@ -31,13 +58,23 @@ export class Deadlines {
 
   /** Runs to the end of data, also of a message that is refused long before it. */
   messageBegun(nowMs: number): void {
-    this.#messageAtMs = nowMs + this.#limits.messageTimeoutMs;
+    this.#messageSinceMs = nowMs;
+    this.#congestedMs = 0;
     this.#congestedSinceMs = undefined;
+    this.#messageBytes = 0;
   }
 
-  /** A bound of its own, for what is no dialogue: the handshake, the end. */
-  within(boundMs: number, nowMs: number): void {
-    this.#atMs = nowMs + boundMs;
+  /** Bytes of the open message came. */
+  received(bytes: number, nowMs: number): void {
+    if (this.#messageBytes === 0) this.#firstBytesMs = nowMs - this.#congestedMs;
+    this.#messageBytes += bytes;
+  }
+
+  /** What is no dialogue: the handshake, the end. */
+  within(wait: 'handshake' | 'linger', nowMs: number): void {
+    this.#kind = wait;
+    this.#sinceMs = nowMs;
+    this.#progress = true;
   }
 
   /**
@@ -45,21 +82,25 @@ export class Deadlines {
    * @param inMessage content is under way, also what no message will be made of: octets of a refused BDAT
    */
   wait(kind: DeadlineKind, congested: boolean, inMessage: boolean, nowMs: number): void {
-    if (!inMessage) this.#messageAtMs = Infinity;
-    else if (this.#messageAtMs === Infinity) this.messageBegun(nowMs);
+    if (!inMessage) this.#messageSinceMs = Infinity;
+    else if (this.#messageSinceMs === Infinity) this.messageBegun(nowMs);
     this.#noteCongestion(congested, nowMs);
     const waitsFor = congested ? 'none' : kind;
     if (!this.#progress && waitsFor === this.#kind) return;
     this.#progress = false;
     this.#progressAtMs = nowMs;
     this.#kind = waitsFor;
-    this.#atMs = nowMs + this.#boundMs(waitsFor);
+    this.#sinceMs = nowMs;
   }
 
   /** @param inMessage between 354 and the end of data */
   isLate(nowMs: number, inMessage: boolean): boolean {
-    if (nowMs >= this.#atMs) return true;
-    return inMessage && this.#congestedSinceMs === undefined && nowMs >= this.#messageAtMs;
+    if (nowMs - this.#sinceMs >= this.#boundMs) return true;
+    if (!inMessage || this.#congestedSinceMs !== undefined) return false;
+    const readableMs = nowMs - this.#congestedMs;
+    return (
+      readableMs - this.#messageSinceMs >= this.#source.limits.messageTimeoutMs || this.#isSlow(readableMs)
+    );
   }
 
   /** How long nothing has happened. */
@@ -67,16 +108,40 @@ export class Deadlines {
     return nowMs - this.#progressAtMs;
   }
 
+  /**
+   * On the average of the message, from its first byte: a client that thinks before it begins has the time between two
+   * reads for that, one that stops in the middle lives on what it sent before. Who drips has neither.
+   */
+  #isSlow(readableMs: number): boolean {
+    const { dataBytesPerSecond, dataRateAfterMs } = this.#source.limits;
+    if (this.#messageBytes === 0) return false;
+    const ms = readableMs - this.#firstBytesMs;
+    return ms >= dataRateAfterMs && this.#messageBytes < (dataBytesPerSecond * ms) / 1000;
+  }
+
   #noteCongestion(congested: boolean, nowMs: number): void {
     if (congested) this.#congestedSinceMs ??= nowMs;
     else if (this.#congestedSinceMs !== undefined) {
-      this.#messageAtMs += nowMs - this.#congestedSinceMs;
+      this.#congestedMs += nowMs - this.#congestedSinceMs;
       this.#congestedSinceMs = undefined;
     }
   }
 
-  #boundMs(kind: DeadlineKind): number {
-    if (kind === 'none') return Infinity;
-    return kind === 'data' ? this.#limits.dataTimeoutMs : this.#limits.commandTimeoutMs;
+  get #boundMs(): number {
+    const { limits } = this.#source;
+    switch (this.#kind) {
+      case 'none':
+        return Infinity;
+      case 'data':
+        return limits.dataTimeoutMs;
+      case 'handshake':
+        return limits.tlsHandshakeTimeoutMs;
+      case 'linger':
+        return lingerMs;
+      case 'greeting':
+      case 'command':
+      case 'auth':
+        return limits.commandTimeoutMs;
+    }
   }
 }

@@ -8,6 +8,7 @@ import type { Cell, Meters } from '../metrics/meters.js';
 import { traceField } from '../protocol/received.js';
 import { replies, queuedAs } from '../protocol/replies.js';
 import type { Transaction, Verdict } from '../protocol/types.js';
+import type { ByteBudget } from '../queue/byte-budget.js';
 import type { MessageWriter, Spool } from '../queue/spool.js';
 import { forwardedFact, type Client } from './client.js';
 import type { Listener } from './listener.js';
@@ -50,8 +51,9 @@ export class Intake {
     this.#recipients = meters.recipientsAcceptedTotal.of();
   }
 
-  open(transaction: Transaction, facts: SessionFacts): MessageWriter {
-    const writer = this.#spool.begin(Date.now());
+  /** @param budgets of the client's networks */
+  open(transaction: Transaction, facts: SessionFacts, budgets?: readonly ByteBudget[]): MessageWriter {
+    const writer = this.#spool.begin(Date.now(), budgets);
     writer.write(
       traceField({
         clientName: facts.clientName,

@@ -28,6 +28,8 @@ export class Listener {
   readonly protocol: 'smtp' | 'lmtp';
   readonly route: string | undefined;
   readonly implicitTls: boolean;
+  /** The greeting's last line has to be waited for. */
+  readonly teases: boolean;
   /** Undefined where `tls` is off. */
   readonly door: TlsDoor | undefined;
   /** One for each kind of client and channel, made when first needed: EHLO is encoded once for it. */
@@ -61,6 +63,7 @@ export class Listener {
     this.protocol = config.protocol;
     this.route = config.route;
     this.implicitTls = config.tls === 'implicit';
+    this.teases = config.role === 'inbound' && service.config.policy.greetDelayMs > 0;
     this.door = door;
     this.#mechanisms = config.role === 'submission' ? mechanisms : [];
     this.connectionsOpen = meters.connectionsOpen.of(config.name);
@@ -206,7 +209,7 @@ function sessionOptions(
   service: Service,
   mechanisms: readonly Mechanism[],
 ): SessionOptions {
-  const { hostname, limits } = service.config;
+  const { hostname, limits, policy } = service.config;
   return {
     hostname,
     greeting: `${hostname} ${config.protocol === 'lmtp' ? 'LMTP' : 'ESMTP'} Postern`,
@@ -221,20 +224,26 @@ function sessionOptions(
     bareNewlines: 'reject',
     mayNameClients: false,
     limits: sessionLimits(limits),
+    patience: service.stress,
+    refuseUnauthorizedPipelining: policy.unauthorizedPipelining === 'refuse',
     ask: service.room.ask,
   };
 }
 
 function sessionLimits(limits: LimitsConfig): SessionLimits {
   const { messageBytes, recipients, errors, junkCommands, commandLineBytes } = limits;
+  const { headerFields, transactions, softErrors } = limits;
   const { headerBytes, receivedHops, ownReceivedHops, dataLineBytes, authFailures } = limits;
   return {
     messageBytes,
     recipients,
     errors,
+    softErrors,
     junkCommands,
     commandLineBytes,
     headerBytes,
+    headerFields,
+    transactions,
     receivedHops,
     ownReceivedHops,
     dataLineBytes,

@@ -11,7 +11,8 @@ import { Channel } from './channel.js';
 import { Worker } from './worker.js';
 
 const heartbeatMs = 1_000;
-const networksMs = 250;
+// A merge interval of 250 ms less what the primary takes to answer (primary/tally-merge.ts).
+const talliesMs = 200;
 /** After the first failed commit (sysexits' EX_SOFTWARE): the primary replaces the process. */
 const exitQueueFailed = 70;
 /** For the replies to what is in flight; fail() takes less when all goes well. */
@@ -55,7 +56,7 @@ async function receive(message: ToWorker): Promise<void> {
       await drain(message.reason, message.boundMs);
       return;
     case 'over-limit':
-      worker?.admission.setOverLimit(message.networks);
+      worker?.setOverLimit(message.over);
       return;
     case 'snapshot':
       if (worker !== undefined)
@@ -138,9 +139,9 @@ function report(running: Worker): void {
     channel.send({ type: 'heartbeat', leased, connections, files: [...files], refusing });
   }, heartbeatMs);
   setInterval(() => {
-    const counts = running.admission.takeChanges();
-    if (counts !== undefined) channel.send({ type: 'networks', counts });
-  }, networksMs);
+    const tallies = running.takeReport();
+    if (tallies !== undefined) channel.send({ type: 'tallies', report: tallies });
+  }, talliesMs);
 }
 
 async function drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> {

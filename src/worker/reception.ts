@@ -3,10 +3,12 @@
  * who logs in (logins), is there room. Knows no sockets and no queue files. A plain verdict is an answer at once; a
  * promise suspends the session.
  */
+import type { RateKind } from '../base/tallies.js';
 import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
 import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protocol/types.js';
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
+import type { NetworkTicket } from './admission.js';
 import type { ClientChannel } from './client-channel.js';
 import { forwardedFact, type Client } from './client.js';
 import type { ClientCertificate } from './client-certificate.js';
@@ -36,6 +38,7 @@ export class Reception {
   readonly #service: Service;
   readonly #listener: Listener;
   readonly #client: Client;
+  readonly #ticket: NetworkTicket;
   readonly #sid: string;
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #certificate: ClientCertificate | undefined;
@@ -50,11 +53,13 @@ export class Reception {
     service: Service,
     listener: Listener,
     client: Client,
+    ticket: NetworkTicket,
     sid: string,
     channel: ClientChannel,
     user: string,
   ) {
     this.#service = service;
+    this.#ticket = ticket;
     this.#listener = listener;
     this.#client = client;
     this.#sid = sid;
@@ -83,7 +88,9 @@ export class Reception {
     this.#certificate = certificate;
   }
 
-  answer(question: Exclude<Question, { kind: 'message-end' | 'xclient' }>): Verdict | Promise<Verdict> {
+  answer(
+    question: Exclude<Question, { kind: 'message-end' | 'xclient' | 'pause' }>,
+  ): Verdict | Promise<Verdict> {
     if ('mechanism' in question) return this.#logins.answer(question);
     switch (question.kind) {
       case 'recipient':
@@ -100,6 +107,11 @@ export class Reception {
   /** The reply to the last question has been given. */
   answered(): void {
     this.#lastRecipient = '';
+  }
+
+  /** A message was accepted. */
+  stored(): void {
+    this.#count('messages');
   }
 
   /** One line for each refusal that a sender may ask the operator about. */
@@ -143,15 +155,33 @@ export class Reception {
       listenerRoute: this.#listener.route,
     });
     if (!decision.ok) return { ok: false, reply: refusalReplies[decision.refusal] };
+    if (this.#isFull('messages') || this.#isFull('recipients')) return { ok: false, reply: replies.tooFast };
     const accepted: Verdict = {
       ok: true,
       route: decision.route,
       ...(decision.address === undefined ? {} : { address: decision.address }),
     };
-    if (this.#dnsbl === undefined) return accepted;
+    if (this.#dnsbl === undefined) return this.#counted(accepted);
     if (this.#dnsbl instanceof Promise)
-      return this.#dnsbl.then((verdict) => this.#listed(verdict) ?? accepted);
-    return this.#listed(this.#dnsbl) ?? accepted;
+      return this.#dnsbl.then((verdict) => this.#listed(verdict) ?? this.#counted(accepted));
+    return this.#listed(this.#dnsbl) ?? this.#counted(accepted);
+  }
+
+  #counted(accepted: Verdict): Verdict {
+    this.#count('recipients');
+    return accepted;
+  }
+
+  #isFull(kind: RateKind): boolean {
+    if (this.#ticket === undefined) return false;
+    const { tallies } = this.#service;
+    return tallies.isFull(kind, this.#ticket.host) || tallies.isFull(kind, this.#ticket.neighbourhood);
+  }
+
+  #count(kind: RateKind): void {
+    if (this.#ticket === undefined) return;
+    this.#service.tallies.count(kind, this.#ticket.host);
+    this.#service.tallies.count(kind, this.#ticket.neighbourhood);
   }
 
   #listed(verdict: DnsblVerdict): Verdict | undefined {

@@ -8,9 +8,12 @@ import type { PasswordAuthenticator } from '../policy/login.js';
 import type { RelayDecision } from '../policy/relay-decision.js';
 import type { Admission } from './admission.js';
 import type { Intake } from './intake.js';
+import type { NetworkBudgets } from './network-budgets.js';
 import type { ReplyCounter } from './reply-counter.js';
 import type { RoomMonitor } from './room-monitor.js';
 import type { SaslChecks } from './sasl-checks.js';
+import type { Stress } from './stress.js';
+import type { Tallies } from './tallies.js';
 
 /** What the worker asks of each connection, whatever is spoken on it. */
 export interface OpenConnection {
@@ -28,6 +31,9 @@ export interface Service {
   readonly log: Log;
   readonly meters: Meters;
   readonly stageData: Histogram;
+  readonly stress: Stress;
+  readonly tallies: Tallies;
+  readonly networkBudgets: NetworkBudgets;
   readonly admission: Admission;
   readonly intake: Intake;
   readonly room: RoomMonitor;

@@ -8,7 +8,9 @@ import type { OpenedBackend } from '../auth/open-backend.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import type { Log } from '../base/log.js';
 import { NetworkSet } from '../base/networks.js';
+import type { OverLimit, TallyReport } from '../base/tallies.js';
 import type { Config } from '../config/config.js';
+import { tallyLimits } from '../config/tally-limits.js';
 import type { Meters } from '../metrics/meters.js';
 import { watchProcess } from '../metrics/process-meters.js';
 import { createMeters } from '../metrics/worker-meters.js';
@@ -28,6 +30,7 @@ import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
 import { Intake } from './intake.js';
 import { Listener } from './listener.js';
+import { NetworkBudgets } from './network-budgets.js';
 import { QueueCalls } from './queue-calls.js';
 import { queueHooks } from './queue-hooks.js';
 import { ReplyCounter } from './reply-counter.js';
@@ -35,6 +38,8 @@ import { RoomMonitor } from './room-monitor.js';
 import { openSaslChecks, servedMechanisms } from './sasl-checks.js';
 import { readTlsMaterial } from './secure-context.js';
 import type { OpenConnection, Service } from './service.js';
+import { Stress } from './stress.js';
+import { Tallies } from './tallies.js';
 import { ticketKeysOf } from './ticket-keys.js';
 import { TlsDoor } from './tls-door.js';
 
@@ -181,12 +186,17 @@ export class Worker {
     // The spool may have found it so as it opened.
     room.diskFull(isDiskFull);
     await room.look();
+    const tallies = new Tallies(tallyLimits(config.limits));
+    const stress = new Stress(config.limits, log);
     const service: Service = {
       config,
       log,
       meters,
       stageData: meters.stageSeconds.of('data'),
-      admission: new Admission(config.limits),
+      stress,
+      tallies,
+      networkBudgets: new NetworkBudgets(config.limits, tallies),
+      admission: new Admission(config.limits, tallies),
       intake: new Intake(spool, config.hostname, meters, log),
       room,
       replyCounter: new ReplyCounter(meters),
@@ -263,8 +273,16 @@ export class Worker {
     return this.#service.admission.open;
   }
 
-  get admission(): Admission {
-    return this.#service.admission;
+  /** What changed per client network since the last report. */
+  takeReport(): TallyReport | undefined {
+    this.#service.networkBudgets.report();
+    return this.#service.tallies.takeReport();
+  }
+
+  /** Client networks that are at a limit in all workers together. */
+  setOverLimit(over: OverLimit): void {
+    this.#service.tallies.setOverLimit(over);
+    this.#service.networkBudgets.obey();
   }
 
   call(call: QueueCall): Promise<QueueAnswer> {
@@ -347,6 +365,8 @@ export class Worker {
 
   #tick(): void {
     const nowMs = performance.now();
+    const { stress } = this.#service;
+    stress.look({ connections: this.connections, bytesInFlight: this.#spool.stats().bytesInFlight });
     for (const connection of this.#service.connections) connection.tick(nowMs);
     void this.#service.room.look();
   }
@@ -364,6 +384,7 @@ export class Worker {
       meters.queueOldestSeconds.of().value =
         oldest === undefined ? 0 : Math.max(0, (Date.now() - oldest) / 1000);
       meters.poolQueue.of().value = this.#pool.queued;
+      meters.stress.of(String(this.#options.slot)).value = this.#service.stress.active ? 1 : 0;
     });
   }
 }

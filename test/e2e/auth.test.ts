@@ -26,7 +26,7 @@ beforeAll(async () => {
         { name: 'mx', role: 'inbound', tls: 'starttls' },
         { name: 'submission', role: 'submission', tls: 'required', route: 'out' },
       ],
-      limits: { authFailures: 50, errors: 60 },
+      limits: { authFailures: 50, errors: 60, softErrors: 60 },
     },
   });
 });

@@ -17,7 +17,7 @@ afterEach(async () => {
 });
 
 test('C-081: 500 pipelined RCPTs give 500 replies in order, in few writes', async () => {
-  postern = await startPostern();
+  postern = await startPostern({ config: { limits: { softErrors: 1_000 } } });
   const client = await SmtpClient.greeted(postern.smtpPort);
   let segments = 0;
   client.raw.on('data', () => (segments += 1));

@@ -10,7 +10,7 @@ beforeAll(async () => {
     config: {
       ...withStartTls,
       domains: [{ names: ['ok.test', '*.ok.test'], recipients: 'any', route: 'disk' }],
-      limits: { errors: 10_000, junkCommands: 10_000 },
+      limits: { errors: 10_000, softErrors: 10_000, junkCommands: 10_000 },
     },
   });
 });

@@ -45,6 +45,34 @@ test('A-053: connections of one client are counted across both workers, and give
   await until('the client is let in again', async () => (await knock(smtpPort)).startsWith('220 '));
 });
 
+test('A-053: what one client does in a minute is counted across both workers', async () => {
+  const running = await start({ config: { limits: { exempt: [], connectionsPerHostPerMinute: 10 } } });
+  let admitted = 0;
+  await until('every worker knows that the client has used its minute up', async () => {
+    const greetings: string[] = [];
+    for (let n = 0; n < 8; n++) greetings.push(await knock(running.smtpPort));
+    for (const client of clients.splice(0)) client.destroy();
+    admitted += greetings.filter((greeting) => greeting.startsWith('220 ')).length;
+    return greetings.every((greeting) => greeting.startsWith('421 4.7.0'));
+  });
+  expect(admitted).toBeGreaterThanOrEqual(10);
+  expect(
+    await running.metric('postern_connections_refused_total', { reason: 'host-rate' }),
+  ).toBeGreaterThanOrEqual(8);
+  // A worker that is new knows what the others saw, and what the dead one saw is not forgotten.
+  const [victim] = running.workerPids();
+  process.kill(victim ?? 0, 'SIGKILL');
+  await until('the dead worker is replaced', () => {
+    const pids = running.workerPids();
+    return pids.length === 2 && !pids.includes(victim ?? 0);
+  });
+  await until('all refuse again', async () => {
+    const greetings: string[] = [];
+    for (let n = 0; n < 8; n++) greetings.push(await knock(running.smtpPort));
+    return greetings.every((greeting) => greeting.startsWith('421 4.7.0'));
+  });
+});
+
 test('A-151 F-31: without file descriptors a connection is lost, and the worker goes on with the others', async () => {
   const running = await start({
     config: { workers: 1 },

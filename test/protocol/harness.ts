@@ -18,9 +18,12 @@ export const limits: SessionLimits = {
   messageBytes: 26_214_400,
   recipients: 1000,
   errors: 10,
+  softErrors: Infinity,
   junkCommands: 50,
   commandLineBytes: 2048,
   headerBytes: 262_144,
+  headerFields: 1000,
+  transactions: 1000,
   receivedHops: 100,
   ownReceivedHops: 5,
   dataLineBytes: 65_536,
@@ -41,6 +44,7 @@ export const options: SessionOptions = {
   bareNewlines: 'reject',
   mayNameClients: false,
   limits,
+  refuseUnauthorizedPipelining: false,
   ask: { mask: 0 },
 };
 
@@ -86,6 +90,7 @@ export function policy(question: Question): Verdict {
     case 'xclient':
       return xclient(question.attributes);
     case 'connect':
+    case 'pause':
     case 'verb':
     case 'mail':
     case 'header-end':

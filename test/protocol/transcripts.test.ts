@@ -131,6 +131,7 @@ function optionsOf(settings: ReadonlyMap<string, string>, inside: boolean): Sess
       .split(' ')
       .flatMap((name) => mechanisms.find((known) => known === name) ?? []),
     mayNameClients: settings.has('xclient'),
+    refuseUnauthorizedPipelining: settings.get('pipelining') === 'refuse',
     limits: {
       ...limits,
       ...Object.fromEntries(limitSettings.map((key) => [key, Number(settings.get(key))])),

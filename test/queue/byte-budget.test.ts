@@ -89,4 +89,20 @@ describe('the budget of bytes in flight', () => {
     budget.written(512 * kib);
     expect(member.woken).toBe(0);
   });
+
+  it('that is held is spent, sends what it has to disk, and wakes who waited when it is let go', () => {
+    const budget = new ByteBudget(1024 * kib);
+    const member = new Member(budget);
+    member.receive(10 * kib);
+    budget.hold(true);
+    expect([budget.exhausted, member.spilled]).toEqual([true, 1]);
+    budget.wait(member);
+    budget.written(10 * kib);
+    expect(member.woken).toBe(0);
+    budget.hold(false);
+    expect([budget.exhausted, member.woken]).toEqual([false, 1]);
+    expect(budget.isIdle).toBe(false);
+    budget.leave(member);
+    expect(budget.isIdle).toBe(true);
+  });
 });

@@ -25,7 +25,7 @@ process.on('message', (message) => {
     adopt: ({ files, blame }) => adopt(files, blame),
     freeze: ({ routes }) => note('freeze', routes.join(' ')),
     drain,
-    'over-limit': ({ networks }) => note('over-limit', networks.join(' ')),
+    'over-limit': ({ over }) => note('over-limit', Object.values(over).flat().join(' ')),
     snapshot: ({ id }) => fake.mute || send({ type: 'snapshot', id, metrics: metrics() }),
     'ticket-secret': () => note('ticket-secret'),
     call: ({ id, call }) => {
@@ -58,7 +58,8 @@ function init({ config, slot, incarnation, adopt: files, blame, frozen }) {
   server.listen({ host: listener.address, port: listener.port }, () => {
     send({ type: 'ready' });
     adopt(files, blame);
-    if (fake.networks) send({ type: 'networks', counts: fake.networks });
+    if (fake.networks)
+      send({ type: 'tallies', report: { standing: { connections: fake.networks }, events: {} } });
   });
   if (!fake.silent) setInterval(heartbeat, 200);
 }

@@ -1,14 +1,20 @@
 import { describe, expect, test } from 'vitest';
 import { Admission } from '../../src/worker/admission.js';
+import { Tallies } from '../../src/worker/tallies.js';
+
+const unlimited = { host: Infinity, network: Infinity, account: Infinity };
+
+let tallies: Tallies;
 
 function admission(over: Partial<ConstructorParameters<typeof Admission>[0]> = {}): Admission {
-  return new Admission({
-    exempt: [],
-    connectionsPerWorker: 100,
-    connectionsPerHost: 2,
-    connectionsPerNetwork: 3,
-    ...over,
+  tallies = new Tallies({
+    connections: { host: 2, network: 3, account: Infinity },
+    bytes: unlimited,
+    connects: { host: 4, network: 6, account: Infinity },
+    messages: unlimited,
+    recipients: unlimited,
   });
+  return new Admission({ exempt: [], connectionsPerWorker: 100, ...over }, tallies);
 }
 
 describe('admission', () => {
@@ -39,24 +45,47 @@ describe('admission', () => {
     const door = admission({ exempt: ['127.0.0.0/8'], connectionsPerWorker: 4 });
     for (let i = 0; i < 4; i++) expect(door.enter('127.0.0.1')).toHaveProperty('ticket');
     expect(door.enter('127.0.0.1')).toEqual({ refusal: 'worker-limit' });
-    expect(door.takeChanges()).toBeUndefined();
+    expect(tallies.takeReport()).toBeUndefined();
   });
 
   test('a network that the primary names is refused although this worker has none of its connections', () => {
     const door = admission();
-    door.setOverLimit(['192.0.2.9']);
+    tallies.setOverLimit({ connections: ['192.0.2.9'] });
     expect(door.enter('192.0.2.9')).toEqual({ refusal: 'host-limit' });
-    door.setOverLimit([]);
+    tallies.setOverLimit({ connects: ['198.51.100.0/24'] });
+    expect(door.enter('192.0.2.9')).toEqual({ refusal: 'host-limit' });
+    expect(door.enter('198.51.100.7')).toEqual({ refusal: 'network-rate' });
+    tallies.setOverLimit({ connections: [] });
     expect(door.enter('192.0.2.9')).toHaveProperty('ticket');
+  });
+
+  test('A-053: one client gets in so often between two reports and no more; what is refused does not count', () => {
+    const door = admission();
+    for (let n = 0; n < 4; n++) {
+      const entry = door.enter('192.0.2.1');
+      if ('ticket' in entry) door.leave(entry.ticket);
+    }
+    expect(door.enter('192.0.2.1')).toEqual({ refusal: 'host-rate' });
+    expect(tallies.takeReport()?.events).toEqual({ connects: { '192.0.2.1': 4, '192.0.2.0/24': 4 } });
   });
 
   test('changes are reported once, with 0 for what is gone', () => {
     const door = admission();
     const entry = door.enter('192.0.2.1');
-    expect(door.takeChanges()).toEqual({ '192.0.2.1': 1, '192.0.2.0/24': 1 });
-    expect(door.takeChanges()).toBeUndefined();
+    const once = { '192.0.2.1': 1, '192.0.2.0/24': 1 };
+    expect(tallies.takeReport()).toEqual({ standing: { connections: once }, events: { connects: once } });
+    expect(tallies.takeReport()).toBeUndefined();
     if ('ticket' in entry) door.leave(entry.ticket);
-    expect(door.takeChanges()).toEqual({ '192.0.2.1': 0, '192.0.2.0/24': 0 });
+    expect(tallies.takeReport()).toEqual({
+      standing: { connections: { '192.0.2.1': 0, '192.0.2.0/24': 0 } },
+      events: {},
+    });
     expect(door.open).toBe(0);
+  });
+
+  test('what nothing limits is not counted', () => {
+    admission();
+    tallies.count('messages', '192.0.2.1');
+    expect(tallies.takeReport()).toBeUndefined();
   });
 });

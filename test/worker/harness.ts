@@ -29,6 +29,7 @@ export interface TestWorkerOptions {
   readonly ticketSecret?: Buffer;
   readonly listeners?: readonly TestListener[];
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
+  readonly unauthorizedPipelining?: 'refuse' | 'tolerate';
   /** Over all of the above, and with values that no config file may have. */
   readonly exactLimits?: Partial<LimitsConfig>;
   /** Of the route that all mail takes; left out: a port where nobody listens. */
@@ -76,7 +77,9 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
       : { auth: { mechanisms: options.mechanisms ?? ['PLAIN', 'LOGIN'], users: { file: usersFile } } }),
     domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }],
     routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
-    limits: { diskReserve: '0', ...options.limits },
+    // Tests that break rules on purpose neither wait nor are sent away for it, unless they ask for that.
+    limits: { diskReserve: '0', errorDelay: '0', ...options.limits },
+    policy: { unauthorizedPipelining: options.unauthorizedPipelining ?? 'tolerate' },
   });
   const file = join(directory, 'postern.yaml');
   writeFileSync(file, text);

@@ -18,6 +18,8 @@ const limitNames = [
   'junkCommands',
   'commandLineBytes',
   'headerBytes',
+  'headerFields',
+  'transactions',
   'receivedHops',
   'ownReceivedHops',
   'dataLineBytes',
@@ -63,10 +65,11 @@ function mechanismsOf({ settings }: Transcript): readonly string[] {
 interface Group {
   readonly limits: Record<string, number>;
   readonly mechanisms: readonly string[];
+  readonly pipelining: 'refuse' | 'tolerate';
   readonly transcripts: Transcript[];
 }
 
-/** One worker for all transcripts with the same limits and mechanisms. */
+/** One worker for all transcripts with the same limits, mechanisms and policy. */
 const groups = new Map<string, Group>();
 for (const transcript of readTranscripts(join(import.meta.dirname, '../transcripts'))) {
   const { name, settings } = transcript;
@@ -74,18 +77,26 @@ for (const transcript of readTranscripts(join(import.meta.dirname, '../transcrip
   const own = limitNames.filter((limit) => settings.has(limit));
   const limits = Object.fromEntries(own.map((limit) => [limit, Number(settings.get(limit))]));
   const mechanisms = mechanismsOf(transcript);
+  const pipelining = settings.get('pipelining') === 'refuse' ? 'refuse' : 'tolerate';
   const named = own.length === 0 ? 'the default limits' : JSON.stringify(limits);
-  const key = `${named} and ${mechanisms.join(' ')}`;
-  const group = groups.get(key) ?? { limits, mechanisms, transcripts: [] };
+  const rules = pipelining === 'refuse' ? ', unauthorized pipelining refused' : '';
+  const key = `${named} and ${mechanisms.join(' ')}${rules}`;
+  const group = groups.get(key) ?? { limits, mechanisms, pipelining, transcripts: [] };
   groups.set(key, group);
   group.transcripts.push(transcript);
 }
 
-describe.each([...groups])('with %s', (_, { limits, mechanisms, transcripts }) => {
+describe.each([...groups])('with %s', (_, { limits, mechanisms, pipelining, transcripts }) => {
   let running: TestWorker;
 
   beforeAll(async () => {
-    running = await startWorker({ listeners, users: { u: 'p' }, exactLimits: limits, mechanisms });
+    running = await startWorker({
+      listeners,
+      users: { u: 'p' },
+      exactLimits: limits,
+      mechanisms,
+      unauthorizedPipelining: pipelining,
+    });
   });
 
   afterAll(async () => {

@@ -65,7 +65,12 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
       keepFailedMs: 0,
     }, // prettier-ignore
     limits: noLimits,
-    policy: { bareNewlines: { mode: 'reject', normalizeFrom: [] }, dnsbl: undefined },
+    policy: {
+      bareNewlines: { mode: 'reject', normalizeFrom: [] },
+      dnsbl: undefined,
+      greetDelayMs: 0,
+      unauthorizedPipelining: 'tolerate',
+    },
     auth: { mechanisms: [], usersFile: undefined, backend: undefined, cacheMs: 0, tokens: undefined },
     log: { level: 'info' },
   };
@@ -73,9 +78,14 @@ export function configWith(dataDir: string, admin: Partial<Config['admin']>): Co
 
 const noLimits: Config['limits'] = {
   messageBytes: 0, recipients: 0, bytesInFlight: 0, diskReserve: 0, queueMessages: 0, queueBytes: 0, ownReceivedHops: 0, exempt: [], connectionsPerWorker: 0,
-  connectionsPerHost: 0, connectionsPerNetwork: 0, errors: 0, junkCommands: 0, authFailures: 0,
+  connectionsPerHost: 0, connectionsPerNetwork: 0, connectionsPerHostPerMinute: 0, connectionsPerNetworkPerMinute: 0,
+  messagesPerHostPerMinute: 0, messagesPerNetworkPerMinute: 0, recipientsPerHostPerMinute: 0,
+  recipientsPerNetworkPerMinute: 0, errors: 0, junkCommands: 0, authFailures: 0,
   commandLineBytes: 0, dataLineBytes: 0, headerBytes: 0, receivedHops: 0, commandTimeoutMs: 0,
-  dataTimeoutMs: 0, messageTimeoutMs: 0, tlsHandshakeTimeoutMs: 0, proxyHeaderTimeoutMs: 0,
+  dataTimeoutMs: 0, messageTimeoutMs: 0, tlsHandshakeTimeoutMs: 0, proxyHeaderTimeoutMs: 0, softErrors: 0, errorDelayMs: 0,
+  headerFields: 0, bytesInFlightPerHost: 0, bytesInFlightPerNetwork: 0, transactions: 0, dataBytesPerSecond: 0, dataRateAfterMs: 0,
+  sessionAgeMs: 0,
+  stress: { errors: 0, junkCommands: 0, commandTimeoutMs: 0, dataTimeoutMs: 0, tlsHandshakeTimeoutMs: 0 },
 }; // prettier-ignore
 
 export interface Answered {

@@ -184,6 +184,8 @@ export type ToWorker =
   | { type: 'drain'; reason: 'stop' | 'reload'; boundMs: number }
   /** Keys at a limit across all workers: no more of that kind from them. */
   | { type: 'over-limit'; over: OverLimit }
+  /** Keys of base/known-logins.ts that other workers told of. */
+  | { type: 'known-logins'; keys: string[] }
   | { type: 'snapshot'; id: number }
   | { type: 'call'; id: number; call: QueueCall };
 
@@ -205,6 +207,8 @@ export type FromWorker =
   | { type: 'heartbeat'; leased: number; connections: number; files: string[]; refusing?: string }
   /** What changed in the tallies per client network, at most every 200 ms. */
   | { type: 'tallies'; report: TallyReport }
+  /** Who logged in from where, by the keys of base/known-logins.ts; each once an hour at most. */
+  | { type: 'known-logins'; keys: string[] }
   | { type: 'snapshot'; id: number; metrics: MetricsSnapshot }
   /** The last snapshot, sent before an orderly exit. */
   | { type: 'farewell'; metrics: MetricsSnapshot }

@@ -9,7 +9,7 @@ export const standingKinds = ['connections', 'bytes'] as const;
 export type StandingKind = (typeof standingKinds)[number];
 
 /** What happened in the last minute: stays when the worker that saw it is gone. */
-export const rateKinds = ['connects', 'messages', 'recipients'] as const;
+export const rateKinds = ['connects', 'messages', 'recipients', 'authFailures'] as const;
 export type RateKind = (typeof rateKinds)[number];
 
 export type TallyKind = StandingKind | RateKind;

@@ -187,6 +187,9 @@ export interface LimitsConfig {
   readonly messagesPerNetworkPerMinute: number;
   readonly recipientsPerHostPerMinute: number;
   readonly recipientsPerNetworkPerMinute: number;
+  readonly authFailuresPerHostPerMinute: number;
+  readonly authFailuresPerNetworkPerMinute: number;
+  readonly authFailuresPerAccountPerMinute: number;
   readonly errors: number;
   /** Errors beyond these hold the client up for errorDelayMs each. */
   readonly softErrors: number;

@@ -89,6 +89,19 @@ export const limits = section({
     .prefault(50)
     .describe('NOOP, RSET, VRFY and the like without a message in between before 421.'),
   authFailures: integer(1, 1_000).prefault(5).describe('Failed logins in one session before 421.'),
+  authFailuresPerHostPerMinute: perMinute()
+    .prefault(20)
+    .describe(
+      `Failed logins from ${host} in a minute, across all workers; then it gets 421 on submission listeners, unless somebody logged in from there in the last 30 days, and AUTH gets 454, except as who did. 0: no limit.`,
+    ),
+  authFailuresPerNetworkPerMinute: perMinute()
+    .prefault(60)
+    .describe(`Failed logins from ${network} in a minute, with the same consequences. 0: no limit.`),
+  authFailuresPerAccountPerMinute: perMinute()
+    .prefault(10)
+    .describe(
+      'Failed logins as one user, existing or not, in a minute, from everywhere; then AUTH as this user gets 454, except from where he logged in in the last 30 days. 0: no limit.',
+    ),
   commandLineBytes: size('512', '64KiB')
     .prefault('2KiB')
     .describe('Longest command line (RFC 5321 §4.5.3.1.4: at least 512).'),

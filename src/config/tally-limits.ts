@@ -11,6 +11,10 @@ export function tallyLimits(limits: LimitsConfig): TallyLimits {
     connects: perNetwork(limits.connectionsPerHostPerMinute, limits.connectionsPerNetworkPerMinute),
     messages: perNetwork(limits.messagesPerHostPerMinute, limits.messagesPerNetworkPerMinute),
     recipients: perNetwork(limits.recipientsPerHostPerMinute, limits.recipientsPerNetworkPerMinute),
+    authFailures: {
+      ...perNetwork(limits.authFailuresPerHostPerMinute, limits.authFailuresPerNetworkPerMinute),
+      account: orNone(limits.authFailuresPerAccountPerMinute),
+    },
   };
 }
 

@@ -207,8 +207,8 @@ export const workerMetrics = {
   ),
   authTotal: counter(
     'postern_auth_total',
-    { mechanism: 'mechanisms', result: ['ok', 'failed', 'unavailable'] },
-    'Authentication attempts by mechanism and result.',
+    { mechanism: 'mechanisms', result: ['ok', 'failed', 'unavailable', 'limited'] },
+    'Authentication attempts by mechanism and result; limited: not looked at, there were too many failures.',
   ),
   authBackendSeconds: histogram(
     'postern_auth_backend_seconds',

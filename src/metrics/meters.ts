@@ -51,7 +51,7 @@ export interface Meters {
   readonly poolQueue: CellFamily;
   readonly poolSeconds: HistogramFamily; // task, phase: wait, run
   readonly dnsblLookupsTotal: CellFamily; // list, result: listed, clear, timeout, error, cached
-  readonly authTotal: CellFamily; // mechanism, result: ok, failed, unavailable
+  readonly authTotal: CellFamily; // mechanism, result: ok, failed, unavailable, limited
   readonly authBackendSeconds: HistogramFamily; // result: ok, failed, unavailable
   readonly authBackendFailuresTotal: CellFamily; // reason
   readonly authBackendDown: CellFamily;

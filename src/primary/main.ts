@@ -19,6 +19,7 @@ import { lockDataDirectory } from './data-directory-lock.js';
 import { FrozenRoutes } from './frozen-routes.js';
 import { Lifecycle, reportStartError } from './lifecycle.js';
 import { warnOfFewOpenFiles } from './open-files.js';
+import { LoginExchange } from './login-exchange.js';
 import { QueueCustody } from './queue-custody.js';
 import { Questions } from './questions.js';
 import { Reloader } from './reload.js';
@@ -96,7 +97,8 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const scrape = new Scrape({ supervisor, questions, queue, version, config: () => reloader.config });
   // The aggregate hears of a death last, the round that waits for the dead worker first.
   const salvage = new Salvage({ supervisor, questions, queue, log });
-  listeners.push(questions, tallies, salvage, scrape);
+  const logins = new LoginExchange(() => supervisor.workers);
+  listeners.push(questions, tallies, logins, salvage, scrape);
   const reloader = new Reloader({
     config,
     load: options.load,

@@ -170,6 +170,7 @@ export class WorkerProcess {
       case 'unusable':
       case 'online':
       case 'tallies':
+      case 'known-logins':
       case 'snapshot':
       case 'farewell':
       case 'answer':

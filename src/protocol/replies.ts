@@ -51,6 +51,7 @@ const rows = {
   insufficientStorage: [452, '4.3.1', 'Insufficient system storage, try again later', 'RFC 1870 §6.1'],
   tooManyRecipients: [452, '4.5.3', 'Too many recipients, send the rest later', 'RFC 5321 §4.5.3.1.10'],
   tlsUnavailable: [454, '4.7.0', 'TLS not available now', 'RFC 3207 §4'],
+  tooManyLoginFailures: [454, '4.7.0', 'Too many failed logins, try again later', 'attacks.md A-103'],
   authUnavailable: [454, '4.7.0', 'Authentication not available now', 'RFC 4954 §4'],
 
   // syntax and sequence

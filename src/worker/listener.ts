@@ -183,7 +183,10 @@ export class Listener {
 
   #begin(socket: Socket, client: Client, entry: ReturnType<Admission['enter']>): void {
     if ('refusal' in entry) this.#refuse(socket, entry.refusal, client);
-    else new Connection(this.#service, this, socket, client, entry.ticket).start();
+    else if (this.role === 'submission' && this.#service.loginGuard.refusesConnection(client.address)) {
+      this.#service.admission.leave(entry.ticket);
+      this.#refuse(socket, 'auth-failures', client);
+    } else new Connection(this.#service, this, socket, client, entry.ticket).start();
   }
 
   #refuse(socket: Socket, reason: string, { address, facts }: Client): void {
@@ -199,7 +202,10 @@ export class Listener {
     socket.setTimeout(refusalLingerMs, () => socket.destroy());
     // Inside implicit TLS a plaintext 421 would be noise to the client: it sees the connection close.
     if (this.implicitTls) socket.destroy();
-    else socket.end(replies.tooManyConnections.bytes, () => socket.destroySoon());
+    else {
+      const reply = reason === 'auth-failures' ? replies.tooManyAuthFailures : replies.tooManyConnections;
+      socket.end(reply.bytes, () => socket.destroySoon());
+    }
   }
 }
 

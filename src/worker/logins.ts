@@ -2,7 +2,7 @@
  * The log-ins of one connection: answers what a SASL exchange asks, from the checks that the worker's service has, and
  * says in the log what failed and why. Knows which user it is from then on; no token and no password leaves it.
  */
-import type { SaslQuestion, Verdict } from '../protocol/types.js';
+import type { Mechanism, SaslQuestion, Verdict } from '../protocol/types.js';
 import { replies } from '../protocol/replies.js';
 import type { AuthResult } from '../policy/login.js';
 import type { ClientChannel } from './client-channel.js';
@@ -37,6 +37,8 @@ export class Logins {
   }
 
   answer(question: SaslQuestion): Verdict | Promise<Verdict> {
+    const limited = this.#limited(question.mechanism, nameIn(question));
+    if (limited !== undefined) return limited;
     switch (question.kind) {
       case 'credentials':
         return this.#password(question);
@@ -126,6 +128,7 @@ export class Logins {
   #verdict(result: AuthResult & { readonly why?: string }, mechanism: string, name: string): Verdict {
     if (result.kind === 'ok') {
       this.user = result.user;
+      this.#service.loginGuard.succeeded(this.#origin.client, name === '' ? result.user : name);
       return { ok: true, user: result.user };
     }
     const facts = {
@@ -134,12 +137,34 @@ export class Logins {
       user: name.slice(0, loggedCharacters),
       ...(result.why === undefined ? {} : { why: result.why }),
     };
+    if (result.kind === 'failed') this.#service.loginGuard.failed(this.#origin.client, name);
     if (result.kind === 'failed') this.#service.log.warn({ event: 'auth.failed', ...facts });
     else if (result.why !== undefined) this.#service.log.error({ event: 'auth.unavailable', ...facts });
     return result.kind === 'failed' ? refused : unavailable;
   }
 
+  /** Too many failures, of the client's network or at this account: nothing is looked at. */
+  #limited(mechanism: Mechanism, user: string): Verdict | undefined {
+    const { loginGuard, meters, log } = this.#service;
+    const by = loginGuard.refuses(this.#origin.client, user);
+    if (by === undefined) return undefined;
+    meters.authTotal.of(mechanism, 'limited').value += 1;
+    log.warn({
+      event: 'auth.limited',
+      ...this.#origin,
+      mechanism,
+      user: user.slice(0, loggedCharacters),
+      by,
+    });
+    return { ok: false, reply: replies.tooManyLoginFailures };
+  }
+
   #observe(startedMs: number): void {
     this.#service.meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
   }
+}
+
+/** Whose password is tried. Nobody guesses tokens and certificates: they are good while others guess at the user. */
+function nameIn(question: SaslQuestion): string {
+  return 'authenticationId' in question ? question.authenticationId : '';
 }

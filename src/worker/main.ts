@@ -58,6 +58,9 @@ async function receive(message: ToWorker): Promise<void> {
     case 'over-limit':
       worker?.setOverLimit(message.over);
       return;
+    case 'known-logins':
+      worker?.learnLogins(message.keys);
+      return;
     case 'snapshot':
       if (worker !== undefined)
         channel.send({ type: 'snapshot', id: message.id, metrics: worker.snapshot() });
@@ -141,6 +144,8 @@ function report(running: Worker): void {
   setInterval(() => {
     const tallies = running.takeReport();
     if (tallies !== undefined) channel.send({ type: 'tallies', report: tallies });
+    const logins = running.takeKnownLogins();
+    if (logins !== undefined) channel.send({ type: 'known-logins', keys: logins });
   }, talliesMs);
 }
 

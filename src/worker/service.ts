@@ -9,6 +9,7 @@ import type { RelayDecision } from '../policy/relay-decision.js';
 import type { Admission } from './admission.js';
 import type { Intake } from './intake.js';
 import type { NetworkBudgets } from './network-budgets.js';
+import type { LoginGuard } from './login-guard.js';
 import type { ReplyCounter } from './reply-counter.js';
 import type { RoomMonitor } from './room-monitor.js';
 import type { SaslChecks } from './sasl-checks.js';
@@ -35,6 +36,7 @@ export interface Service {
   readonly tallies: Tallies;
   readonly networkBudgets: NetworkBudgets;
   readonly admission: Admission;
+  readonly loginGuard: LoginGuard;
   readonly intake: Intake;
   readonly room: RoomMonitor;
   readonly replyCounter: ReplyCounter;

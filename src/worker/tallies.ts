@@ -33,7 +33,12 @@ export class Tallies {
   constructor(limits: TallyLimits) {
     this.#limits = limits;
     this.#standing = { connections: newStanding(), bytes: newStanding() };
-    this.#events = { connects: new Map(), messages: new Map(), recipients: new Map() };
+    this.#events = {
+      connects: new Map(),
+      messages: new Map(),
+      recipients: new Map(),
+      authFailures: new Map(),
+    };
   }
 
   /** Whether the primary found it at its limit. */

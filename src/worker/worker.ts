@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { OpenedBackend } from '../auth/open-backend.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
+import { KnownLogins } from '../base/known-logins.js';
 import type { Log } from '../base/log.js';
 import { NetworkSet } from '../base/networks.js';
 import type { OverLimit, TallyReport } from '../base/tallies.js';
@@ -29,6 +30,7 @@ import type { Notifier } from '../relay/notifier.js';
 import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
 import { Intake } from './intake.js';
+import { LoginGuard } from './login-guard.js';
 import { Listener } from './listener.js';
 import { NetworkBudgets } from './network-budgets.js';
 import { QueueCalls } from './queue-calls.js';
@@ -197,6 +199,11 @@ export class Worker {
       tallies,
       networkBudgets: new NetworkBudgets(config.limits, tallies),
       admission: new Admission(config.limits, tallies),
+      loginGuard: new LoginGuard({
+        failures: tallies,
+        known: new KnownLogins(),
+        exempt: config.limits.exempt,
+      }),
       intake: new Intake(spool, config.hostname, meters, log),
       room,
       replyCounter: new ReplyCounter(meters),
@@ -277,6 +284,15 @@ export class Worker {
   takeReport(): TallyReport | undefined {
     this.#service.networkBudgets.report();
     return this.#service.tallies.takeReport();
+  }
+
+  /** Who logged in from where since the last call, for the other workers. */
+  takeKnownLogins(): string[] | undefined {
+    return this.#service.loginGuard.takeNews();
+  }
+
+  learnLogins(keys: readonly string[]): void {
+    this.#service.loginGuard.learn(keys);
   }
 
   /** Client networks that are at a limit in all workers together. */

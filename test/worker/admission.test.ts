@@ -13,6 +13,7 @@ function admission(over: Partial<ConstructorParameters<typeof Admission>[0]> = {
     connects: { host: 4, network: 6, account: Infinity },
     messages: unlimited,
     recipients: unlimited,
+    authFailures: unlimited,
   });
   return new Admission({ exempt: [], connectionsPerWorker: 100, ...over }, tallies);
 }

@@ -23,6 +23,7 @@ beforeEach(async () => {
     connects: unlimited,
     messages: unlimited,
     recipients: unlimited,
+    authFailures: unlimited,
   });
   budgets = new NetworkBudgets(limits, tallies);
 });

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { accountKey, KnownLogins } from '../../src/base/known-logins.js';
+
+const alice = accountKey('alice');
+const bob = accountKey('bob');
+
+describe('the key of an account', () => {
+  it('is the same however the name is written, and as long for every name', () => {
+    expect(accountKey('ALICE')).toBe(alice);
+    expect(accountKey('\uff21lice')).toBe(alice);
+    expect(alice).not.toBe(bob);
+    expect(accountKey('x'.repeat(10_000))).toMatch(/^account:[A-Za-z0-9_-]{22}$/);
+  });
+});
+
+describe('log-ins that are known', () => {
+  it('are those of one account from one network', () => {
+    const known = new KnownLogins();
+    known.add(alice, '192.0.2.1');
+    expect(known.knows(alice, '192.0.2.1')).toBe(true);
+    expect(known.knows(alice, '192.0.2.2')).toBe(false);
+    expect(known.knows(bob, '192.0.2.1')).toBe(false);
+    expect([known.knowsHost('192.0.2.1'), known.knowsHost('192.0.2.2')]).toEqual([true, false]);
+  });
+
+  it('are told to others once, and learned from them', () => {
+    const [here, there] = [new KnownLogins(), new KnownLogins()];
+    there.learn(here.add(alice, '192.0.2.1'));
+    expect(there.knows(alice, '192.0.2.1')).toBe(true);
+    expect(here.add(alice, '192.0.2.1')).toEqual([]);
+    expect(there.add(alice, '192.0.2.1')).toEqual([]);
+    expect(here.add(bob, '192.0.2.1')).toHaveLength(1);
+  });
+
+  it('are all there for a process that begins', () => {
+    const [here, there] = [new KnownLogins(), new KnownLogins()];
+    here.add(alice, '192.0.2.1');
+    here.add(bob, '192.0.2.2');
+    there.learn(here.keys());
+    expect(there.keys()).toEqual(here.keys());
+    expect(there.knows(bob, '192.0.2.2')).toBe(true);
+  });
+
+  it('are bounded: the oldest are forgotten', () => {
+    const known = new KnownLogins({ max: 4, ttl: 86_400_000 });
+    for (const host of ['192.0.2.1', '192.0.2.2', '192.0.2.3']) known.add(alice, host);
+    expect(known.keys()).toHaveLength(4);
+    expect(known.knows(alice, '192.0.2.1')).toBe(false);
+    expect(known.knows(alice, '192.0.2.3')).toBe(true);
+  });
+});

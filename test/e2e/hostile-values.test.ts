@@ -82,7 +82,17 @@ test('A-067 A-080 A-084 A-087 A-088: of 100 000 hostile values every log line is
       lines += 1;
       if (unprintable.test(line)) unprintableLines.push(line);
     },
-    config: { workers: 1, log: { level: 'debug' }, limits: { errors: 1_000_000, junkCommands: 1_000_000 } },
+    config: {
+      workers: 1,
+      log: { level: 'debug' },
+      limits: {
+        errors: 1_000_000,
+        errorDelay: '0',
+        junkCommands: 1_000_000,
+        transactions: 1_000_000,
+      },
+      policy: { unauthorizedPipelining: 'tolerate' },
+    },
   });
   postern = running;
   const session = () => Array.from({ length: perSession }, () => hostileCommand(random));

@@ -31,6 +31,7 @@ const packages = {
   slapd: 'slapd',
   slapadd: 'slapd',
   rbldnsd: 'rbldnsd',
+  haproxy: 'haproxy',
   prometheus: 'prometheus',
   promtool: 'prometheus',
   gsasl: 'gsasl',
@@ -224,4 +225,13 @@ export async function startRbldnsd(zone: string, entries: readonly string[]): Pr
   const program = new Program(peerPath('rbldnsd'), args);
   const peer = await started(program, port, directory, answersDns);
   return { ...peer, zone };
+}
+
+/** HAProxy. @param port of one of the frontends in `config`, which tells that it is there */
+export async function startHaproxy(config: string, port: number): Promise<Peer> {
+  const directory = temporaryDirectory('haproxy');
+  const file = join(directory, 'haproxy.cfg');
+  writeFileSync(file, config);
+  const program = new Program(peerPath('haproxy'), ['-db', '-f', file]);
+  return started(program, port, directory);
 }

@@ -27,7 +27,8 @@ function configOf(hopPort, ports) {
     admin: { address: '127.0.0.1', port: ports.admin },
     domains: [{ names: ['example.test'], recipients: 'any', route: 'hop' }],
     routes: { hop: { to: `smtp://127.0.0.1:${hopPort}`, tls: 'off' } },
-    limits: { diskReserve: '64MiB' },
+    // One session sends more than a thousand messages here.
+    limits: { diskReserve: '64MiB', transactions: 1_000_000 },
   };
 }
 

@@ -176,9 +176,14 @@ listen ended
 
   test('a reload and the death of a worker behind it keep clients and checks going', async () => {
     const staying = await SmtpClient.greeted(ports.smtp, { localAddress: '127.0.0.11' });
+    // In a transaction: a client that is idle for long is sent away after a reload.
+    expect(await staying.command('MAIL FROM:<staying@client.test>')).toMatch(/^250 /);
     expect((await postern.cli('reload')).code).toBe(0);
     await until('the reload is done', () => postern.log.some(({ event }) => event === 'reload.done'));
-    await sendFrom(staying, 'staying');
+    expect(await staying.command('RCPT TO:<a@example.test>')).toMatch(/^250 /);
+    expect(await staying.command('DATA')).toMatch(/^354 /);
+    staying.write('Subject: x\r\n\r\nstayed\r\n.\r\n');
+    expect(await staying.reply()).toMatch(/^250 2\.0\.0 Ok: queued/);
     staying.destroy();
     const [victim] = postern.workerPids().toReversed();
     if (victim !== undefined) process.kill(victim, 'SIGKILL');

@@ -110,13 +110,7 @@ export const mutations = [
     'return foreignWords.has(word);',
     transcripts,
   ),
-  breaks(
-    'A-046',
-    'protocol/patience.ts',
-    '++this.#errors >= this.#limits.errors',
-    '++this.#errors > this.#limits.errors',
-    transcripts,
-  ),
+  breaks('A-046', 'protocol/patience.ts', 'this.#errors >= errors', 'this.#errors > errors', transcripts),
   breaks(
     'A-045',
     'protocol/patience.ts',
@@ -525,7 +519,7 @@ export const mutations = [
   breaks(
     'A-051',
     'worker/deadlines.ts',
-    'return inMessage && this.#congestedSinceMs === undefined && nowMs >= this.#messageAtMs;',
+    'return ms >= dataRateAfterMs && this.#messageBytes < (dataBytesPerSecond * ms) / 1000;',
     'return false;',
     'worker/deadlines.test.ts',
   ),

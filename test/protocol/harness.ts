@@ -23,7 +23,7 @@ export const limits: SessionLimits = {
   commandLineBytes: 2048,
   headerBytes: 262_144,
   headerFields: 1000,
-  transactions: 1000,
+  transactions: Infinity,
   receivedHops: 100,
   ownReceivedHops: 5,
   dataLineBytes: 65_536,

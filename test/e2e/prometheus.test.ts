@@ -57,7 +57,16 @@ async function startLoadedPostern(): Promise<void> {
       dns: { servers: [`127.0.0.1:${rbldnsd.port}`] },
       policy: { dnsbl: { lists: [{ zone, replies: ['127.0.0.[2..11]'] }] } },
       // So few that one greedy client is refused however its connections fall on the workers.
-      limits: { exempt: [], connectionsPerHost: 2 },
+      limits: {
+        exempt: [],
+        connectionsPerHost: 2,
+        // The load goes on for minutes, failed logins with it.
+        connectionsPerHostPerMinute: 0,
+        connectionsPerNetworkPerMinute: 0,
+        authFailuresPerHostPerMinute: 0,
+        authFailuresPerNetworkPerMinute: 0,
+        authFailuresPerAccountPerMinute: 0,
+      },
     },
   });
 }
@@ -206,7 +215,10 @@ describe.skipIf(missing)(`a real Prometheus${missing === undefined ? '' : ` (${m
   }, 60_000);
 
   it("every panel's expression returns data", { timeout: 120_000 }, async () => {
-    const asked = panelExpressions.map(({ where, expr }) => ({ where, expr: withVariables(expr, rateInterval) }));
+    // Logins are checked by the users file here: what a backend costs is measured in auth-backends.test.ts.
+    const asked = panelExpressions
+      .filter(({ expr }) => !expr.includes('postern_auth_backend_'))
+      .map(({ where, expr }) => ({ where, expr: withVariables(expr, rateInterval) }));
     expect(await silentAfterAWhile(asked)).toEqual([]);
   }); // prettier-ignore
 

@@ -226,3 +226,12 @@ export async function startRbldnsd(zone: string, entries: readonly string[]): Pr
   const peer = await started(program, port, directory, answersDns);
   return { ...peer, zone };
 }
+
+/** HAProxy. @param port of one of the frontends in `config`, which tells that it is there */
+export async function startHaproxy(config: string, port: number): Promise<Peer> {
+  const directory = temporaryDirectory('haproxy');
+  const file = join(directory, 'haproxy.cfg');
+  writeFileSync(file, config);
+  const program = new Program(peerPath('haproxy'), ['-db', '-f', file]);
+  return started(program, port, directory);
+}

@@ -139,7 +139,7 @@ export const rules = {
   'C-089': [
     'M',
     'RFC 1870 §4',
-    'SIZE is announced; a declared size beyond it is 552, no room for now is 452',
+    'SIZE is announced; a declared size beyond it is 552, too little room at that moment is 452',
   ],
   'C-090': ['M', 'RFC 1870 §4', 'SIZE has one to twenty digits'],
   'C-091': [

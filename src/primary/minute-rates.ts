@@ -4,9 +4,7 @@
  * The minute slides in six slices beside the one that runs, so that what counts is the last 60 to 70 s: in no minute is
  * there more than the limit. A token bucket, the alternative, lets twice as much into the minute after a rest.
  */
-import { keyScope, type KeyScope } from '../base/tallies.js';
-
-type Limits = Readonly<Record<KeyScope, number>>;
+import { KeysAtLimit, type ScopedLimits } from './keys-at-limit.js';
 
 const sliceMs = 10_000;
 const slices = 60_000 / sliceMs + 1;
@@ -22,7 +20,6 @@ interface Window {
 }
 
 export class MinuteRates {
-  #limits: Limits;
   readonly #maxKeys: number;
   // Two halves: what is heard of moves to the young one; when that is full, or a minute old, the other half is dropped
   // whole. One Map as a queue took 15 times the CPU (120 000 keys past a bound of 20 000: 1 170 ms, so 75 ms): to find its
@@ -30,11 +27,10 @@ export class MinuteRates {
   #young = new Map<string, Window>();
   #old = new Map<string, Window>();
   #bornInSlice = 0;
-  readonly #over = new Set<string>();
-  #changed = false;
+  readonly atLimit: KeysAtLimit;
 
-  constructor(limits: Limits, maxKeys = defaultMaxKeys) {
-    this.#limits = limits;
+  constructor(limits: ScopedLimits, maxKeys = defaultMaxKeys) {
+    this.atLimit = new KeysAtLimit(limits);
     this.#maxKeys = maxKeys;
   }
 
@@ -46,28 +42,17 @@ export class MinuteRates {
   expire(nowMs: number): void {
     const slice = sliceAt(nowMs);
     if (slice - this.#bornInSlice >= slices) this.#dropOld(slice);
-    for (const key of this.#over) {
+    for (const key of this.atLimit) {
       const window = this.#young.get(key) ?? this.#old.get(key);
       if (window !== undefined) advance(window, slice);
-      this.#judge(key, window?.total ?? 0);
+      this.atLimit.judge(key, window?.total ?? 0);
     }
   }
 
-  setLimits(limits: Limits): void {
-    this.#limits = limits;
-    for (const half of [this.#old, this.#young]) for (const [key, { total }] of half) this.#judge(key, total);
-  }
-
-  /** Keys that had as much as they may. Sorted. */
-  overLimit(): string[] {
-    return [...this.#over].toSorted();
-  }
-
-  /** Whether overLimit() is another set than at the last call. */
-  takeChanged(): boolean {
-    const changed = this.#changed;
-    this.#changed = false;
-    return changed;
+  setLimits(limits: ScopedLimits): void {
+    this.atLimit.setLimits(limits);
+    for (const half of [this.#old, this.#young])
+      for (const [key, { total }] of half) this.atLimit.judge(key, total);
   }
 
   /** Keys that are remembered. */
@@ -82,7 +67,7 @@ export class MinuteRates {
     const at = slice % slices;
     window.counts[at] = (window.counts[at] ?? 0) + count;
     window.total += count;
-    this.#judge(key, window.total);
+    this.atLimit.judge(key, window.total);
   }
 
   #rejuvenate(key: string, slice: number): Window {
@@ -94,18 +79,10 @@ export class MinuteRates {
   }
 
   #dropOld(slice: number): void {
-    for (const key of this.#old.keys()) this.#judge(key, 0);
+    for (const key of this.#old.keys()) this.atLimit.judge(key, 0);
     this.#old = this.#young;
     this.#young = new Map();
     this.#bornInSlice = slice;
-  }
-
-  #judge(key: string, total: number): void {
-    const over = total >= this.#limits[keyScope(key)];
-    if (over === this.#over.has(key)) return;
-    if (over) this.#over.add(key);
-    else this.#over.delete(key);
-    this.#changed = true;
   }
 }
 

@@ -2,19 +2,15 @@
  * One kind of what is there now per client network (open connections), summed over the workers. Pure. Memory is bounded
  * by what is open: an entry goes with the last one that counts on it.
  */
-import { keyScope, type KeyScope } from '../base/tallies.js';
-
-type Limits = Readonly<Record<KeyScope, number>>;
+import { KeysAtLimit, type ScopedLimits } from './keys-at-limit.js';
 
 export class StandingCounts {
-  #limits: Limits;
   readonly #byWorker = new Map<string, Map<string, number>>();
   readonly #totals = new Map<string, number>();
-  readonly #over = new Set<string>();
-  #changed = false;
+  readonly atLimit: KeysAtLimit;
 
-  constructor(limits: Limits) {
-    this.#limits = limits;
+  constructor(limits: ScopedLimits) {
+    this.atLimit = new KeysAtLimit(limits);
   }
 
   /** @param counts by key, changes only; 0: gone */
@@ -32,21 +28,9 @@ export class StandingCounts {
     for (const key of own.keys()) this.#set(own, key, 0);
   }
 
-  setLimits(limits: Limits): void {
-    this.#limits = limits;
-    for (const [key, total] of this.#totals) this.#judge(key, total);
-  }
-
-  /** Keys that have as much as they may: more is refused. Sorted. */
-  overLimit(): string[] {
-    return [...this.#over].toSorted();
-  }
-
-  /** Whether overLimit() is another set than at the last call. */
-  takeChanged(): boolean {
-    const changed = this.#changed;
-    this.#changed = false;
-    return changed;
+  setLimits(limits: ScopedLimits): void {
+    this.atLimit.setLimits(limits);
+    for (const [key, total] of this.#totals) this.atLimit.judge(key, total);
   }
 
   /** Keys that something counts on. */
@@ -60,14 +44,6 @@ export class StandingCounts {
     else own.delete(key);
     if (total > 0) this.#totals.set(key, total);
     else this.#totals.delete(key);
-    this.#judge(key, total);
-  }
-
-  #judge(key: string, total: number): void {
-    const over = total >= this.#limits[keyScope(key)];
-    if (over === this.#over.has(key)) return;
-    if (over) this.#over.add(key);
-    else this.#over.delete(key);
-    this.#changed = true;
+    this.atLimit.judge(key, total);
   }
 }

@@ -81,14 +81,15 @@ export class TallyMerge {
 
   #tellChanges(): void {
     const over: OverLimit = {};
-    for (const [kind, sums] of this.#sums()) if (sums.takeChanged()) over[kind] = sums.overLimit();
+    for (const [kind, sums] of this.#sums())
+      if (sums.atLimit.takeChanged()) over[kind] = sums.atLimit.sorted();
     if (Object.keys(over).length === 0) return;
     for (const worker of this.#workers()) worker.send({ type: 'over-limit', over });
   }
 
   #whole(): OverLimit {
     const over: OverLimit = {};
-    for (const [kind, sums] of this.#sums()) over[kind] = sums.overLimit();
+    for (const [kind, sums] of this.#sums()) over[kind] = sums.atLimit.sorted();
     return over;
   }
 

@@ -1,19 +1,17 @@
 /**
- * One pump from socket to session to socket. Owns the socket, the flow in both directions, TLS and the deadlines of
- * one client; what the session asks is answered by Reception, what it says is counted by ReplyCounter. Made by the
- * listener for each accepted socket, driven by socket events and by the worker's tick.
+ * One pump from socket to session to socket. Owns the socket, the flow in both directions, the step into TLS and the
+ * deadlines of one client, and how it all ended. Who the client is, and what is answered to the session, is Peer's; the
+ * bytes of a message are MessageInHand's. Made by the listener for each accepted socket, driven by socket events and by
+ * the worker's tick.
  *
  * The law of flow: read only while the session is not waiting for an answer, its last turn took all bytes, the queue
- * takes more, and the client reads our replies. Everything that ends one of these states calls #goOn.
+ * takes more, and the client reads our replies. Everything that ends one of these states calls goOn.
  */
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
-import type { Channel } from '../policy/mechanisms.js';
-import type { XclientAttributes } from '../protocol/client-attributes.js';
-import { replies } from '../protocol/replies.js';
 import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
@@ -26,16 +24,13 @@ import type {
   Transaction,
   Verdict,
 } from '../protocol/types.js';
-import type { MessageWriter } from '../queue/spool.js';
 import type { NetworkTicket } from './admission.js';
-import { canBind, channelBinding, type ClientChannel } from './client-channel.js';
-import { namedClient, type Client } from './client.js';
-import type { ClientCertificate } from './client-certificate.js';
+import type { Client } from './client.js';
 import { Deadlines } from './deadlines.js';
 import { handshakeFault, type HandshakeFault } from './handshake-fault.js';
-import type { SessionFacts } from './intake.js';
 import type { Listener } from './listener.js';
-import { Reception } from './reception.js';
+import { MessageInHand, type MessageSource } from './message-in-hand.js';
+import { Peer } from './peer.js';
 import type { OpenConnection, Service } from './service.js';
 import { attach, attachSecure, detach, type SocketOwner } from './socket-events.js';
 
@@ -46,20 +41,17 @@ const proceed: Verdict = { ok: true };
 
 type Phase = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection implements SessionSink, SocketOwner, OpenConnection, ClientChannel {
+export class Connection implements SessionSink, SocketOwner, OpenConnection, MessageSource {
   readonly sid = newSessionId();
   readonly #service: Service;
   readonly #listener: Listener;
-  #client: Client;
-  #ticket: NetworkTicket;
-  #reception: Reception;
+  readonly #peer: Peer;
+  readonly #message: MessageInHand;
   readonly #deadlines: Deadlines;
   #socket: Socket;
   #session: Session;
   #phase: Phase;
-  #writer: MessageWriter | undefined;
   readonly #openedMs = performance.now();
-  #messageStartedMs = 0;
   // Replies of the turn that runs; written at once when it ends (RFC 2920 §3.2).
   #replies: Buffer[] = [];
   #inTurn = false;
@@ -68,18 +60,15 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   #upgrading = false;
   #closeReason: CloseReason | 'tls-failed' | undefined;
   #handshakeFault: HandshakeFault | undefined;
-  #certificate: ClientCertificate | undefined;
-  tlsVersion = '';
 
   constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
     this.#service = service;
     this.#listener = listener;
-    this.#ticket = ticket;
-    this.#client = client;
+    this.#peer = new Peer(service, listener, client, ticket, this.sid);
+    this.#message = new MessageInHand(service, this.#peer, this);
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.stress, performance.now());
-    this.#reception = new Reception(service, listener, client, ticket, this.sid, this, '');
-    this.#session = new Session(listener.plainOptions(client));
+    this.#session = new Session(this.#peer.sessionOptions);
     this.#phase = 'open';
     attach(socket, this);
     listener.connectionsOpen.value += 1;
@@ -89,13 +78,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   /** Says the greeting, or begins the handshake of an implicit TLS listener. */
   start(): void {
-    this.#reception.connected();
+    this.#peer.reception.connected();
     if (this.#listener.implicitTls) this.#beginHandshake();
     else this.#greet();
   }
 
   #greet(): void {
-    const tease = this.#listener.teases && this.#ticket !== undefined;
+    const tease = this.#listener.teases && this.#peer.ticket !== undefined;
     this.#run(() => this.#session.start(this, tease));
   }
 
@@ -105,29 +94,20 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#replies.push(reply.bytes);
     this.#deadlines.progressed();
     this.#service.replyCounter.count(reply, context);
-    if (reply.code >= 400) this.#reception.refused(reply, context, this.#session);
+    if (reply.code >= 400) this.#peer.reception.refused(reply, context, this.#session);
   }
 
   messageBegin(transaction: Transaction): void {
-    const now = performance.now();
-    this.#messageStartedMs = now;
-    this.#deadlines.messageBegun(now);
-    const budgets = this.#service.networkBudgets.of(this.#ticket);
-    this.#writer = this.#service.intake.open(transaction, this.#sessionFacts(), budgets);
-    this.#writer.onWritable = () => this.#goOn();
+    this.#deadlines.messageBegun(performance.now());
+    this.#message.begin(transaction, this.#session);
   }
 
   body(slice: Buffer): void {
-    this.#writer?.write(slice);
+    this.#message.write(slice);
   }
 
   messageAbandon(reason: AbandonReason): void {
-    this.#writer?.abort();
-    this.#writer = undefined;
-    this.#service.log.debug(
-      { event: 'message.abandoned', sid: this.sid, reason },
-      'message dropped before its end',
-    );
+    this.#message.abandon(reason, this.sid);
   }
 
   ask(question: Question): void {
@@ -135,51 +115,26 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const verdict = this.#verdictOn(question);
     if (!(verdict instanceof Promise)) {
       session.answer(verdict, this);
-      this.#reception.answered();
+      this.#peer.reception.answered();
       return;
     }
     void this.#answerLater(session, verdict);
   }
 
   #verdictOn(question: Question): Verdict | Promise<Verdict> {
-    if (question.kind === 'message-end') return this.#store(question.transaction);
-    if (question.kind === 'xclient') return this.#nameClient(question.attributes);
-    if (question.kind !== 'pause') return this.#reception.answer(question);
+    if (question.kind === 'message-end') return this.#message.store(question.transaction, this.#session);
+    if (question.kind === 'xclient') return this.#peer.rename(question.attributes);
+    if (question.kind !== 'pause') return this.#peer.reception.answer(question);
     const { limits, policy } = this.#service.config;
     const delayMs = question.why === 'errors' ? limits.errorDelayMs : policy.greetDelayMs;
     return delayMs === 0 ? proceed : pause(delayMs, proceed);
-  }
-
-  /** From here on everything is as if the client that was named had connected just now. */
-  #nameClient(attributes: XclientAttributes): Verdict {
-    const service = this.#service;
-    const listener = this.#listener;
-    const client = namedClient(this.#client, attributes);
-    const entry = service.admission.rename(this.#ticket, client.address);
-    this.#ticket = 'ticket' in entry ? entry.ticket : undefined;
-    this.#client = client;
-    // A login that another server has checked: on an inbound listener nobody logs in.
-    const user = listener.role === 'submission' ? (attributes.login ?? '') : '';
-    this.#reception = new Reception(service, listener, client, this.#ticket, this.sid, this, user);
-    const { address, facts } = client;
-    const line = { sid: this.sid, listener: listener.name, client: address, ...facts };
-    if ('refusal' in entry) {
-      service.meters.connectionsRefusedTotal.of(listener.name, entry.refusal).value += 1;
-      service.log.info({ event: 'connection.refused', ...line, reason: entry.refusal });
-      return { ok: false, reply: replies.tooManyConnections, close: true };
-    }
-    service.log.info({ event: 'client.named', ...line });
-    this.#reception.connected();
-    const isSecure = this.tlsVersion !== '';
-    const options = isSecure ? listener.secureOptions(client, this.#channel) : listener.plainOptions(client);
-    return { ok: true, options, user };
   }
 
   /** The client may have gone meanwhile, or be in a session of its own under TLS: then nobody waits for the answer. */
   async #answerLater(session: Session, verdict: Promise<Verdict>): Promise<void> {
     const later = await verdict;
     if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
-    this.#reception.answered();
+    this.#peer.reception.answered();
   }
 
   upgrade(): void {
@@ -246,22 +201,6 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#socket.destroy();
   }
 
-  // ---- what a log-in wants to know (ClientChannel) ----------------------------------------------------------------
-
-  binding(): Buffer | undefined {
-    return this.#socket instanceof TLSSocket ? channelBinding(this.#socket) : undefined;
-  }
-
-  identities(): readonly string[] {
-    // Behind XCLIENT the certificate is the peer's: the client it speaks for must not log in with it.
-    if (this.#client.named !== undefined || this.#certificate?.verified !== true) return [];
-    return this.#certificate.identities;
-  }
-
-  get #channel(): Channel {
-    return { canBind: canBind(this.tlsVersion), hasCertificate: this.#certificate?.verified === true };
-  }
-
   // ---- socket events ---------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
@@ -282,41 +221,24 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   }
 
   onDrain(): void {
-    this.#goOn();
+    this.goOn();
   }
 
   onSecure(): void {
     const socket = this.#socket;
     if (this.#phase !== 'handshake' || !(socket instanceof TLSSocket)) return;
-    const { meters } = this.#service;
-    this.tlsVersion = socket.getProtocol() ?? 'unknown';
-    meters.tlsSessionsTotal.of(this.tlsVersion).value += 1;
-    if (socket.isSessionReused()) meters.tlsResumptionsTotal.of().value += 1;
-    this.#takeCertificate(this.#listener.door?.certificateOf(socket));
+    this.#peer.secured(socket);
     this.#phase = 'open';
     this.#deadlines.progressed();
     this.#reading = true;
-    this.#session = new Session(this.#listener.secureOptions(this.#client, this.#channel));
+    this.#session = new Session(this.#peer.sessionOptions);
     if (this.#listener.implicitTls) this.#greet();
     else this.#afterTurn();
   }
 
-  #takeCertificate(certificate: ClientCertificate | undefined): void {
-    if (certificate === undefined) return;
-    this.#certificate = certificate;
-    // Behind XCLIENT it is the peer's still, not that of the client it speaks for.
-    if (this.#client.named === undefined) this.#reception.certified(certificate);
-    const { sid } = this;
-    const { address: client } = this.#client;
-    const facts = { event: 'tls.client-certificate', sid, listener: this.#listener.name, client };
-    const { subject: clientCert, verified } = certificate;
-    const more = certificate.verified ? {} : { fault: certificate.fault };
-    this.#service.log.info({ ...facts, clientCert, verified, ...more });
-  }
-
   onClose(): void {
     if (this.#phase === 'closed') return;
-    if (this.#phase === 'handshake' && !this.#client.isProbe) {
+    if (this.#phase === 'handshake' && !this.#peer.client.isProbe) {
       const fault = this.#handshakeFault ?? 'closed';
       this.#service.meters.tlsHandshakeFailuresTotal.of(fault).value += 1;
     }
@@ -327,7 +249,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     this.#replies = [];
     this.#listener.connectionsOpen.value -= 1;
     this.#service.connections.delete(this);
-    this.#service.admission.leave(this.#ticket);
+    this.#peer.leave();
     if (this.#closeReason !== undefined && this.#closeReason !== 'quit') this.#count(this.#closeReason);
     else if (lost) this.#count('lost');
     this.#service.connectionClosed();
@@ -335,30 +257,25 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
 
   /** One line for each session that ended otherwise than by the client's QUIT or leave. */
   #logCut(reason: string): void {
-    const { address: client, facts } = this.#client;
-    const { sid } = this;
     this.#service.log.info({
       event: 'session.cut',
-      sid,
-      listener: this.#listener.name,
-      client,
-      ...facts,
+      ...this.#peer.logFacts,
       reason,
       ...(this.#handshakeFault === undefined ? {} : { handshake: this.#handshakeFault }),
-      ...this.#certificateFact,
+      ...this.#peer.certificateFact,
     });
   }
 
   onError(error: Error): void {
     // The peer's resets and broken handshakes; 'close' follows and does the work.
-    if (this.#phase === 'handshake' && !this.#client.isProbe) {
+    if (this.#phase === 'handshake' && !this.#peer.client.isProbe) {
       this.#closeReason ??= 'tls-failed';
       this.#handshakeFault ??= handshakeFault(errorCodeOf(error) ?? '');
     }
     this.#service.log.debug({
       event: 'connection.error',
       sid: this.sid,
-      client: this.#client.address,
+      client: this.#peer.client.address,
       err: error.message,
     });
   }
@@ -397,7 +314,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     }
     if (this.#session.hasMore && this.#mayRun()) setImmediate(resumeTurn, this);
     this.#steerReading();
-    const congested = this.#writer?.congested === true;
+    const congested = this.#message.congested;
     this.#deadlines.wait(this.#waitsFor, congested, this.#session.inMessage, performance.now());
   }
 
@@ -408,7 +325,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     }
   }
 
-  #goOn(): void {
+  goOn(): void {
     if (this.#phase !== 'open' || this.#inTurn) return;
     this.#deadlines.progressed();
     if (this.#session.hasMore) this.resumeKept();
@@ -416,7 +333,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
   }
 
   #mayRun(): boolean {
-    return !this.#session.suspended && !this.#socket.writableNeedDrain && this.#writer?.congested !== true;
+    return !this.#session.suspended && !this.#socket.writableNeedDrain && !this.#message.congested;
   }
 
   #steerReading(): void {
@@ -477,40 +394,6 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Cli
     const secure = door.wrap(plain);
     this.#socket = secure;
     attachSecure(secure, this);
-  }
-
-  // ---- messages --------------------------------------------------------------------------------------------------
-
-  async #store(transaction: Transaction): Promise<Verdict> {
-    const writer = this.#writer;
-    if (writer === undefined) throw new Error('message-end without a message');
-    this.#writer = undefined;
-    writer.onWritable = undefined;
-    this.#service.stageData.observe((performance.now() - this.#messageStartedMs) / 1000);
-    const verdict = await this.#service.intake.store(writer, transaction, this.#sessionFacts());
-    if (verdict.ok) this.#reception.stored();
-    // Before the session goes on: this message may have been the last that the queue has room for.
-    this.#service.room.update();
-    return verdict;
-  }
-
-  #sessionFacts(): SessionFacts {
-    const session = this.#session;
-    return {
-      listener: this.#listener,
-      sessionId: this.sid,
-      client: this.#client,
-      clientName: session.heloName,
-      extended: session.extended,
-      secure: this.tlsVersion !== '',
-      tlsVersion: this.tlsVersion,
-      clientCertificate: this.#certificate?.verified === true ? this.#certificate.subject : '',
-      user: session.user,
-    };
-  }
-
-  get #certificateFact(): object {
-    return this.#certificate?.verified === true ? { clientCert: this.#certificate.subject } : {};
   }
 
   #count(reason: string): void {

@@ -1,20 +1,19 @@
 /**
- * One configured listener in this worker: the shared socket, what its sessions may do, and its counters. Refuses at
+ * One configured listener in this worker: the shared socket, and its counters. Refuses at
  * the door what admission refuses; everything after that is the connection's.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import { NetworkSet, normalizeAddress } from '../base/networks.js';
-import type { ConfiguredMechanism, ListenerConfig, LimitsConfig } from '../config/config.js';
+import type { ConfiguredMechanism, ListenerConfig } from '../config/config.js';
 import type { Cell } from '../metrics/meters.js';
-import { mechanismsOn, type Channel } from '../policy/mechanisms.js';
 import { replies } from '../protocol/replies.js';
-import type { Mechanism, SessionLimits, SessionOptions } from '../protocol/types.js';
 import type { Admission } from './admission.js';
 import { directClient, proxiedClient, type Client } from './client.js';
 import { Connection } from './connection.js';
 import { ProxyArrival } from './proxy-arrival.js';
 import type { Service } from './service.js';
+import { SessionTerms } from './session-terms.js';
 import type { TlsDoor } from './tls-door.js';
 
 // Accepted by the kernel, not yet by us: a burst of connections must survive a busy moment of every worker.
@@ -32,20 +31,15 @@ export class Listener {
   readonly teases: boolean;
   /** Undefined where `tls` is off. */
   readonly door: TlsDoor | undefined;
-  /** One for each kind of client and channel, made when first needed: EHLO is encoded once for it. */
-  readonly #options = new Map<string, SessionOptions>();
+  readonly terms: SessionTerms;
   readonly connectionsOpen: Cell;
   readonly connectionsTotal: Cell;
   readonly messagesAccepted: Cell;
   readonly messageBytes: Cell;
   readonly #config: ListenerConfig;
   readonly #proxies: NetworkSet;
-  readonly #namers: NetworkSet;
-  // Of each of the options above; one object, so that EHLO's reply is encoded once for it.
-  readonly #wider = new Map<SessionOptions, SessionOptions>();
   readonly #service: Service;
   readonly #server: Server;
-  readonly #mechanisms: readonly ConfiguredMechanism[];
 
   constructor(
     config: ListenerConfig,
@@ -56,7 +50,6 @@ export class Listener {
     const { meters } = service;
     this.#config = config;
     this.#proxies = new NetworkSet(config.proxyProtocol);
-    this.#namers = new NetworkSet(config.xclient);
     this.#service = service;
     this.name = config.name;
     this.role = config.role;
@@ -65,7 +58,7 @@ export class Listener {
     this.implicitTls = config.tls === 'implicit';
     this.teases = config.role === 'inbound' && service.config.policy.greetDelayMs > 0;
     this.door = door;
-    this.#mechanisms = config.role === 'submission' ? mechanisms : [];
+    this.terms = new SessionTerms(config, service, mechanisms);
     this.connectionsOpen = meters.connectionsOpen.of(config.name);
     this.connectionsTotal = meters.connectionsTotal.of(config.name);
     this.messagesAccepted = meters.messagesAcceptedTotal.of(config.name);
@@ -89,55 +82,6 @@ export class Listener {
         resolve(bound !== null && typeof bound === 'object' ? bound.port : port);
       });
     });
-  }
-
-  /** What a session of this client outside TLS may do. */
-  plainOptions(client: Client): SessionOptions {
-    return this.#trusting(this.#plain(client), client);
-  }
-
-  /** What a session of this client inside TLS may do. */
-  secureOptions(client: Client, channel: Channel): SessionOptions {
-    const kind = `${this.#bareNewlines(client)} ${channel.canBind} ${channel.hasCertificate}`;
-    const options = this.#made(kind, () => ({
-      ...this.#plain(client),
-      secure: true,
-      startTls: false,
-      certificateMissing: this.#config.clientCertificate === 'require' && !channel.hasCertificate,
-      mechanisms: mechanismsOn(channel, this.#mechanisms),
-    }));
-    return this.#trusting(options, client);
-  }
-
-  #plain(client: Client): SessionOptions {
-    const bareNewlines = this.#bareNewlines(client);
-    return this.#made(bareNewlines, () => ({
-      ...sessionOptions(this.#config, this.#service, this.#mechanisms),
-      bareNewlines,
-    }));
-  }
-
-  #made(kind: string, make: () => SessionOptions): SessionOptions {
-    const known = this.#options.get(kind);
-    if (known !== undefined) return known;
-    const options = make();
-    this.#options.set(kind, options);
-    return options;
-  }
-
-  #bareNewlines({ address }: Client): SessionOptions['bareNewlines'] {
-    const { normalizedClients, config } = this.#service;
-    return normalizedClients.has(address) ? 'normalize' : config.policy.bareNewlines.mode;
-  }
-
-  /** And XCLIENT, where the config trusts the client with it. */
-  #trusting(options: SessionOptions, client: Client): SessionOptions {
-    if (!client.isKnown || !this.#namers.has(client.address)) return options;
-    const known = this.#wider.get(options);
-    if (known !== undefined) return known;
-    const wider = { ...options, mayNameClients: true };
-    this.#wider.set(options, wider);
-    return wider;
   }
 
   /** Stops accepting; open connections go on. */
@@ -207,54 +151,6 @@ export class Listener {
       socket.end(reply.bytes, () => socket.destroySoon());
     }
   }
-}
-
-/** Outside TLS. */
-function sessionOptions(
-  config: ListenerConfig,
-  service: Service,
-  mechanisms: readonly Mechanism[],
-): SessionOptions {
-  const { hostname, limits, policy } = service.config;
-  return {
-    hostname,
-    greeting: `${hostname} ${config.protocol === 'lmtp' ? 'LMTP' : 'ESMTP'} Postern`,
-    role: config.role,
-    protocol: config.protocol,
-    secure: false,
-    startTls: config.tls === 'starttls' || config.tls === 'required',
-    tlsRequired: config.tls === 'required',
-    certificateMissing: false,
-    authRequired: config.role === 'submission',
-    mechanisms,
-    bareNewlines: 'reject',
-    mayNameClients: false,
-    limits: sessionLimits(limits),
-    patience: service.stress,
-    refuseUnauthorizedPipelining: policy.unauthorizedPipelining === 'refuse',
-    ask: service.room.ask,
-  };
-}
-
-function sessionLimits(limits: LimitsConfig): SessionLimits {
-  const { messageBytes, recipients, errors, junkCommands, commandLineBytes } = limits;
-  const { headerFields, transactions, softErrors } = limits;
-  const { headerBytes, receivedHops, ownReceivedHops, dataLineBytes, authFailures } = limits;
-  return {
-    messageBytes,
-    recipients,
-    errors,
-    softErrors,
-    junkCommands,
-    commandLineBytes,
-    headerBytes,
-    headerFields,
-    transactions,
-    receivedHops,
-    ownReceivedHops,
-    dataLineBytes,
-    authFailures,
-  };
 }
 
 function listenError(listener: ListenerConfig, error: Error): PosternError {

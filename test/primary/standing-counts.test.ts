@@ -12,17 +12,17 @@ describe('A-053 connections per client network, across workers', () => {
   test('a host that has its connections spread over workers is found', () => {
     const counts = new StandingCounts(limits);
     counts.update('w0', { [hostA]: 3 });
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
     counts.update('w1', { [hostA]: 2 });
-    expect(counts.overLimit()).toEqual([hostA]);
+    expect(counts.atLimit.sorted()).toEqual([hostA]);
   });
 
   test('hosts and neighbourhoods have limits of their own', () => {
     const counts = new StandingCounts(limits);
     counts.update('w0', { [hostA]: 4, [hostB]: 4, [neighbourhood]: 8 });
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
     counts.update('w1', { '192.0.2.3': 2, [neighbourhood]: 2 });
-    expect(counts.overLimit()).toEqual([neighbourhood]);
+    expect(counts.atLimit.sorted()).toEqual([neighbourhood]);
   });
 
   test.each([
@@ -31,16 +31,16 @@ describe('A-053 connections per client network, across workers', () => {
   ])('$why', ({ key, count }) => {
     const counts = new StandingCounts(limits);
     counts.update('w0', { [key]: count - 1 });
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
     counts.update('w0', { [key]: count });
-    expect(counts.overLimit()).toEqual([key]);
+    expect(counts.atLimit.sorted()).toEqual([key]);
   });
 
   test('a report replaces what the worker said before', () => {
     const counts = new StandingCounts(limits);
     counts.update('w0', { [hostA]: 9 });
     counts.update('w0', { [hostA]: 4 });
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
   });
 
   test('a dead worker’s connections are gone', () => {
@@ -49,7 +49,7 @@ describe('A-053 connections per client network, across workers', () => {
     counts.update('w1', { [hostA]: 4 });
     counts.depart('w0');
     counts.depart('never-seen');
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
     expect(counts.size).toBe(1);
   });
 
@@ -57,9 +57,9 @@ describe('A-053 connections per client network, across workers', () => {
     const counts = new StandingCounts(limits);
     counts.update('w0', { [hostA]: 4 });
     counts.setLimits({ ...limits, host: 4 });
-    expect(counts.overLimit()).toEqual([hostA]);
+    expect(counts.atLimit.sorted()).toEqual([hostA]);
     counts.setLimits(limits);
-    expect(counts.overLimit()).toEqual([]);
+    expect(counts.atLimit.sorted()).toEqual([]);
   });
 
   test('totals are the sums of the last reports, and nothing is kept for what is gone', () => {
@@ -86,7 +86,7 @@ describe('A-053 connections per client network, across workers', () => {
         for (const own of model.values())
           for (const [key, count] of own) totals.set(key, (totals.get(key) ?? 0) + count);
         const over = [...totals].filter(([key, total]) => total >= (key === neighbourhood ? 10 : 5));
-        expect(counts.overLimit()).toEqual(over.map(([key]) => key).toSorted());
+        expect(counts.atLimit.sorted()).toEqual(over.map(([key]) => key).toSorted());
         expect(counts.size).toBe([...totals.values()].filter((total) => total > 0).length);
       }),
       { numRuns: 200 },

@@ -1,6 +1,7 @@
 /** A whole message through a session, questions answered at once: what the protocol costs of each message. */
 import { describe } from 'vitest';
 import type { SessionOptions, SessionSink } from '../../src/protocol/types.js';
+import { options as testOptions } from '../../test/protocol/harness.js';
 import { benchOf, built } from './bench.js';
 
 /* oxlint-disable typescript/no-unsafe-type-assertion, typescript/consistent-type-imports -- dist is built from it */
@@ -9,36 +10,12 @@ const { queuedAs } = built('protocol/replies.js') as typeof import('../../src/pr
 /* oxlint-enable typescript/no-unsafe-type-assertion, typescript/consistent-type-imports */
 
 const options: SessionOptions = {
-  hostname: 'mx.example.org',
-  greeting: 'mx.example.org ESMTP Postern',
-  role: 'inbound',
-  protocol: 'smtp',
-  secure: false,
-  startTls: false,
-  tlsRequired: false,
-  certificateMissing: false,
-  authRequired: false,
-  mechanisms: [],
-  bareNewlines: 'reject',
-  mayNameClients: false,
-  limits: {
-    messageBytes: 26_214_400,
-    recipients: 1000,
-    errors: 10,
-    softErrors: 5,
-    junkCommands: 50,
-    commandLineBytes: 2048,
-    headerBytes: 262_144,
-    headerFields: 1000,
-    transactions: 1_000_000_000,
-    receivedHops: 100,
-    ownReceivedHops: 5,
-    dataLineBytes: 65_536,
-    authFailures: 5,
-  },
+  ...testOptions,
+  // As a listener has them; a bench is one session without end.
+  limits: { ...testOptions.limits, softErrors: 5, transactions: Infinity },
   refuseUnauthorizedPipelining: true,
-  ask: { mask: 0 },
 };
+
 const accepted = { ok: true, reply: queuedAs('000000000000000000'), route: 'r' } as const;
 const line = 'The quick brown fox jumps over the lazy dog, and then some more of it.';
 const envelope = Buffer.from(

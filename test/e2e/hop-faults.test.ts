@@ -5,7 +5,6 @@
  * that what fails stays in the queue to be looked at; test/e2e/notifications.test.ts has what senders are told.
  */
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -18,7 +17,7 @@ import {
   type ReceivedMessage,
 } from '../support/fake-hop.js';
 import { peerPath, skipReason } from '../support/peers.js';
-import { freePort } from '../support/ports.js';
+import { freePort, isListening } from '../support/ports.js';
 import {
   root,
   startPostern,
@@ -385,17 +384,6 @@ function configOf(): ConfigOverrides {
     workers: 1,
     notifications: { enabled: false },
   };
-}
-
-function isListening(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }
 
 /** Each transaction that it begins is a file in `folder`. */

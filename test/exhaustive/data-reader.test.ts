@@ -5,19 +5,9 @@
 import { describe, expect, test } from 'vitest';
 import { DataReader } from '../../src/protocol/data-reader.js';
 import { referenceRead, type Reading } from './reference-reader.js';
+import { alphabet, strings } from './strings.js';
 
-const alphabet = ['\r', '\n', '.', 'a', '\0'] as const;
 const longest = 8;
-
-function* strings(length: number): Generator<string> {
-  const count = alphabet.length ** length;
-  for (let number = 0; number < count; number++) {
-    let text = '';
-    for (let rest = number, place = 0; place < length; place++, rest = Math.floor(rest / alphabet.length))
-      text += alphabet[rest % alphabet.length] ?? '';
-    yield text;
-  }
-}
 
 const reader = new DataReader(1024);
 

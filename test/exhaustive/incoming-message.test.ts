@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest';
 import { IncomingMessage } from '../../src/protocol/incoming-message.js';
 import type { SessionOptions, SessionSink } from '../../src/protocol/types.js';
 import { options } from '../protocol/harness.js';
+import { strings } from './strings.js';
 
-const alphabet = ['\r', '\n', '.', 'a', '\0'] as const;
 const longest = 7;
 
 interface Outcome {
@@ -16,16 +16,6 @@ interface Outcome {
   readonly refusal: string | undefined;
   /** Of an accepted message. */
   readonly body: string;
-}
-
-function* strings(length: number): Generator<string> {
-  const count = alphabet.length ** length;
-  for (let number = 0; number < count; number++) {
-    let text = '';
-    for (let rest = number, place = 0; place < length; place++, rest = Math.floor(rest / alphabet.length))
-      text += alphabet[rest % alphabet.length] ?? '';
-    yield text;
-  }
 }
 
 let body = '';

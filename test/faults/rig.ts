@@ -33,7 +33,7 @@ const forbiddenEvents: ReadonlySet<string> = new Set([
   'queue.quarantined',
   'worker.silent',
 ]);
-const recoveryBoundMs = 120_000;
+const recoveryBoundMs = 40_000;
 
 export class Rig {
   readonly hop: Hop;

@@ -1,10 +1,10 @@
 /** Debian's Dovecot and OpenLDAP as what log-ins are checked by, on free ports and sockets, with users of their own. */
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
-import { freePort } from './ports.js';
+import { dovecotConfig } from './dovecot-config.js';
+import { freePort, isListening } from './ports.js';
 import { peerPath, started, type Peer } from './peers.js';
 import { testCertificate } from './postern.js';
 import { childrenOf } from './processes.js';
@@ -32,7 +32,7 @@ export async function startDovecotAuth(users: Readonly<Record<string, string>>):
   chmodSync(directory, 0o755);
   const lines = Object.entries(users).map(([name, password]) => `${name}:{PLAIN}${password}`);
   writeFileSync(join(directory, 'users'), `${lines.join('\n')}\n`);
-  writeFileSync(join(directory, 'dovecot.conf'), dovecotConfig(directory, port));
+  writeFileSync(join(directory, 'dovecot.conf'), authConfig(directory, port));
   const program = new Program(peerPath('dovecot'), ['-F', '-c', join(directory, 'dovecot.conf')]);
   const peer = await started(program, port, directory);
   const kill = (): void => {
@@ -46,17 +46,8 @@ export async function startDovecotAuth(users: Readonly<Record<string, string>>):
   return { ...peer, stop, kill, socket: join(directory, 'auth-client') };
 }
 
-function dovecotConfig(directory: string, port: number): string {
-  const { username } = userInfo();
-  return `
-base_dir = ${directory}/run
-state_dir = ${directory}/state
-log_path = /dev/stderr
-protocols =
-ssl = no
-default_internal_user = ${username}
-default_login_user = ${username}
-default_internal_group = ${process.getuid?.() === 0 ? 'root' : String(userInfo().gid)}
+function authConfig(directory: string, port: number): string {
+  const own = `
 auth_mechanisms = plain
 auth_failure_delay = 0
 auth_username_format = %Lu
@@ -72,20 +63,14 @@ service auth {
   chroot =
   unix_listener ${directory}/auth-client {
     mode = 0600
-    user = ${username}
+    user = ${userInfo().username}
   }
   inet_listener {
     address = 127.0.0.1
     port = ${port}
   }
-}
-service anvil {
-  chroot =
-}
-service stats {
-  chroot =
-}
-`;
+}`;
+  return dovecotConfig(directory, '', own);
 }
 
 export interface Slapd extends Peer {
@@ -109,7 +94,7 @@ export async function startSlapd(): Promise<Slapd> {
   const urls = `ldap://127.0.0.1:${port}/ ldaps://127.0.0.1:${tlsPort}/`;
   // -d, even with 0: it stays in the foreground.
   const program = new Program(peerPath('slapd'), ['-f', config, '-h', urls, '-d', '0']);
-  return { ...(await started(program, port, directory, tcpOpen)), tlsPort };
+  return { ...(await started(program, port, directory, isListening)), tlsPort };
 }
 
 function slapdConfig(directory: string): string {
@@ -168,15 +153,4 @@ function slapdEntries(): string {
     ...twins,
     '',
   ].join('\n\n');
-}
-
-function tcpOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }

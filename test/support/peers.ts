@@ -14,11 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createSocket } from 'node:dgram';
-import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
-import { freePort } from './ports.js';
+import { dovecotConfig } from './dovecot-config.js';
+import { freePort, isListening } from './ports.js';
 import { until } from './processes.js';
 import { Program } from './program.js';
 
@@ -76,17 +76,6 @@ function temporaryDirectory(name: string): string {
   return mkdtempSync(join(tmpdir(), `postern-${name}-`));
 }
 
-function tcpAnswers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    socket.once('error', () => resolve(false));
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
-}
-
 /** Asks for the root's NS: any answer, REFUSED too, shows that somebody listens. */
 function answersDns(port: number): Promise<boolean> {
   const query = Buffer.from('0001000000010000000000000000020001', 'hex');
@@ -108,7 +97,7 @@ export async function started(
   program: Program,
   port: number,
   directory: string | undefined,
-  isReady: (port: number) => Promise<boolean> = tcpAnswers,
+  isReady: (port: number) => Promise<boolean> = isListening,
 ): Promise<Peer> {
   const stop = async (): Promise<void> => {
     await program.stop();
@@ -158,25 +147,16 @@ export async function startDovecotLmtp(): Promise<DovecotLmtp> {
   chmodSync(directory, 0o755);
   if (isRoot) chownSync(mail, nobody.id, nobody.id);
   const configFile = join(directory, 'dovecot.conf');
-  writeFileSync(configFile, dovecotConfig(directory, port));
+  writeFileSync(configFile, lmtpConfig(directory, port));
   const program = new Program(peerPath('dovecot'), ['-F', '-c', configFile]);
   const peer = await started(program, port, directory);
   return { ...peer, messages: (user) => filesIn(join(mail, user, 'new')) };
 }
 
-function dovecotConfig(directory: string, port: number): string {
+function lmtpConfig(directory: string, port: number): string {
   const uid = isRoot ? nobody.id : userInfo().uid;
   const gid = isRoot ? nobody.id : userInfo().gid;
-  const { username } = userInfo();
-  return `
-base_dir = ${directory}/run
-state_dir = ${directory}/state
-log_path = /dev/stderr
-protocols = lmtp
-ssl = no
-default_internal_user = ${username}
-default_login_user = ${username}
-default_internal_group = ${gid === 0 || isRoot ? 'root' : String(gid)}
+  const own = `
 first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:${directory}/mail/%n
@@ -194,14 +174,8 @@ service lmtp {
     address = 127.0.0.1
     port = ${port}
   }
-}
-service anvil {
-  chroot =
-}
-service stats {
-  chroot =
-}
-`;
+}`;
+  return dovecotConfig(directory, 'lmtp', own);
 }
 
 function filesIn(directory: string): Buffer[] {

@@ -1,5 +1,5 @@
-/** Free TCP ports for programs that must be told a number before they start. */
-import { createServer } from 'node:net';
+/** TCP ports of 127.0.0.1: free ones for programs that must be told a number before they start, and who listens. */
+import { connect, createServer } from 'node:net';
 import { randomInt } from 'node:crypto';
 
 // Below Linux's ephemeral range (32768…): there, a client's own connection could take the port between look and use.
@@ -18,5 +18,17 @@ function isFree(port: number): Promise<boolean> {
     const server = createServer();
     server.once('error', () => resolve(false));
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+/** Somebody takes connections there. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
   });
 }

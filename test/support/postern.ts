@@ -86,9 +86,6 @@ export interface RunningPostern {
   dispose(): Promise<void>;
 }
 
-// Long: only for a start that hangs. One beside other load on the same disk takes many seconds.
-const startBoundMs = 120_000;
-
 const baseListeners: readonly ListenerOverrides[] = [{ name: 'mx', role: 'inbound', tls: 'off' }];
 
 const baseConfig: ConfigOverrides = {
@@ -242,15 +239,11 @@ class Running implements RunningPostern {
     let gone: Exit | undefined;
     void this.exited.then((exit) => (gone = exit));
     try {
-      await until(
-        'Postern is ready',
-        async () => {
-          if (gone !== undefined) throw new Error(`Postern ended with ${gone.code ?? gone.signal}`);
-          const response = await fetch(`${this.adminUrl}/readyz`).catch(() => undefined);
-          return response?.status === 200;
-        },
-        startBoundMs,
-      );
+      await until('Postern is ready', async () => {
+        if (gone !== undefined) throw new Error(`Postern ended with ${gone.code ?? gone.signal}`);
+        const response = await fetch(`${this.adminUrl}/readyz`).catch(() => undefined);
+        return response?.status === 200;
+      });
     } catch (error) {
       const lines = [...this.#other, ...this.log.map((line) => JSON.stringify(line))].slice(-30);
       await this.dispose();

@@ -26,5 +26,9 @@ export const deviations = `## Where Postern deviates from the RFCs
   Node does not say whether it was negotiated.
 - A refused bearer token is told as \`invalid_token\` whatever is wrong with it (RFC 7628 §3.2.2); the log says what.
 - TLS renegotiation is refused.
+- Commands sent before the greeting, or behind EHLO, HELO, DATA or STARTTLS without waiting for the reply, end the session
+  with 554 (\`policy.unauthorizedPipelining\`; RFC 2920 §3.1 forbids them).
+- A session is ended with 421 between two messages after \`limits.transactions\` messages or \`limits.sessionAge\`, and while a
+  worker is under stress a client has the shorter times of \`limits.stress\` (RFC 5321 §4.5.3.2 wants five minutes).
 - A message declared 8BITMIME that has 8-bit bytes fails at a next hop without 8BITMIME; it is not converted.
 `;

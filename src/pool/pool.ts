@@ -55,7 +55,8 @@ class PiscinaPool implements Pool {
     const perThread = dnsPerThread + passwordsPerThread;
     this.#piscina = new Piscina({
       filename: entry,
-      minThreads: options.threads,
+      // The first task starts it: a thread takes 150 ms of CPU, which a start with a full queue has better use for.
+      minThreads: 0,
       maxThreads: options.threads,
       idleTimeout: Infinity,
       concurrentTasksPerWorker: perThread,

@@ -43,9 +43,10 @@ export class Adoption implements Finder {
   readonly #generations: Generations;
   readonly #hooks: SpoolHooks;
   readonly #host: AdoptionHost;
-  #done: Promise<void> = Promise.resolve();
+  #done: Promise<unknown> = Promise.resolve();
   /** The process whose files are being scanned fell by something that a message may have caused. */
   #blame = false;
+  #found = 0;
   /** Destinations that the slice being scanned found messages for. */
   #foundRoutes = new Set<string>();
   /** Messages that the scan parked, on their way to disk. */
@@ -59,14 +60,16 @@ export class Adoption implements Finder {
   }
 
   /** Resolves when all that were begun have ended. */
-  get done(): Promise<void> {
+  get done(): Promise<unknown> {
     return this.#done;
   }
 
-  adopt(files: readonly string[], blame: boolean): Promise<void> {
+  /** @returns how many messages were found in them */
+  adopt(files: readonly string[], blame: boolean): Promise<number> {
     // One after the other: a death is blamed on the one file that is being opened or scanned.
-    this.#done = this.#done.then(() => this.#adoptAll(files, blame));
-    return this.#done;
+    const adopted = this.#done.then(() => this.#adoptAll(files, blame));
+    this.#done = adopted;
+    return adopted;
   }
 
   /** Into the index, unless it is known already and the known copy is the newer: then this one goes. */
@@ -87,6 +90,7 @@ export class Adoption implements Finder {
     const forgiven = this.#blame ? record : forgive(record);
     const entry = this.take(id, afterSetBack(forgiven, Date.now()), generation);
     if (entry === undefined) return;
+    this.#found++;
     entry.forgiven = forgiven !== record;
     const poison = this.#blame ? poisonOf(record) : undefined;
     if (poison === undefined) for (const { route } of record.routes) this.#foundRoutes.add(route);
@@ -106,10 +110,11 @@ export class Adoption implements Finder {
     this.#foundRoutes.clear();
   }
 
-  async #adoptAll(files: readonly string[], blame: boolean): Promise<void> {
+  async #adoptAll(files: readonly string[], blame: boolean): Promise<number> {
     this.#blame = blame;
+    this.#found = 0;
     for (const file of files) {
-      if (this.stopped) return;
+      if (this.stopped) break;
       this.#hooks.phase({ kind: 'opening', file });
       const generation = await this.#generations.adopt(file);
       if (generation !== undefined) {
@@ -117,9 +122,10 @@ export class Adoption implements Finder {
         await this.#scan(generation);
       }
       // Broken off, it was not read: what earlier deaths said of it is not to be forgotten.
-      if (this.stopped) return;
+      if (this.stopped) break;
       this.#hooks.phase(undefined);
     }
+    return this.#found;
   }
 
   async #scan(generation: Generation): Promise<void> {

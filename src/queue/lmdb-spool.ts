@@ -201,7 +201,7 @@ class LmdbSpool implements Spool, WriterHost, AdoptionHost, LeaseHost, OperatorH
 
   // ---- files and the end -------------------------------------------------------------------------------------------
 
-  adopt(files: readonly string[], blame: boolean): Promise<void> {
+  adopt(files: readonly string[], blame: boolean): Promise<number> {
     return this.#adoption.adopt(files, blame);
   }
 

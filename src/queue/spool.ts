@@ -241,7 +241,7 @@ export interface Spool {
    *  Resolves when all are scanned. Accepting mail does not wait for it.
    *  @param blame the process ended by something that a message may have caused (not by a stop, not by an outside
    *  SIGKILL): attempts that it had begun and not ended count against their messages; three park one */
-  adopt(files: readonly string[], blame: boolean): Promise<void>;
+  adopt(files: readonly string[], blame: boolean): Promise<number>;
   /** Full paths of the queue files that this process has open, for the attribution of a death. */
   openFiles(): readonly string[];
   /** The disk is short: begins a new file, so that the space of the old one comes back when it has drained. */

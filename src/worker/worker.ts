@@ -249,7 +249,11 @@ export class Worker {
       { event: 'queue.adopt', files },
       'taking over queue files of a process that is gone',
     );
-    await this.#spool.adopt(files, blame);
+    const beganAtMs = performance.now();
+    const messages = await this.#spool.adopt(files, blame);
+    const ms = Math.round(performance.now() - beganAtMs);
+    if (this.#closing !== undefined || this.#failing) return;
+    this.#options.log.info({ event: 'queue.adopted', messages, ms }, 'what they hold is in schedule');
   }
 
   /** Names of the routes on which nothing is to be tried: the whole set. */

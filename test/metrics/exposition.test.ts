@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
 
+import { prometheusContentType } from 'prom-client';
 import { describe, expect, it } from 'vitest';
 
 import { MetricsAggregate } from '../../src/metrics/aggregate.js';
 import { catalogue, workerMetrics } from '../../src/metrics/catalogue.js';
-import { renderExposition } from '../../src/metrics/exposition.js';
+import { expositionContentType, renderExposition } from '../../src/metrics/exposition.js';
 import { createMeters } from '../../src/metrics/worker-meters.js';
 import { seriesOf } from '../support/exposition.js';
 import { peerPath, skipReason } from '../support/peers.js';
@@ -31,6 +32,10 @@ async function fullExposition(): Promise<string> {
 } // prettier-ignore
 
 describe('the exposition', () => {
+  it("has prom-client's content type", () => {
+    expect(expositionContentType).toBe(prometheusContentType);
+  });
+
   it('has HELP and TYPE of every metric of the catalogue, once each, in its order', async () => {
     const text = await fullExposition();
     const types = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`);

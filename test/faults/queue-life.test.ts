@@ -1,8 +1,9 @@
 /**
  * The long life of a queue by itself (`npm run soak -- --queue --messages 3000000`): millions of messages through
  * thousands of queue files in one process (children/queue-churn.mjs). Everything that was stored is settled exactly once,
- * and neither the files, nor what they take of the disk, nor memory grows. CPU and commit time of the ninth tenth against
- * the second are recorded: the first warms up, and in the last the queue runs empty. CI takes some thousands of messages through files that are smaller still.
+ * and neither the files, nor what they take of the disk, nor memory grows. CPU of the ninth tenth against
+ * the second, and commit time measured by those of a small queue beside it (children/yardstick.mjs), are recorded: the first warms
+ * up, and in the last the queue runs empty. CI takes some thousands of messages through files that are smaller still.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -41,6 +42,7 @@ interface Tenth {
   readonly cpuSecondsPer1000: number;
   readonly commitSecondsPer1000: number;
   readonly messagesPerCommit: number;
+  readonly yardstickSecondsPerCommit: number;
 }
 
 interface End {
@@ -100,13 +102,13 @@ test(
     if (second === undefined || ninth === undefined) throw new Error('fewer than two tenths');
     const ratio = (of: (tenth: Tenth) => number): number => Number((of(ninth) / of(second)).toFixed(2));
     const cpuRatio = ratio((tenth) => tenth.cpuSecondsPer1000);
-    const commitRatio = ratio((tenth) => tenth.commitSecondsPer1000);
+    const commitRatio = ratio((tenth) => tenth.commitSecondsPer1000 / tenth.yardstickSecondsPerCommit);
     const growthMib = ninth.rssAnonMib - second.rssAnonMib;
     const queueMib = Math.max(...end.samples.map((tenth) => tenth.queueMib));
     const files = Math.max(...end.samples.map((tenth) => tenth.files));
     record('queue life', {
       ids: ['G-29'],
-      summary: `${messages} messages, ${Math.round(end.bytes / mib)} MiB, ${end.deferred} of them deferred once, through ${end.retired} queue files of one process: each settled exactly once; at most ${files} files of ${queueMib} MiB together; RssAnon ${second.rssAnonMib} MiB in the second tenth, ${ninth.rssAnonMib} in the ninth; the ninth against the second: CPU per message × ${cpuRatio}, commit time per message × ${commitRatio}`,
+      summary: `${messages} messages, ${Math.round(end.bytes / mib)} MiB, ${end.deferred} of them deferred once, through ${end.retired} queue files of one process: each settled exactly once; at most ${files} files of ${queueMib} MiB together; RssAnon ${second.rssAnonMib} MiB in the second tenth, ${ninth.rssAnonMib} in the ninth; the ninth against the second: CPU per message × ${cpuRatio}, commit time per message × ${commitRatio}, measured by the commits of a small queue beside it`,
       seed,
       figures: { ...end, backlog, generationBytes, cpuRatio, commitRatio, growthMib },
     });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 
 import { openSpool } from '../../../dist/queue/lmdb-spool.js';
 import { envelope, patternBytes, print } from '../../queue/children/spool.mjs';
+import { Yardstick } from './yardstick.mjs';
 
 const [, , directory, messagesText, generationText, backlogText, seedText] = process.argv;
 const messages = Number(messagesText);
@@ -143,6 +144,7 @@ function drawDelayMs() {
 }
 
 const samples = [];
+const yardstick = new Yardstick(`${directory}-beside`);
 let last = { cpuSeconds: 0, commits: 0, commitSeconds: 0, settled: 0 };
 let worstBytes = 0;
 let worstFiles = 0;
@@ -175,6 +177,7 @@ function sample() {
     cpuSecondsPer1000: ((now.cpuSeconds - last.cpuSeconds) / count) * 1000,
     commitSecondsPer1000: ((now.commitSeconds - last.commitSeconds) / count) * 1000,
     messagesPerCommit: count / (now.commits - last.commits),
+    yardstickSecondsPerCommit: yardstick.takeSecondsPerCommit(),
   };
   samples.push(taken);
   print(`tenth ${JSON.stringify(taken)}`);
@@ -185,6 +188,7 @@ function sample() {
 
 await Promise.all([...Array.from({ length: appenders }, append), deliver()]);
 clearInterval(watch);
+await yardstick.close();
 const queued = Object.values(spool.stats().messages).reduce((sum, count) => sum + count, 0);
 await spool.close();
 const filesLeft = readdirSync(join(directory, 'slot-0')).filter((name) => name.endsWith('.mdb')).length;

@@ -7,7 +7,7 @@ export function print(line, fd = 1) {
   writeSync(fd, `${line}\n`);
 }
 
-export async function open(directory, incarnation, options = {}) {
+export async function open(directory, incarnation, { hooks = {}, ...options } = {}) {
   const failed = [];
   const full = [];
   const spool = await openSpool({
@@ -26,6 +26,7 @@ export async function open(directory, incarnation, options = {}) {
       damaged: (what) => print(`damaged ${JSON.stringify(what)}`, 2),
       retired: () => undefined,
       diskFull: (is) => full.push(is),
+      ...hooks,
     },
   });
   return { spool, failed, full };

@@ -6,7 +6,6 @@
 import { randomFill } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { mkdir, open, rm, stat, statfs } from 'node:fs/promises';
-import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -154,13 +153,6 @@ export class DiskRoom {
     this.#isStuck = true;
     this.#hooks.reserveStuck(error);
   }
-}
-
-/** Of a system call by its name, of LMDB by its number, of a commit of ours. */
-export function isNoSpace(error: unknown): boolean {
-  if (!(error instanceof Error && 'code' in error)) return false;
-  const { ENOSPC, EDQUOT } = constants.errno;
-  return ['ENOSPC', 'EDQUOT', 'SPOOL_FULL', ENOSPC, EDQUOT].some((code) => code === error.code);
 }
 
 async function writeNoise(file: string, bytes: number): Promise<void> {

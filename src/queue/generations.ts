@@ -9,10 +9,11 @@ import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
 import { syncDirectory } from '../base/directory.js';
 import { lockFileOf, slotDirectory, spoolFilePath } from '../base/spool-files.js';
 import type { CommitterHooks } from './committer.js';
-import { DiskRoom, isNoSpace } from './disk-room.js';
+import { DiskRoom } from './disk-room.js';
 import { checkQueueFile, isDamage } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
+import { isDenied, isNoSpace } from './system-errors.js';
 
 // A fresh file has 128 KiB: below this, a new one would cost about what the old one gives back.
 const worthwhileBytes = 2 ** 20;
@@ -111,7 +112,9 @@ export class Generations {
       this.#open.add(generation);
       return generation;
     } catch (error) {
-      const reason = describeError(error);
+      const reason = isDenied(error)
+        ? `${describeError(error)}; make it readable and writable for the user that Postern runs as, and restart`
+        : describeError(error);
       this.#options.hooks.damaged({ file, reason });
       if (isDamage(error)) this.#options.hooks.unusable?.({ file, reason });
       return undefined;

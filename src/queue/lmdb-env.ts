@@ -9,7 +9,8 @@ import { constants } from 'node:os';
 import { basename, dirname, extname } from 'node:path';
 
 import { PosternError, describeError } from '../base/errors.js';
-import { freeBytesAt, isNoSpace } from './disk-room.js';
+import { freeBytesAt } from './disk-room.js';
+import { isNoSpace } from './system-errors.js';
 
 /** As a key and its value lie in the file. */
 export interface StoredRecord {

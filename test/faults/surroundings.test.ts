@@ -1,9 +1,18 @@
 /**
  * What lies around a server fails it: the file system turns read-only (F-12), the clock jumps (F-30), memory is short
- * (F-32), nobody reads its log (F-36). Each under load or over a filled queue, and each with what an operator sees.
+ * (F-32), nobody reads its log (F-36), files belong to somebody else. Each under load or over a filled queue, and each with what an operator sees.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -15,6 +24,8 @@ import { Random, seedOfRun } from '../support/random.js';
 import { Rig } from './rig.js';
 
 const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
+// Only root's processes hold rights that chmod does not bind, and `setpriv` takes them.
+const canBeDenied = spawnSync('setpriv', ['--bounding-set=-dac_override', 'true']).status === 0;
 const hasFaketime = spawnSync('faketime', ['--version']).error === undefined;
 const mib = 2 ** 20;
 
@@ -87,6 +98,60 @@ describe.skipIf(!canMount)(
       );
       expect(faultsOf(await rig.judge())).toEqual([]);
     }, 120_000);
+  },
+);
+
+describe.skipIf(!canBeDenied)(
+  `permissions${canBeDenied ? '' : ' (no right to give up the rights of root)'}`,
+  () => {
+    // What chmod says binds root, too, without these.
+    const withoutRights = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'];
+
+    test('a queue file that it may not open: mail flows, the log says whose right is missing, and nothing of it is lost', async () => {
+      rig = await Rig.start({ config: { dataDir: fresh() } });
+      rig.hop.frozen = true;
+      const random = new Random(seedOfRun('FAULTS_SEED'));
+      const before = rig.load({ senders: 4, random, pauseMs: 5 });
+      await until('a queue has formed', () => before.acked > 50);
+      await before.stop();
+      await rig.kill('everything');
+      rig.hop.release();
+      const slot = join(rig.postern.dataDir, 'queue/slot-0');
+      const files = readdirSync(slot).filter((name) => name.endsWith('.mdb'));
+      for (const name of files) chmodSync(join(slot, name), 0);
+      rig.postern = await startPostern({ again: rig.postern, wrapper: withoutRights });
+      const denied = await until('the log names it', () =>
+        rig?.postern.log.find(({ event }) => event === 'queue.damaged'),
+      );
+      expect(denied['file']).toBe(join(slot, files[0] ?? ''));
+      expect(denied['reason']).toMatch(/EACCES.*user that Postern runs as, and restart/);
+      const after = rig.load({ senders: 2, random, pauseMs: 5 });
+      await until('new mail is accepted', () => after.acked > 20);
+      await after.stop();
+      expect(await rig.postern.stop()).toEqual({ code: 0, signal: null });
+      for (const name of files) chmodSync(join(slot, name), 0o600);
+      rig.postern = await startPostern({ again: rig.postern, wrapper: withoutRights });
+      await expectAllDelivered(rig);
+    }, 120_000);
+
+    test('a queue folder that it may not write: the start ends and names it', async () => {
+      rig = await Rig.start({ config: { dataDir: fresh() } });
+      await rig.postern.stop();
+      const slot = join(rig.postern.dataDir, 'queue/slot-0');
+      chmodSync(slot, 0o500);
+      const refused = await startPostern({
+        again: rig.postern,
+        wrapper: withoutRights,
+        waitUntilReady: false,
+      });
+      expect(await refused.exited).toEqual({ code: 1, signal: null });
+      const reason = refused.log.find(({ event }) => event === 'start.failed');
+      expect(reason).toMatchObject({ code: 'DATA_DIR_UNUSABLE' });
+      expect(reason?.msg).toContain(slot);
+      expect(reason?.msg).toContain('make it writable for the user that Postern runs as');
+      chmodSync(slot, 0o700);
+      rig.postern = await startPostern({ again: rig.postern });
+    }, 60_000);
   },
 );
 

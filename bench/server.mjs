@@ -17,8 +17,8 @@ export function benchDirectory() {
   return mkdtempSync(join(root, 'data/bench-'));
 }
 
-/** What differs from the defaults; bench/README.md says why. @param {number} hopPort @param {{ smtp: number, admin: number }} ports */
-function configOf(hopPort, ports) {
+/** What differs from the defaults; bench/README.md says why. @param {number} hopPort @param {{ smtp: number, admin: number }} ports @param {Record<string, unknown>} limits */
+function configOf(hopPort, ports, limits) {
   return {
     hostname: 'mx.example.test',
     dataDir: './data',
@@ -28,16 +28,16 @@ function configOf(hopPort, ports) {
     domains: [{ names: ['example.test'], recipients: 'any', route: 'hop' }],
     routes: { hop: { to: `smtp://127.0.0.1:${hopPort}`, tls: 'off' } },
     // One session sends more than a thousand messages here.
-    limits: { diskReserve: '64MiB', transactions: 1_000_000 },
+    limits: { diskReserve: '64MiB', transactions: 1_000_000, ...limits },
   };
 }
 
-/** @param {number} hopPort next hop of all mail */
-export async function startServer(hopPort) {
+/** @param {number} hopPort next hop of all mail @param {Record<string, unknown>} limits of the case, as in a config file */
+export async function startServer(hopPort, limits = {}) {
   const directory = benchDirectory();
   const ports = { smtp: await freePort(), admin: await freePort() };
   const configFile = join(directory, 'postern.yaml');
-  writeFileSync(configFile, JSON.stringify(configOf(hopPort, ports)));
+  writeFileSync(configFile, JSON.stringify(configOf(hopPort, ports, limits)));
   const logFile = join(directory, 'postern.log');
   const log = openSync(logFile, 'w');
   const child = spawn(process.execPath, [main, 'start', '--config', configFile], {

@@ -56,7 +56,9 @@ export function parseReply(line: string): DovecotReply | undefined {
   if (id === 0) return undefined;
   switch (word) {
     case 'OK':
-      return { kind: 'ok', id, user: parameter(parameters, 'user') };
+      return isBarred(parameters)
+        ? { kind: 'fail', id, temporary: false, reason: parameter(parameters, 'reason') ?? 'nologin' }
+        : { kind: 'ok', id, user: parameter(parameters, 'user') };
     case 'CONT':
       return { kind: 'continue', id };
     case 'FAIL':
@@ -69,6 +71,14 @@ export function parseReply(line: string): DovecotReply | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * The password is right, but the user's entry says that he may not log in. Dovecot leaves it to who asked to see to that,
+ * and has it in the answer for no other reason: the same word in our request does not bring it.
+ */
+function isBarred(parameters: readonly string[]): boolean {
+  return parameters.some((field) => field === 'nologin' || field.startsWith('nologin='));
 }
 
 function parameter(parameters: readonly string[], name: string): string | undefined {

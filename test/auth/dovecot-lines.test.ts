@@ -49,7 +49,11 @@ describe('lines', () => {
 
 describe('a reply', () => {
   const table: [line: string, reply: DovecotReply | undefined, why: string][] = [
-    ['OK\t7\tuser=joe@example.org\tnologin', { kind: 'ok', id: 7, user: 'joe@example.org' }, 'a success, with the name that Dovecot knows'],
+    ['OK\t7\tuser=joe@example.org', { kind: 'ok', id: 7, user: 'joe@example.org' }, 'a success, with the name that Dovecot knows'],
+    ['OK\t7\tuser=joe\tnologin', { kind: 'fail', id: 7, temporary: false, reason: 'nologin' }, 'a right password of one who may not log in'],
+    ['OK\t7\tuser=joe\tnologin\treason=Moved', { kind: 'fail', id: 7, temporary: false, reason: 'Moved' }, 'one who may not, and why'],
+    ['OK\t7\tnologin=\tuser=joe', { kind: 'fail', id: 7, temporary: false, reason: 'nologin' }, 'one who may not, written otherwise'],
+    ['OK\t7\tuser=nologin', { kind: 'ok', id: 7, user: 'nologin' }, 'a user of that name'],
     ['OK\t7', { kind: 'ok', id: 7, user: undefined }, 'one without a name'],
     ['OK\t7\tuser=\xc3\xa9\x01t', { kind: 'ok', id: 7, user: 'é\t' }, 'a name in UTF-8, escaped'],
     ['OK\t7\tsuperuser=x', { kind: 'ok', id: 7, user: undefined }, 'a field whose name ends like another'],

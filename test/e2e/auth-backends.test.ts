@@ -70,7 +70,7 @@ describe.skipIf(skipReason('dovecot'))('with Dovecot', () => {
   let postern: RunningPostern;
 
   beforeAll(async () => {
-    dovecot = await startDovecotAuth({ alice: 'tiger', 'bob@example.test': 'l\u00efon "' });
+    dovecot = await startDovecotAuth({ alice: 'tiger', 'bob@example.test': 'l\u00efon "' }, ['carol']);
     postern = await startPostern({ config: configWith({ dovecot: { socket: dovecot.socket } }) });
   });
   afterAll(async () => {
@@ -105,6 +105,11 @@ describe.skipIf(skipReason('dovecot'))('with Dovecot', () => {
       logIn(postern, 'alice', 'tiger\tresp='),
     ]);
     expect([...new Set(replies)]).toEqual([expect.stringMatching(no)]);
+  });
+
+  it('a user whose entry has nologin is refused as with a wrong password (A-101)', async () => {
+    expect(await logIn(postern, 'carol', 'barred')).toMatch(no);
+    expect(await logIn(postern, 'carol', 'wrong')).toMatch(no);
   });
 
   it('no password is in the log', () => {

@@ -25,12 +25,18 @@ export interface DovecotAuth extends Peer {
   kill(): void;
 }
 
-/** @param users name → password */
-export async function startDovecotAuth(users: Readonly<Record<string, string>>): Promise<DovecotAuth> {
+/** @param users name → password. @param barred those whose entries have `nologin`, with the password `barred` */
+export async function startDovecotAuth(
+  users: Readonly<Record<string, string>>,
+  barred: readonly string[] = [],
+): Promise<DovecotAuth> {
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), 'postern-dovecot-auth-'));
   chmodSync(directory, 0o755);
-  const lines = Object.entries(users).map(([name, password]) => `${name}:{PLAIN}${password}`);
+  const lines = [
+    ...Object.entries(users).map(([name, password]) => `${name}:{PLAIN}${password}`),
+    ...barred.map((name) => `${name}:{PLAIN}barred::::::nologin reason=Moved`),
+  ];
   writeFileSync(join(directory, 'users'), `${lines.join('\n')}\n`);
   writeFileSync(join(directory, 'dovecot.conf'), authConfig(directory, port));
   const program = new Program(peerPath('dovecot'), ['-F', '-c', join(directory, 'dovecot.conf')]);

@@ -30,7 +30,9 @@ const jwks = section({
     .describe('Signatures that are taken.'),
   userClaim: claim()
     .prefault('sub')
-    .describe('The claim that is the user name; `email` is not taken where `email_verified` is false.'),
+    .describe(
+      'The claim that is the user name; `email` is not taken where `email_verified` is there and not true.',
+    ),
 });
 
 const introspection = section({

@@ -1,5 +1,5 @@
 /** What a token says about its user, read from the claims of a JWT or the answer of an introspection. */
-import { prepareString } from '../prepare-string.js';
+import { prepareString } from '../../base/prepare-string.js';
 
 export interface ClaimRules {
   /** Names the user; its value is the user name. */
@@ -21,9 +21,14 @@ export function userOf(
   const user = typeof value === 'string' ? prepareString(value) : undefined;
   if (user === undefined) return { why: `it has no ${userClaim} that could be a user name` };
   // Anybody may claim an address that he never showed to be his (OpenID Connect Core §5.7).
-  if (userClaim === 'email' && claims['email_verified'] === false)
+  if (userClaim === 'email' && !saysVerified(claims['email_verified']))
     return { why: 'its email is not verified' };
   return { user };
+}
+
+/** Some issuers write text. An issuer that says nothing of it vouches for every address that it puts in. */
+function saysVerified(value: unknown): boolean {
+  return value === undefined || value === true || value === 'true';
 }
 
 function scopesOf({ scope, scp }: Claims): string[] {

@@ -8,7 +8,7 @@ import { readFile } from 'node:fs/promises';
 import type * as Jose from 'jose';
 
 import { describeError, errorCodeOf, PosternError } from '../../base/errors.js';
-import { userOf, type ClaimRules } from './claims.js';
+import { userOf, type ClaimRules, type Claims } from './claims.js';
 import { requestJson } from './json-request.js';
 import type { TokenAnswer, TokenSource } from './token-check.js';
 
@@ -32,11 +32,15 @@ const refetchMs = 30_000;
 // A key set that could not be had is not asked for again at once by the next client.
 const failureMs = 5_000;
 
-/** Its own faults; all others are the token's. */
+// More than one key can fit a token that names none: as many are tried. A set has two or three while keys are changed.
+const maxCandidates = 16;
+
+/** Of jose's errors those that are the source's; all others of them are the token's. */
 const sourceErrors: ReadonlySet<string> = new Set([
   'TOKEN_SOURCE',
   'ERR_JWKS_TIMEOUT',
   'ERR_JWKS_INVALID',
+  'ERR_JWK_INVALID',
   'ERR_JOSE_GENERIC',
 ]);
 
@@ -60,25 +64,62 @@ class JwtSource implements TokenSource {
   }
 
   async ask(token: string): Promise<TokenAnswer> {
-    const { issuer, audience, algorithms, clockSkewMs, userClaim } = this.#settings;
     try {
-      const { payload } = await this.#jose.jwtVerify(token, this.#keys, {
-        issuer,
-        audience,
-        algorithms: [...algorithms],
-        clockTolerance: clockSkewMs / 1000,
-        // Without an end it would be a password that nobody can change.
-        requiredClaims: ['exp', userClaim],
-      });
-      const found = userOf(payload, this.#settings);
+      const found = userOf(await this.#claims(token), this.#settings);
       return 'user' in found ? { kind: 'valid', ...found } : { kind: 'invalid', ...found };
     } catch (error) {
       // jose's messages name claims and algorithms, never the token.
       const why = describeError(error);
-      if (sourceErrors.has(errorCodeOf(error) ?? '')) return { kind: 'unavailable', why };
-      if (error instanceof this.#jose.errors.JOSEError) return { kind: 'invalid', why };
+      const isToken =
+        error instanceof this.#jose.errors.JOSEError && !sourceErrors.has(errorCodeOf(error) ?? '');
+      // What is none of jose's errors comes of a key: too short for its algorithm, or none that the system knows.
+      return { kind: isToken ? 'invalid' : 'unavailable', why };
+    }
+  }
+
+  async #claims(token: string): Promise<Claims> {
+    try {
+      return await this.#verify(token, this.#keys);
+    } catch (error) {
+      if (error instanceof this.#jose.errors.JWKSMultipleMatchingKeys) return this.#tryEach(token, error);
       throw error;
     }
+  }
+
+  /** RFC 7515 §4.1.4 lets a token name no key: any that fits may have signed it. */
+  async #tryEach(token: string, candidates: AsyncIterable<Jose.CryptoKey>): Promise<Claims> {
+    const { JOSEError, JWSSignatureVerificationFailed } = this.#jose.errors;
+    let fault: unknown = new JWSSignatureVerificationFailed('more keys fit than are tried');
+    let tried = 0;
+    for await (const key of candidates) {
+      if (++tried > maxCandidates) break;
+      try {
+        return await this.#verify(token, key);
+      } catch (error) {
+        // A key that cannot be used says nothing of the others.
+        const isOther = error instanceof JWSSignatureVerificationFailed || !(error instanceof JOSEError);
+        if (!isOther) throw error;
+        fault = error;
+      }
+    }
+    throw fault;
+  }
+
+  async #verify(token: string, key: Jose.JWTVerifyGetKey | Jose.CryptoKey): Promise<Claims> {
+    const { issuer, audience, algorithms, clockSkewMs, userClaim } = this.#settings;
+    const options = {
+      issuer,
+      audience,
+      algorithms: [...algorithms],
+      clockTolerance: clockSkewMs / 1000,
+      // Without an end it would be a password that nobody can change.
+      requiredClaims: ['exp', userClaim],
+    };
+    const { payload } =
+      typeof key === 'function'
+        ? await this.#jose.jwtVerify(token, key, options)
+        : await this.#jose.jwtVerify(token, key, options);
+    return payload;
   }
 }
 

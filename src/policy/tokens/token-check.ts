@@ -3,7 +3,7 @@
  * it is, and lets nobody act for another. Tokens are never logged; why one was refused is, for the operator.
  */
 import type { AuthResult } from '../login.js';
-import { prepareString } from '../prepare-string.js';
+import { prepareString } from '../../base/prepare-string.js';
 
 export type TokenAnswer =
   | { readonly kind: 'valid'; readonly user: string }

@@ -22,10 +22,22 @@ describe('the user of a token', () => {
     expect(userOf(claims, rules)).toHaveProperty('why');
   });
 
-  it('is nobody whose email is not verified', () => {
-    const byMail = { ...rules, userClaim: 'email' };
-    expect(userOf({ email: 'joe@x.test', email_verified: false }, byMail)).toHaveProperty('why');
-    expect(userOf({ email: 'joe@x.test', email_verified: true }, byMail)).toHaveProperty('user');
+  it.each([
+    [undefined, 'user'],
+    [true, 'user'],
+    ['true', 'user'],
+    [false, 'why'],
+    ['false', 'why'],
+    ['False', 'why'],
+    [0, 'why'],
+    [null, 'why'],
+    ['', 'why'],
+  ])('is nobody whose email is not verified: email_verified %j gives a %s', (verified, what) => {
+    const claims = {
+      email: 'joe@x.test',
+      ...(verified === undefined ? {} : { email_verified: verified }),
+    };
+    expect(userOf(claims, { ...rules, userClaim: 'email' })).toHaveProperty(what);
   });
 
   it.each([

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign, type KeyPairKeyObjectResult } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -128,6 +129,73 @@ describe('a JWT', () => {
     const scoped = await openJwtSource(settings({ scope: 'mail.send' }));
     expect(await scoped.ask(await token())).toMatchObject({ kind: 'invalid' });
     expect(await scoped.ask(await token({ claims: { scope: 'mail.send' } }))).toEqual(joe);
+  });
+});
+
+interface Nameless {
+  readonly keys: JwtSettings['keys'];
+  readonly pairs: readonly KeyPairKeyObjectResult[];
+}
+
+/** A key set without names of keys, and who signs with each. */
+function nameless(...pairs: readonly KeyPairKeyObjectResult[]): Nameless {
+  const file = join(directory, 'nameless.json');
+  const keys = pairs.map(({ publicKey }) => publicKey.export({ format: 'jwk' }));
+  writeFileSync(file, JSON.stringify({ keys }));
+  return { keys: { kind: 'file', file }, pairs };
+}
+
+function ecPair(): KeyPairKeyObjectResult {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+}
+
+function encoded(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+/** By hand: jose signs with no short key. */
+function signedBy(pair: KeyPairKeyObjectResult | undefined, claims: object = {}): string {
+  if (pair === undefined) throw new Error('no such key');
+  const { privateKey } = pair;
+  const alg = privateKey.asymmetricKeyType === 'ec' ? 'ES256' : 'RS256';
+  const all = { iss: issuer, aud: audience, sub: 'joe', exp: seconds(300), ...claims };
+  const text = `${encoded({ alg })}.${encoded(all)}`;
+  const signature = sign('sha256', Buffer.from(text), { key: privateKey, dsaEncoding: 'ieee-p1363' });
+  return `${text}.${signature.toString('base64url')}`;
+}
+
+describe('a key set whose keys have no names', () => {
+  it('lets any of the keys that fit have signed (RFC 7515 §4.1.4)', async () => {
+    const set = nameless(ecPair(), ecPair());
+    const found = await openJwtSource(settings({ keys: set.keys }));
+    for (const pair of set.pairs) expect(await found.ask(signedBy(pair))).toEqual(joe);
+    expect(await found.ask(signedBy(ecPair()))).toMatchObject({ kind: 'invalid' });
+    expect(await found.ask(signedBy(set.pairs[1], { exp: seconds(-60) }))).toMatchObject({ kind: 'invalid' });
+  });
+
+  it('has at most sixteen of them tried for one token', async () => {
+    const set = nameless(...Array.from({ length: 17 }, ecPair));
+    const found = await openJwtSource(settings({ keys: set.keys }));
+    expect(await found.ask(signedBy(set.pairs[15]))).toEqual(joe);
+    expect(await found.ask(signedBy(set.pairs[16]))).toMatchObject({ kind: 'invalid' });
+  });
+});
+
+describe('a key that is too short for its algorithm', () => {
+  const short = generateKeyPairSync('rsa', { modulusLength: 1024 });
+
+  it('is the issuer’s fault: no token with it ends the worker', async () => {
+    const found = await openJwtSource(settings({ keys: nameless(short).keys }));
+    expect(await found.ask(signedBy(short))).toMatchObject({
+      kind: 'unavailable',
+      why: expect.stringContaining('2048'),
+    });
+  });
+
+  it('is passed over where another fits', async () => {
+    const good = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    const found = await openJwtSource(settings({ keys: nameless(short, good).keys }));
+    expect(await found.ask(signedBy(good))).toEqual(joe);
   });
 });
 

@@ -7,17 +7,37 @@ import { createHash } from 'node:crypto';
 
 import { LRUCache } from 'lru-cache';
 
-/** About 3 MiB at worst, in each process: 10 000 users from two networks each. */
+import { prepareString } from './prepare-string.js';
+
+/**
+ * About 3 MiB at worst, in each process. A user from one network takes two: the pair, and the network, which others there
+ * share. So 10 000 users each from a network of his own, or 16 000 who share 4 000 networks.
+ */
 const maxKeys = 20_000;
 /** Who was away for longer begins as a stranger. */
 const keptMs = 30 * 86_400_000;
 /** A key that is as young as this is not told again: two workers hear of it once an hour. */
 const retoldMs = 3_600_000;
 
-/** Of tallies (base/tallies.ts) and of known log-ins. The same for `Alice` and `alice`: some backends take both. */
+/** Of tallies (base/tallies.ts) and of known log-ins: the same for all spellings that could be one user's. */
 export function accountKey(user: string): string {
-  const digest = createHash('sha256').update(user.normalize('NFKC').toLowerCase()).digest('base64url');
+  const digest = createHash('sha256').update(foldedName(user)).digest('base64url');
   return `account:${digest.slice(0, 22)}`;
+}
+
+/**
+ * What some backend or other takes for the same name: besides what prepareString makes one, letters of either case,
+ * with or without marks (collations of SQL), what nobody sees and spaces around (matching rules of directories, RFC 4518
+ * §2). That two users may share a count does less harm than one with a count for each spelling.
+ */
+function foldedName(user: string): string {
+  return (prepareString(user) ?? user)
+    .normalize('NFKD')
+    .replace(/[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, '')
+    .toUpperCase()
+    .toLowerCase()
+    .replace(/\s+/gu, ' ')
+    .trim();
 }
 
 export class KnownLogins {

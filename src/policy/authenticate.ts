@@ -6,7 +6,7 @@
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';
 import type { AuthResult, PasswordAuthenticator } from './login.js';
-import { prepareString } from './prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
 import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
 export interface PasswordTask {

@@ -13,7 +13,7 @@ import type {
   LoginOrigin,
   PasswordAuthenticator,
 } from './login.js';
-import { prepareString } from './prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
 import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
 export interface BackendAuthenticatorOptions {

@@ -3,7 +3,7 @@
  * file he has to be in it, so that removing a user ends what his certificate opens.
  */
 import type { AuthResult } from './login.js';
-import { prepareString } from './prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
 
 export interface CertificateCheckOptions {
   /** Undefined: everybody whose certificate verifies is a user. @param name prepared */

@@ -8,7 +8,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 
 import type { ScramFamily } from '../protocol/types.js';
 import type { AuthResult } from './login.js';
-import { prepareString } from './prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
 
 export interface ScramVerifier {
   readonly iterations: number;
@@ -47,12 +47,19 @@ export type ScramResult =
   | (Extract<AuthResult, { kind: 'ok' }> & { readonly signature: Buffer })
   | Exclude<AuthResult, { kind: 'ok' }>;
 
-const digests: Readonly<Record<ScramFamily, { readonly name: 'sha256' | 'sha1'; readonly bytes: number }>> = {
+export const scramFamilies = ['SCRAM-SHA-256', 'SCRAM-SHA-1'] as const satisfies readonly ScramFamily[];
+
+interface Digest {
+  readonly name: 'sha256' | 'sha1';
+  readonly bytes: number;
+}
+
+export const scramDigests: Readonly<Record<ScramFamily, Digest>> = {
   'SCRAM-SHA-256': { name: 'sha256', bytes: 32 },
   'SCRAM-SHA-1': { name: 'sha1', bytes: 20 },
 };
-// As long as a user's own (pool/scram.ts).
-const saltBytes = 16;
+/** Of a user's own salt (pool/scram.ts) and of the one that an unknown name is told. */
+export const scramSaltBytes = 16;
 // 144 bits: nobody meets the same one twice. A multiple of three, so that its base64 has no padding.
 const nonceBytes = 18;
 
@@ -101,7 +108,7 @@ export class ScramCheck {
     const known =
       name === undefined || !actsForHimself ? undefined : this.#options.users.verifierOf(family, name);
     const { storedKey, serverKey } = known ?? this.#nobody[family];
-    const { name: digest, bytes } = digests[family];
+    const { name: digest, bytes } = scramDigests[family];
     const signed = (key: Buffer): Buffer => createHmac(digest, key).update(authMessage).digest();
     // RFC 5802 §3: ClientKey = ClientProof XOR HMAC(StoredKey, AuthMessage), and H(ClientKey) has to be StoredKey.
     const clientKey = xor(signed(storedKey), proof);
@@ -113,7 +120,7 @@ export class ScramCheck {
 }
 
 function nobody(family: ScramFamily): ScramVerifier {
-  const { bytes } = digests[family];
+  const { bytes } = scramDigests[family];
   const key = (): Buffer => randomBytes(bytes);
   return { iterations: 0, salt: Buffer.alloc(0), storedKey: key(), serverKey: key() };
 }
@@ -124,7 +131,7 @@ function newNonce(): string {
 
 /** The family is part of it: a user has a salt of his own in each, too. */
 function unknownSalt(key: Buffer, family: ScramFamily, name: string): Buffer {
-  return createHmac('sha256', key).update(`${family}\0${name}`).digest().subarray(0, saltBytes);
+  return createHmac('sha256', key).update(`${family}\0${name}`).digest().subarray(0, scramSaltBytes);
 }
 
 /** As long as the first. */

@@ -1,9 +1,10 @@
 /** The users as they were when the file was read: what each mechanism's check looks up. In memory, changed by nobody. */
 import type { Users } from '../policy/authenticate.js';
 import type { CramMd5Users } from '../policy/cram-md5-check.js';
-import type { ScramUsers, ScramVerifier } from '../policy/scram-check.js';
+import { scramFamilies, type ScramUsers, type ScramVerifier } from '../policy/scram-check.js';
+import type { ScramFamily } from '../protocol/types.js';
 import { costKey, defaultCost, dummyHash, parseHash, type ScryptCost } from './password-hash.js';
-import { newIterations, parseVerifier, scramMechanisms, type ScramMechanism } from './scram.js';
+import { newIterations, parseVerifier } from './scram.js';
 import { decodeSecret, type StoredUser } from './user-record.js';
 
 type Verifiers = ReadonlyMap<string, ScramVerifier>;
@@ -13,7 +14,9 @@ export class LoadedUsers implements Users, ScramUsers, CramMd5Users {
   readonly dummyHash: string;
   readonly unknownSaltKey: Buffer;
   readonly #users: ReadonlyMap<string, StoredUser>;
-  readonly #verifiers: Readonly<Record<ScramMechanism, Verifiers>>;
+  readonly #verifiers: Readonly<Record<ScramFamily, Verifiers>>;
+  readonly #commonIterations: Readonly<Record<ScramFamily, number>>;
+  readonly #secrets: ReadonlyMap<string, string>;
 
   constructor(users: ReadonlyMap<string, StoredUser>, unknownSaltKey: Buffer) {
     this.#users = users;
@@ -25,39 +28,56 @@ export class LoadedUsers implements Users, ScramUsers, CramMd5Users {
       'SCRAM-SHA-256': verifiersOf(users, 'SCRAM-SHA-256', 'scram-sha-256'),
       'SCRAM-SHA-1': verifiersOf(users, 'SCRAM-SHA-1', 'scram-sha-1'),
     };
+    // Here, not when an unknown name comes: it must be no more work than a known one.
+    this.#commonIterations = {
+      'SCRAM-SHA-256': commonIterations(this.#verifiers['SCRAM-SHA-256']),
+      'SCRAM-SHA-1': commonIterations(this.#verifiers['SCRAM-SHA-1']),
+    };
+    this.#secrets = secretsOf(users);
   }
 
   hashOf(name: string): string | undefined {
     return this.#users.get(name)?.scrypt;
   }
 
-  verifierOf(family: ScramMechanism, name: string): ScramVerifier | undefined {
+  verifierOf(family: ScramFamily, name: string): ScramVerifier | undefined {
     return this.#verifiers[family].get(name);
   }
 
-  commonIterations(family: ScramMechanism): number {
-    const counts = [...this.#verifiers[family].values()].map(({ iterations }) => iterations);
-    return mostCommon(counts, String) ?? newIterations;
+  commonIterations(family: ScramFamily): number {
+    return this.#commonIterations[family];
   }
 
   secretOf(name: string): string | undefined {
-    const secret = this.#users.get(name)?.['cram-md5'];
-    return secret === undefined ? undefined : decodeSecret(secret);
+    return this.#secrets.get(name);
   }
 
   /** How many users have nothing that this mechanism could be checked against. */
   lacking(mechanism: string): number {
     if (mechanism === 'PLAIN' || mechanism === 'LOGIN') return 0;
-    const family = scramMechanisms.find((known) => known === mechanism);
-    if (family !== undefined) return this.#users.size - this.#verifiers[family].size;
-    const served = [...this.#users.values()].filter((user) => user['cram-md5'] !== undefined).length;
-    return this.#users.size - (mechanism === 'CRAM-MD5' ? served : 0);
+    const family = scramFamilies.find((known) => known === mechanism);
+    const served = family === undefined ? this.#secrets : this.#verifiers[family];
+    return this.#users.size - (family !== undefined || mechanism === 'CRAM-MD5' ? served.size : 0);
   }
+}
+
+function commonIterations(verifiers: Verifiers): number {
+  const counts = [...verifiers.values()].map(({ iterations }) => iterations);
+  return mostCommon(counts, String) ?? newIterations;
+}
+
+function secretsOf(users: ReadonlyMap<string, StoredUser>): Map<string, string> {
+  const secrets = new Map<string, string>();
+  for (const [name, user] of users) {
+    const secret = decodeSecret(user['cram-md5'] ?? '');
+    if (secret !== undefined) secrets.set(name, secret);
+  }
+  return secrets;
 }
 
 function verifiersOf(
   users: ReadonlyMap<string, StoredUser>,
-  mechanism: ScramMechanism,
+  mechanism: ScramFamily,
   field: 'scram-sha-256' | 'scram-sha-1',
 ): Verifiers {
   const verifiers = new Map<string, ScramVerifier>();

@@ -25,7 +25,7 @@ export interface ScryptHash {
   readonly hash: Buffer;
 }
 
-/** @param password prepared (policy/prepare-string) */
+/** @param password prepared (base/prepare-string) */
 export async function hashPassword(password: string, cost: ScryptCost = defaultCost): Promise<string> {
   const salt = randomBytes(saltBytes);
   return formatHash({ cost, salt, hash: await derive(password, salt, cost, hashBytes) });

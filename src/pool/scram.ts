@@ -6,37 +6,24 @@
 import { createHash, createHmac, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 
-import type { ScramVerifier } from '../policy/scram-check.js';
-
-export const scramMechanisms = ['SCRAM-SHA-256', 'SCRAM-SHA-1'] as const;
-export type ScramMechanism = (typeof scramMechanisms)[number];
+import { scramDigests, scramSaltBytes, type ScramVerifier } from '../policy/scram-check.js';
+import type { ScramFamily } from '../protocol/types.js';
 
 /** RFC 7677 §4 asks for at least 4096. More costs the client, a phone perhaps, at each log-in (here 12 ms for 10 000
  *  with SHA-256), less the server than who has stolen the file: to him this is the cheaper guess, not the scrypt hash. */
 export const newIterations = 15_000;
-const saltBytes = 16;
 const maxIterations = 10_000_000;
-
-interface Digest {
-  readonly name: 'sha256' | 'sha1';
-  readonly bytes: number;
-}
-
-const digests: Readonly<Record<ScramMechanism, Digest>> = {
-  'SCRAM-SHA-256': { name: 'sha256', bytes: 32 },
-  'SCRAM-SHA-1': { name: 'sha1', bytes: 20 },
-};
 
 const derive = promisify(pbkdf2);
 
-/** RFC 5802 §3. @param password prepared (policy/prepare-string) */
+/** RFC 5802 §3. @param password prepared (base/prepare-string) */
 export async function makeVerifier(
-  mechanism: ScramMechanism,
+  mechanism: ScramFamily,
   password: string,
-  salt: Buffer = randomBytes(saltBytes),
+  salt: Buffer = randomBytes(scramSaltBytes),
   iterations: number = newIterations,
 ): Promise<ScramVerifier> {
-  const digest = digests[mechanism];
+  const digest = scramDigests[mechanism];
   const saltedPassword = await derive(password, salt, iterations, digest.bytes, digest.name);
   const clientKey = createHmac(digest.name, saltedPassword).update('Client Key').digest();
   return {
@@ -47,14 +34,14 @@ export async function makeVerifier(
   };
 }
 
-export function formatVerifier(mechanism: ScramMechanism, verifier: ScramVerifier): string {
+export function formatVerifier(mechanism: ScramFamily, verifier: ScramVerifier): string {
   const { iterations, salt, storedKey, serverKey } = verifier;
   const keys = `${storedKey.toString('base64')}:${serverKey.toString('base64')}`;
   return `${mechanism}$${iterations}:${salt.toString('base64')}$${keys}`;
 }
 
 /** Undefined when it is no verifier of this mechanism. */
-export function parseVerifier(mechanism: ScramMechanism, text: string): ScramVerifier | undefined {
+export function parseVerifier(mechanism: ScramFamily, text: string): ScramVerifier | undefined {
   const [name, parameters = '', keys = '', more] = text.split('$');
   if (name !== mechanism || more !== undefined) return undefined;
   const [count = '', saltText = ''] = parameters.split(':', 2);
@@ -62,7 +49,7 @@ export function parseVerifier(mechanism: ScramMechanism, text: string): ScramVer
   const salt = fromBase64(saltText);
   const [storedKey, serverKey] = keys.split(':').map(fromBase64);
   if (salt === undefined || storedKey === undefined || serverKey === undefined) return undefined;
-  const { bytes } = digests[mechanism];
+  const { bytes } = scramDigests[mechanism];
   const fits = storedKey.length === bytes && serverKey.length === bytes;
   return fits && iterations >= 4096 && iterations <= maxIterations
     ? { iterations, salt, storedKey, serverKey }

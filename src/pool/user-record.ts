@@ -6,9 +6,10 @@
 import { isNode, isScalar, type Pair, type YAMLMap } from 'yaml';
 
 import { PosternError } from '../base/errors.js';
-import { prepareString } from '../policy/prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
+import type { ScramFamily } from '../protocol/types.js';
 import { hashPassword, parseHash } from './password-hash.js';
-import { formatVerifier, makeVerifier, parseVerifier, type ScramMechanism } from './scram.js';
+import { formatVerifier, makeVerifier, parseVerifier } from './scram.js';
 
 /** What a user has only where the operator asked for it: each makes a stolen file worth more. */
 export type ExtraMechanism = 'SCRAM-SHA-1' | 'CRAM-MD5';
@@ -41,7 +42,7 @@ export async function makeUser(password: string, extras: readonly ExtraMechanism
   const prepared = prepareString(password);
   if (prepared === undefined)
     throw new PosternError('USERS_FILE', 'a password is 1 to 1024 bytes without control characters');
-  const verifier = async (mechanism: ScramMechanism): Promise<string> =>
+  const verifier = async (mechanism: ScramFamily): Promise<string> =>
     formatVerifier(mechanism, await makeVerifier(mechanism, prepared));
   return {
     scrypt: await hashPassword(prepared),

@@ -17,7 +17,7 @@ import { readFile } from 'node:fs/promises';
 import { isMap, isScalar, LineCounter, parseDocument, stringify, type Pair, type YAMLMap } from 'yaml';
 
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
-import { prepareString } from '../policy/prepare-string.js';
+import { prepareString } from '../base/prepare-string.js';
 import { LoadedUsers } from './loaded-users.js';
 import { replaceFile, type Change } from './replace-file.js';
 import {

@@ -13,6 +13,26 @@ describe('the key of an account', () => {
   });
 });
 
+describe('A-103: no spelling that a check takes for the same user has a count of its own', () => {
+  it.each([
+    ['al\u00adice', 'a soft hyphen, which SASLprep maps to nothing (RFC 4013 §2.1)'],
+    ['al\u200bice', 'a space without width'],
+    ['\ufeffalice\u2060', 'marks and joiners that nobody sees'],
+    ['al\u{e0020}ice', 'a tag'],
+    [' alice  ', 'spaces around, which directories ignore (RFC 4518 §2.6.1)'],
+    ['alice\u00a0', 'a space that is not U+0020'],
+    ['AL\u0130CE', 'a capital I with its dot'],
+    ['a\u0301lice', 'a letter with a mark'],
+  ])('%j: %s', (name) => {
+    expect(accountKey(name)).toBe(alice);
+  });
+
+  it('and names that no check takes have a key too', () => {
+    expect(accountKey('a\nb')).not.toBe(accountKey('a\nc'));
+    expect(accountKey('\u00ad')).toMatch(/^account:/);
+  });
+});
+
 describe('log-ins that are known', () => {
   it('are those of one account from one network', () => {
     const known = new KnownLogins();

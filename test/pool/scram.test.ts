@@ -2,10 +2,11 @@ import { createHash, createHmac } from 'node:crypto';
 
 import { describe, expect, it } from 'vitest';
 
-import { formatVerifier, makeVerifier, parseVerifier, type ScramMechanism } from '../../src/pool/scram.js';
+import { formatVerifier, makeVerifier, parseVerifier } from '../../src/pool/scram.js';
+import type { ScramFamily } from '../../src/protocol/types.js';
 
 interface Exchange {
-  readonly mechanism: ScramMechanism;
+  readonly mechanism: ScramFamily;
   readonly salt: string;
   readonly authMessage: string;
   readonly proof: string;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { costKey, defaultCost, parseHash, verifyPassword } from '../../src/pool/password-hash.js';
 import { parseVerifier } from '../../src/pool/scram.js';
@@ -219,6 +219,21 @@ describe('reading the users file', () => {
     expect(users.verifierOf('SCRAM-SHA-1', 'b')).toBeUndefined();
     expect(users.verifierOf('SCRAM-SHA-1', 'a')).toMatchObject({ iterations: 4096 });
     expect(users.commonIterations('SCRAM-SHA-256')).toBe(4096);
+  });
+
+  it('A-104: an unknown name is told the common iterations without a look at every user', async () => {
+    const stronger = userLines('c').replaceAll('$4096:', '$8192:');
+    await writeFile(file, `users:\n${userLines('a')}${userLines('b')}${stronger}`);
+    const users = await loadUsers(file);
+    const reads = vi.spyOn(Map.prototype, 'values');
+    try {
+      expect([users.commonIterations('SCRAM-SHA-256'), users.commonIterations('SCRAM-SHA-1')]).toEqual([
+        4096, 4096,
+      ]);
+      expect(reads).not.toHaveBeenCalled();
+    } finally {
+      reads.mockRestore();
+    }
   });
 
   it('a file without a key for unknown salts serves with one of its own, the same each time', async () => {

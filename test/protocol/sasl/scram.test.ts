@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ScramCheck, type ScramVerifier } from '../../../src/policy/scram-check.js';
-import { prepareString } from '../../../src/policy/prepare-string.js';
+import { prepareString } from '../../../src/base/prepare-string.js';
 import { makeVerifier } from '../../../src/pool/scram.js';
 import type { SaslStep } from '../../../src/protocol/sasl/exchange.js';
 import { newExchange } from '../../../src/protocol/sasl/mechanisms.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { prepareString } from '../../src/policy/prepare-string.js';
+import { prepareString } from '../../src/base/prepare-string.js';
 
 describe('names and passwords have one spelling', () => {
   const table: [text: string, prepared: string | undefined, why: string][] = [

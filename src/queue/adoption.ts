@@ -130,9 +130,11 @@ export class Adoption implements Finder {
 
   async #scan(generation: Generation): Promise<void> {
     try {
-      await scanEnvelopes(generation, this);
-      // Where an envelope cannot be read, chunks only look as if they had none: they are for salvage.
-      if (generation.damaged === 0) await removeOrphans(generation, this);
+      const { recordCount } = generation;
+      const seen = await scanEnvelopes(generation, this);
+      // Where an envelope cannot be read, chunks only look as if they had none: they are for salvage. Where every record
+      // belongs to a message, nothing is walked: a tenth of the scan.
+      if (generation.damaged === 0 && seen + 1 < recordCount) await removeOrphans(generation, this);
     } catch (error) {
       // Its pages are in disorder: what was found is served, the file stays for salvage.
       generation.damaged++;
@@ -175,29 +177,33 @@ function attemptsOf(record: RecordOutline): number {
   return record.routes.reduce((sum, progress) => sum + progress.attempts, 0);
 }
 
-async function scanEnvelopes(generation: Generation, finder: Finder): Promise<void> {
+/** @returns how many envelopes and chunks there must be by what the envelopes say */
+async function scanEnvelopes(generation: Generation, finder: Finder): Promise<number> {
   let last = '';
+  let records = 0;
   for (;;) {
-    const records = finder.stopped ? [] : generation.envelopesAfter(last, slice);
-    if (records.length === 0) return;
-    for (const { key, value } of records) {
+    const envelopes = finder.stopped ? [] : generation.envelopesAfter(last, slice);
+    if (envelopes.length === 0) return records;
+    for (const { key, value } of envelopes) {
       last = idOf(key);
-      scanOne(generation, last, value, finder);
+      records += 1 + scanOne(generation, last, value, finder);
     }
     finder.sliceDone();
     await nextTurn();
   }
 }
 
-function scanOne(generation: Generation, id: string, envelope: Buffer, finder: Finder): void {
+/** @returns how many chunks it has */
+function scanOne(generation: Generation, id: string, envelope: Buffer, finder: Finder): number {
   let record: RecordOutline;
   try {
     record = decodeOutline(envelope);
   } catch (error) {
     finder.damaged(id, describeError(error), generation);
-    return;
+    return 0;
   }
   finder.found(id, record, generation);
+  return record.chunks;
 }
 
 /** What a large message left whose envelope never came: its process died, or its client did. */

@@ -119,6 +119,11 @@ export class Generation {
     return this.#env.get(chunkKey(id, index));
   }
 
+  /** Envelopes, chunks, and the one that says what the file is. */
+  get recordCount(): number {
+    return this.#env.recordCount;
+  }
+
   keys(start: Buffer, end: Buffer, limit: number): string[] {
     return this.#env.keys(start, end, limit);
   }

@@ -100,6 +100,14 @@ export class LmdbEnv {
     });
   }
 
+  /** Of all kinds; LMDB keeps it, nothing is walked. */
+  get recordCount(): number {
+    return this.#read(() => {
+      const stats: { entryCount?: unknown } = this.#db.getStats();
+      return Number(stats.entryCount);
+    });
+  }
+
   /** Only inside `batch`. The value's bytes are read by another thread until the batch settles: leave them alone. */
   put(key: Buffer, value: Buffer): void {
     void this.#db.put(key, value);

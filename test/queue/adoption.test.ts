@@ -178,8 +178,18 @@ describe('a file of a process that is gone', () => {
     });
     await tamper(file, (env) => {
       for (let i = 0; i < 300; i++) env.put(chunkKey('0ORPHAN000000000', i), Buffer.alloc(10));
-      env.put(chunkKey('ZORPHAN000000000', 7), Buffer.alloc(10));
+      env.put(chunkKey('ZORPHAN000000000', 0), Buffer.alloc(10));
     });
+    const first = await bench.open();
+    await first.spool.adopt([file], false);
+    await first.spool.close();
+    const env = new LmdbEnv(file, 10_000);
+    expect(env.keys(Buffer.from([0]), Buffer.from([0xff]), 1_000).map((key) => key.charAt(0))).toEqual([
+      'b',
+      'e',
+      'f',
+    ]);
+    await env.close();
     const { spool, told } = await bench.open();
     await spool.adopt([file], false);
     await deliverAll(spool);

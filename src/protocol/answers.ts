@@ -86,7 +86,8 @@ function declined(dialogue: Dialogue, question: OtherQuestion, refused: Refused,
     case 'pause':
       throw new Error('time cannot be refused');
     case 'verb':
-      if (question.verb === 'BDAT') beginChunk(dialogue, reply, sink);
+      // Where nothing follows, its octets are not waited for.
+      if (question.verb === 'BDAT' && !closes(refused)) beginChunk(dialogue, reply, sink);
       else dialogue.reply(reply, question.verb, sink);
       return;
     case 'mail':

@@ -3,7 +3,7 @@
  * read in any case, since they would be commands otherwise (attacks.md A-043), and only then is it answered.
  */
 import { DIGIT, is, SPACE } from './characters.js';
-import type { Chunk, Dialogue } from './dialogue.js';
+import type { Chunk, Dialogue, Phase } from './dialogue.js';
 import { advanceMessage, beginMessage, openMessage } from './message-transfer.js';
 import { replies } from './replies.js';
 import { askBits, type Reply, type SessionSink } from './types.js';
@@ -25,7 +25,7 @@ export function bdat(
   fault: Reply | undefined,
   sink: SessionSink,
 ): void {
-  const chunk = parseChunk(bytes, start, end);
+  const chunk = parseChunk(bytes, start, end, dialogue.phase);
   if (chunk === undefined) {
     // How many octets follow is unknown, so what follows can be neither skipped nor taken for commands: A-071.
     sink.reply(replies.badChunkSize, 'BDAT');
@@ -47,7 +47,9 @@ export function bdat(
 export function beginChunk(dialogue: Dialogue, fault: Reply | undefined, sink: SessionSink): void {
   const chunk = openChunk(dialogue);
   chunk.fault ??= fault;
-  if (chunk.fault === undefined) {
+  // RFC 3030 §2: the transaction has failed. What comes behind must not become a message that lacks these octets.
+  if (chunk.fault !== undefined) dialogue.dropTransaction(sink);
+  else {
     if (!dialogue.inMessage) beginMessage(dialogue, false, sink);
     const message = openMessage(dialogue);
     // Known before a byte of it is stored.
@@ -85,7 +87,7 @@ export function resumeChunk(dialogue: Dialogue, sink: SessionSink): void {
 }
 
 function endChunk(dialogue: Dialogue, chunk: Chunk, sink: SessionSink): void {
-  dialogue.phase = 'commands';
+  dialogue.phase = chunk.before;
   dialogue.chunk = undefined;
   if (chunk.fault !== undefined) {
     dialogue.reply(chunk.fault, 'BDAT', sink);
@@ -102,7 +104,7 @@ function endChunk(dialogue: Dialogue, chunk: Chunk, sink: SessionSink): void {
 }
 
 /** `chunk-size [SP "LAST"]`; undefined: the octets behind it cannot be counted. */
-function parseChunk(bytes: Buffer, start: number, end: number): Chunk | undefined {
+function parseChunk(bytes: Buffer, start: number, end: number, before: Phase): Chunk | undefined {
   let at = start;
   let size = 0;
   while (at < end && is(DIGIT, bytes[at])) {
@@ -113,5 +115,5 @@ function parseChunk(bytes: Buffer, start: number, end: number): Chunk | undefine
   const last = at < end;
   if (last && !(bytes[at] === SPACE && end - at === ' LAST'.length && matches(bytes, at + 1, 'LAST')))
     return undefined;
-  return { leftBytes: size, last, fault: undefined };
+  return { leftBytes: size, last, before, fault: undefined };
 }

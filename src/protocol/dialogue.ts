@@ -47,6 +47,8 @@ const phaseDeadlines: Readonly<Record<Phase, DeadlineKind>> = {
 export interface Chunk {
   leftBytes: number;
   readonly last: boolean;
+  /** The phase that its BDAT came in, and that goes on behind it. */
+  readonly before: Phase;
   /** It does not belong to a message: dropped, and this is its reply. */
   fault: Reply | undefined;
 }

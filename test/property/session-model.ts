@@ -250,7 +250,10 @@ export class SessionModel {
     const text = `BDAT ${octets.length}${last ? ' LAST' : ''}\r\n${octets}`;
     if (!last && ++this.#junk > modelLimits.junkCommands) return [{ text, codes: this.#leave() }];
     const fault = this.#bdatFault();
-    if (fault !== undefined) return [{ text, codes: this.#refuse(fault) }];
+    if (fault !== undefined) {
+      this.#reset();
+      return [{ text, codes: this.#refuse(fault) }];
+    }
     const body = (this.body ?? '') + octets;
     const code = body.length > modelLimits.messageBytes ? 552 : contentCode(body, last);
     if (code !== 250 || last) return [{ text, codes: this.#end(code, body) }];

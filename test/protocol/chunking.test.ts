@@ -117,4 +117,36 @@ describe.each(manners.map((manner) => [describeManner(manner), manner] as const)
       .send(`EHLO t\r\n${envelope}BDAT 6\r\nQUIT\r\nNOOP\r\n`);
     expect(peer.codes().slice(4)).toEqual(['550 5.7.1', '250 2.0.0']);
   });
+
+  test('C-096: no message comes of the chunks around one that was refused', () => {
+    let asked = 0;
+    const peer = new Peer({ ...generous, ask: { mask: askBits.BDAT } }, manner, (question) =>
+      question.kind === 'verb' && ++asked === 2 ? refused : policy(question),
+    )
+      .start()
+      .send(`EHLO t\r\n${envelope}BDAT 6\r\na: b\r\nBDAT 6\r\nc: d\r\nBDAT 6 LAST\r\ne: f\r\nNOOP\r\n`);
+    expect(peer.codes().slice(4)).toEqual(['250 2.0.0', '550 5.7.1', '503 5.5.1', '250 2.0.0']);
+    expect(peer.abandoned).toEqual(['cut']);
+    expect(peer.queued).toEqual([]);
+  });
+
+  test('C-096 C-026: a BDAT that is refused for good has its reply before the end', () => {
+    const closing: Verdict = { ok: false, reply: replies.refused, close: true };
+    const peer = new Peer({ ...generous, ask: { mask: askBits.BDAT } }, manner, (question) =>
+      question.kind === 'verb' ? closing : policy(question),
+    )
+      .start()
+      .send(`EHLO t\r\n${envelope}BDAT 6\r\nQUIT\r\nNOOP\r\n`);
+    expect(peer.codes().slice(4)).toEqual(['550 5.7.1']);
+    expect(peer.closed).toBe('refused');
+  });
+
+  test('C-028 C-096: after a greeting of 554 the octets of BDAT are dropped, and only QUIT is left', () => {
+    const peer = new Peer({ ...generous, ask: { mask: askBits.CONNECT } }, manner, (question) =>
+      question.kind === 'connect' ? { ok: false, reply: replies.noService } : policy(question),
+    )
+      .start()
+      .send('BDAT 6\r\nQUIT\r\nBDAT 0\r\nEHLO t\r\nMAIL FROM:<a@x.test>\r\nQUIT\r\n');
+    expect(peer.codes()).toEqual(['554 5.7.1', ...Array.from({ length: 4 }, () => '503 5.5.1'), '221 2.0.0']);
+  });
 });

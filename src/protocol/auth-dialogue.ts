@@ -7,16 +7,20 @@ import { replies } from './replies.js';
 import { decodeBase64 } from './sasl/base64.js';
 import type { SaslExchange, SaslStep } from './sasl/exchange.js';
 import { newExchange } from './sasl/mechanisms.js';
-import type { Reply, SessionOptions, Verdict } from './types.js';
+import type { Mechanism, Reply, SessionOptions, Verdict } from './types.js';
 
 const badBase64: SaslStep = { kind: 'failed', reply: replies.badBase64 };
 const cancelled: SaslStep = { kind: 'failed', reply: replies.authCancelled };
+const tooLong: SaslStep = { kind: 'failed', reply: replies.authLineTooLong };
 
 export class AuthDialogue {
   /** '' until an exchange succeeded. */
   user = '';
   readonly #options: SessionOptions;
   #exchange: SaslExchange | undefined;
+  /** Of the attempt that goes on; undefined once the caller has refused it. */
+  #unjudged: Mechanism | undefined;
+  #unjudgedFailure: Mechanism | undefined;
   #failures = 0;
 
   constructor(options: SessionOptions) {
@@ -32,6 +36,7 @@ export class AuthDialogue {
     const mechanism = this.#options.mechanisms.find((known) => known === name.toUpperCase());
     if (mechanism === undefined) return replies.unknownMechanism;
     this.#exchange = newExchange(mechanism, this.#options.mechanisms);
+    this.#unjudged = mechanism;
     if (initial === '') return this.#step(this.#exchange.begin(undefined));
     // RFC 4954 §4: `=` is the empty initial response.
     const response = decodeBase64(initial === '=' ? '' : initial);
@@ -48,12 +53,20 @@ export class AuthDialogue {
 
   /** The caller's, to the question of the last step. */
   answer(verdict: Verdict): SaslStep {
+    if (!verdict.ok) this.#unjudged = undefined;
     return this.#step(this.#open().answer(verdict));
   }
 
-  /** The line could not be read: the exchange is over. */
-  drop(): void {
-    this.#exchange = undefined;
+  /** A continuation line that passed its bound: nothing of it was kept. */
+  respondTooLong(): SaslStep {
+    return this.#step(tooLong);
+  }
+
+  /** The mechanism of the last attempt, where it failed by what the client sent and not by the caller's verdict. Once. */
+  takeUnjudgedFailure(): Mechanism | undefined {
+    const mechanism = this.#unjudgedFailure;
+    this.#unjudgedFailure = undefined;
+    return mechanism;
   }
 
   /** @returns true when that was one too many */
@@ -69,6 +82,7 @@ export class AuthDialogue {
 
   #step(step: SaslStep): SaslStep {
     if (step.kind === 'succeeded') this.user = step.user;
+    if (step.kind === 'failed') this.#unjudgedFailure = this.#unjudged;
     if (step.kind === 'succeeded' || step.kind === 'failed') this.#exchange = undefined;
     return step;
   }

@@ -29,9 +29,9 @@ export function answerAuthentication(dialogue: Dialogue, verdict: Verdict, sink:
 }
 
 /** The client's line could not be read. */
-export function dropAuthentication(dialogue: Dialogue): void {
+export function refuseLongResponse(dialogue: Dialogue, sink: SessionSink): void {
   dialogue.phase = 'commands';
-  open(dialogue).drop();
+  take(dialogue, open(dialogue).respondTooLong(), sink);
 }
 
 function open(dialogue: Dialogue): AuthDialogue {

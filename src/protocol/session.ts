@@ -9,7 +9,7 @@
  */
 import { applyVerdict, greet } from './answers.js';
 import { bdat, readChunk } from './chunk-transfer.js';
-import { continueAuthentication, dropAuthentication } from './authentication.js';
+import { continueAuthentication, refuseLongResponse } from './authentication.js';
 import { SPACE, TAB } from './characters.js';
 import { argumentFault, orderFault } from './command-order.js';
 import { commands, splitOnce, type SimpleVerb } from './commands.js';
@@ -19,7 +19,7 @@ import { LineReader } from './line-reader.js';
 import { readMessage } from './message-transfer.js';
 import { looksLikeAnotherProtocol, startsLikeAnotherProtocol } from './other-protocols.js';
 import { openingReplies, replies } from './replies.js';
-import type { DeadlineKind, SessionOptions, SessionSink, Transaction, Verdict } from './types.js';
+import type { DeadlineKind, Mechanism, SessionOptions, SessionSink, Transaction, Verdict } from './types.js';
 import { findVerb, isRefusedVerb, type VerbRow } from './verb-table.js';
 
 // One client's pipeline must not hold the worker: a turn is well below a millisecond.
@@ -86,6 +86,14 @@ export class Session {
   /** '' until AUTH succeeded. */
   get user(): string {
     return this.#dialogue.user;
+  }
+
+  /**
+   * The mechanism of an attempt to log in that failed by what the client sent, so that no verdict was asked for or it was
+   * not the one that failed it. Told once: to whoever asks as its reply is given, so that each failure can be counted.
+   */
+  takeUnjudgedFailure(): Mechanism | undefined {
+    return this.#dialogue.auth?.takeUnjudgedFailure();
   }
 
   /** 'greeting' until EHLO or HELO; 'none' while the next step is ours. */
@@ -204,8 +212,8 @@ export class Session {
         else this.#command(lines.source, lines.start, lines.end, sink);
         return;
       case 'too-long':
-        if (inAuth) dropAuthentication(dialogue);
-        if (lines.auth) dialogue.reply(replies.authLineTooLong, 'AUTH', sink);
+        if (inAuth) refuseLongResponse(dialogue, sink);
+        else if (lines.auth) dialogue.reply(replies.authLineTooLong, 'AUTH', sink);
         else dialogue.reply(replies.lineTooLong, 'UNKNOWN', sink);
         return;
       case 'endless':

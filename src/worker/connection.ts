@@ -95,6 +95,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     this.#deadlines.progressed();
     this.#service.replyCounter.count(reply, context);
     if (reply.code >= 400) this.#peer.reception.refused(reply, context, this.#session);
+    if (context === 'RCPT') this.#peer.reception.recipientAnswered();
   }
 
   messageBegin(transaction: Transaction): void {
@@ -115,7 +116,6 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     const verdict = this.#verdictOn(question);
     if (!(verdict instanceof Promise)) {
       session.answer(verdict, this);
-      this.#peer.reception.answered();
       return;
     }
     void this.#answerLater(session, verdict);
@@ -134,7 +134,6 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   async #answerLater(session: Session, verdict: Promise<Verdict>): Promise<void> {
     const later = await verdict;
     if (this.#phase !== 'closed' && session === this.#session) this.#run(() => session.answer(later, this));
-    this.#peer.reception.answered();
   }
 
   upgrade(): void {

@@ -2,7 +2,7 @@
  * The log-ins of one connection: answers what a SASL exchange asks, from the checks that the worker's service has, and
  * says in the log what failed and why. Knows which user it is from then on; no token and no password leaves it.
  */
-import type { Mechanism, SaslQuestion, Verdict } from '../protocol/types.js';
+import type { Mechanism, Reply, SaslQuestion, Verdict } from '../protocol/types.js';
 import { replies } from '../protocol/replies.js';
 import type { AuthResult } from '../policy/login.js';
 import type { ClientChannel } from './client-channel.js';
@@ -22,6 +22,14 @@ const unavailable: Verdict = { ok: false, reply: replies.authUnavailable };
 
 // What a client says of itself is cut to this in a log line.
 const loggedCharacters = 256;
+
+/** By the name of the reply. */
+const faults: Readonly<Record<string, string>> = {
+  badBase64: 'its response is not base64',
+  authCancelled: 'the client broke it off',
+  authLineTooLong: 'its response is too long',
+  authNoInitialResponse: 'it came with a response that the mechanism does not begin with',
+};
 
 export class Logins {
   /** '' until a log-in succeeded. */
@@ -57,6 +65,16 @@ export class Logins {
     }
   }
 
+  /** An attempt failed by what the client sent: broken off, no base64, not the mechanism's message. It counts as any. */
+  failedUnasked(mechanism: Mechanism, reply: Reply): void {
+    // Of SCRAM the last word is the client's: its proof was right, and it broke off.
+    this.user = '';
+    this.#service.meters.authTotal.of(mechanism, 'failed').value += 1;
+    this.#service.loginGuard.failed(this.#origin.client, '');
+    const why = faults[reply.name] ?? 'its response is none that the mechanism has';
+    this.#service.log.warn({ event: 'auth.failed', ...this.#origin, mechanism, user: '', why });
+  }
+
   async #password(question: Question<'credentials'>): Promise<Verdict> {
     const { authenticator } = this.#service;
     if (authenticator === undefined) return unavailable;
@@ -71,10 +89,12 @@ export class Logins {
     return this.#verdict(result, mechanism, authenticationId);
   }
 
-  #salt({ family, authenticationId }: Question<'scram-salt'>): Verdict {
+  #salt({ mechanism, family, authenticationId }: Question<'scram-salt'>): Verdict {
     const { scram } = this.#service.saslChecks;
     if (scram === undefined) return unavailable;
     const channelBinding = this.#channel.binding();
+    // The client has gone meanwhile.
+    if (mechanism.endsWith('-PLUS') && channelBinding === undefined) return unavailable;
     return {
       ok: true,
       sasl: {

@@ -45,7 +45,7 @@ export class Reception {
   readonly #logins: Logins;
   /** Number of the last transaction whose message was refused. */
   #refusedMessage = 0;
-  /** The one that is asked about now, for the log line of its refusal. */
+  /** The one that was asked about and has no reply yet, for the log line of its refusal. */
   #lastRecipient = '';
 
   /** @param user who has logged in already, by the word of a trusted peer; '' for nobody */
@@ -104,8 +104,8 @@ export class Reception {
     }
   }
 
-  /** The reply to the last question has been given. */
-  answered(): void {
+  /** RCPT has its reply. */
+  recipientAnswered(): void {
     this.#lastRecipient = '';
   }
 
@@ -116,6 +116,7 @@ export class Reception {
 
   /** One line for each refusal that a sender may ask the operator about. */
   refused(reply: Reply, context: ReplyContext, session: Session): void {
+    if (context === 'AUTH') this.#loginRefused(reply, session);
     const event = refusalEvents[context];
     if (event === undefined) return;
     if (context === 'MESSAGE' && this.#listener.protocol === 'lmtp') {
@@ -139,6 +140,12 @@ export class Reception {
       enhanced: reply.enhanced,
       ...(this.#certificate?.verified === true ? { clientCert: this.#certificate.subject } : {}),
     });
+  }
+
+  /** What failed by our verdict has its line already. */
+  #loginRefused(reply: Reply, session: Session): void {
+    const mechanism = session.takeUnjudgedFailure();
+    if (mechanism !== undefined) this.#logins.failedUnasked(mechanism, reply);
   }
 
   /** Asked only while the room monitor has set the bit: no disk, too much in flight, or a failed queue. */

@@ -30,6 +30,9 @@ export interface TestWorkerOptions {
   readonly listeners?: readonly TestListener[];
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
   readonly unauthorizedPipelining?: 'refuse' | 'tolerate';
+  /** With the lists to ask and a DNS server. */
+  readonly dnsbl?: Readonly<Record<string, unknown>>;
+  readonly dnsServer?: string;
   /** Over all of the above, and with values that no config file may have. */
   readonly exactLimits?: Partial<LimitsConfig>;
   /** Of the route that all mail takes; left out: a port where nobody listens. */
@@ -79,7 +82,11 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
     // Tests that break rules on purpose neither wait nor are sent away for it, unless they ask for that.
     limits: { diskReserve: '0', errorDelay: '0', ...options.limits },
-    policy: { unauthorizedPipelining: options.unauthorizedPipelining ?? 'tolerate' },
+    policy: {
+      unauthorizedPipelining: options.unauthorizedPipelining ?? 'tolerate',
+      ...(options.dnsbl === undefined ? {} : { dnsbl: options.dnsbl }),
+    },
+    ...(options.dnsServer === undefined ? {} : { dns: { servers: [options.dnsServer] } }),
   });
   const file = join(directory, 'postern.yaml');
   writeFileSync(file, text);

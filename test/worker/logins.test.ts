@@ -1,0 +1,71 @@
+/** What a log-in that fails leaves behind: one line in the log and one count, whatever it failed by. */
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+
+import { recordingLog } from '../support/recording-log.js';
+import { SmtpClient } from '../support/smtp-client.js';
+import { startWorker, type TestWorker } from './harness.js';
+
+const journal = recordingLog();
+let running: TestWorker;
+
+beforeAll(async () => {
+  running = await startWorker({
+    listeners: [{ name: 'submission', role: 'submission', tls: 'starttls' }],
+    users: { u: 'p' },
+    mechanisms: ['PLAIN', 'LOGIN', 'SCRAM-SHA-256', 'CRAM-MD5'],
+    limits: { authFailures: 100, errors: 100, exempt: [] },
+    log: journal.log,
+  });
+});
+
+afterAll(async () => {
+  await running.close();
+});
+
+beforeEach(() => {
+  journal.lines.length = 0;
+});
+
+async function inTls(): Promise<SmtpClient> {
+  const client = await SmtpClient.greeted(running.port);
+  await client.startTls();
+  await client.command('EHLO client.test');
+  return client;
+}
+
+function failures(): Record<string, unknown>[] {
+  return journal.lines.filter(({ event }) => event === 'auth.failed');
+}
+
+function failuresCounted(mechanism: string): number {
+  const samples = running.worker.snapshot()['postern_auth_total'] ?? [];
+  const { value } = samples.find(({ labels }) => labels[0] === mechanism && labels[1] === 'failed') ?? {};
+  return typeof value === 'number' ? value : 0;
+}
+
+function base64(text: string): string {
+  return Buffer.from(text, 'latin1').toString('base64');
+}
+
+test.each([
+  { what: 'no base64', mechanism: 'PLAIN', lines: ['AUTH PLAIN A==='], code: 501 },
+  { what: 'broken off', mechanism: 'LOGIN', lines: ['AUTH LOGIN', '*'], code: 501 },
+  { what: 'too long a line', mechanism: 'LOGIN', lines: ['AUTH LOGIN', 'A'.repeat(13_000)], code: 500 },
+  { what: 'a PLAIN without a NUL', mechanism: 'PLAIN', lines: [`AUTH PLAIN ${base64('u p')}`], code: 535 },
+  { what: 'no password', mechanism: 'LOGIN', lines: [`AUTH LOGIN ${base64('u')}`, ''], code: 535 },
+  { what: 'a first word of the client where the server has it', mechanism: 'CRAM-MD5', lines: [`AUTH CRAM-MD5 ${base64('u')}`], code: 501 },
+  { what: 'no digest', mechanism: 'CRAM-MD5', lines: ['AUTH CRAM-MD5', base64('u')], code: 535 },
+  { what: 'another nonce', mechanism: 'SCRAM-SHA-256', lines: [`AUTH SCRAM-SHA-256 ${base64('n,,n=u,r=a')}`, base64('c=biws,r=b,p=AAAA')], code: 535 },
+  { what: 'a wrong password', mechanism: 'PLAIN', lines: [`AUTH PLAIN ${base64('\0u\0x')}`], code: 535 },
+])('A-101 A-103 A-102: $mechanism that fails by $what has one line and one count', async ({ mechanism, lines, code }) => {
+  const counted = failuresCounted(mechanism);
+  running.worker.takeReport();
+  const client = await inTls();
+  let reply = '';
+  for (const line of lines) reply = await client.command(line);
+  expect(reply).toMatch(new RegExp(`^${code} `));
+  expect(failures()).toMatchObject([{ mechanism, client: '127.0.0.1', listener: 'submission' }]);
+  expect(failuresCounted(mechanism)).toBe(counted + 1);
+  expect(running.worker.takeReport()?.events.authFailures).toMatchObject({ '127.0.0.1': 1 });
+  client.destroy();
+}); // prettier-ignore

@@ -1,0 +1,82 @@
+/** What one client is answered, and what the log says of it, over real sockets to a Worker. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+
+import { startFakeDns, type FakeDns } from '../support/fake-dns.js';
+import { recordingLog } from '../support/recording-log.js';
+import { SmtpClient } from '../support/smtp-client.js';
+import { startWorker, type TestWorker } from './harness.js';
+
+const zone = 'bl.test';
+const journal = recordingLog();
+let dns: FakeDns;
+let running: TestWorker;
+
+beforeAll(async () => {
+  // The list knows 192.0.2.9 alone.
+  dns = await startFakeDns((name) =>
+    name === `9.2.0.192.${zone}` ? { addresses: ['127.0.0.2'] } : 'nxdomain',
+  );
+  running = await startWorker({
+    listeners: [
+      { name: 'named', xclient: ['127.0.0.0/8'] },
+      { name: 'proxied', proxyProtocol: ['127.0.0.0/8'] },
+    ],
+    dnsbl: { lists: [{ zone, replies: ['127.0.0.[2..11]'] }] },
+    dnsServer: dns.server,
+    log: journal.log,
+  });
+});
+
+afterAll(async () => {
+  await running.close();
+  await dns.close();
+});
+
+beforeEach(() => {
+  journal.lines.length = 0;
+});
+
+async function rcpt(client: SmtpClient): Promise<string> {
+  await client.command('EHLO client.test');
+  await client.command('MAIL FROM:<a@client.test>');
+  const reply = await client.command('RCPT TO:<b@ok.test>');
+  client.destroy();
+  return reply;
+}
+
+test('the line of a refused recipient names it, and no line names another one', async () => {
+  const client = await SmtpClient.greeted(running.ports['named'] ?? 0);
+  await client.command('MAIL FROM:<a@client.test>');
+  for (const path of ['<b@no.test>', '<c@ok.test>', '<d@no.test>', '<>'])
+    await client.command(`RCPT TO:${path}`);
+  const lines = journal.lines.filter(({ event }) => event === 'recipient.refused');
+  expect(lines.map(({ to, reason }) => [to, reason])).toEqual([
+    ['b@no.test', 'relayDenied'],
+    ['d@no.test', 'relayDenied'],
+    [undefined, 'badRecipient'],
+  ]);
+  client.destroy();
+});
+
+describe('A-120 A-113: the list is asked about the client, whoever that has come to be', () => {
+  test.each([
+    ['192.0.2.9', /^550 5\.7\.1 .*\[192\.0\.2\.9\] listed by bl\.test/],
+    ['192.0.2.10', /^250 /],
+  ])('XCLIENT, after the peer was asked about: %s', async (address, expected) => {
+    const client = await SmtpClient.connect(running.ports['named'] ?? 0);
+    await client.reply();
+    expect(await client.command(`XCLIENT ADDR=${address}`)).toMatch(/^220/);
+    expect(await rcpt(client)).toMatch(expected);
+    expect(dns.names).toContain(`1.0.0.127.${zone}`);
+  });
+
+  test.each([
+    ['192.0.2.9', /^550 5\.7\.1 .*\[192\.0\.2\.9\] listed by bl\.test/],
+    ['192.0.2.11', /^250 /],
+  ])('the PROXY protocol: %s', async (address, expected) => {
+    const client = await SmtpClient.connect(running.ports['proxied'] ?? 0);
+    client.write(`PROXY TCP4 ${address} 127.0.0.1 40000 25\r\n`);
+    await client.reply();
+    expect(await rcpt(client)).toMatch(expected);
+  });
+});

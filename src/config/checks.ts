@@ -3,7 +3,6 @@
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
 import type { z } from 'zod';
-import { parseCidr } from '../base/networks.js';
 import { checkAuthBackend } from './auth-backend-checks.js';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard, isWildcardAddress } from './formats.js';
@@ -19,6 +18,7 @@ import {
   type FileRoute,
 } from './schema.js';
 import { checkTokens } from './token-checks.js';
+import { checkTrust } from './trust-checks.js';
 import { valueAt, type FaultList } from './validate.js';
 
 /** The parts that pass the schema; a part that does not is undefined and checked no further. */
@@ -114,17 +114,6 @@ function checkListener(listener: FileListener, index: number, parts: Parts, list
       'found a route on an inbound listener, expected none: its mail goes where `domains` says',
       'key',
     );
-}
-
-/** Whoever is in such a network can claim any address, and is let in as that: all of the Internet never is meant. */
-function checkTrust(path: (string | number)[], networks: readonly string[], list: FaultList): void {
-  networks.forEach((network, index) => {
-    if (parseCidr(network)?.prefix === 0)
-      list.expected(
-        [...path, index],
-        'the networks of your own proxies: everybody in this one could claim to be any client',
-      );
-  });
 }
 
 function checkClientCertificate(listener: FileListener, index: number, parts: Parts, list: FaultList): void {

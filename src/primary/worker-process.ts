@@ -148,6 +148,8 @@ export class WorkerProcess {
   }
 
   #receive(message: FromWorker): void {
+    // A message behind the bound on its channel: what was counted for it is taken back already.
+    if (this.#isGone) return;
     this.lastHeardMs = performance.now();
     switch (message.type) {
       case 'ready':

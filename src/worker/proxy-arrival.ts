@@ -97,6 +97,8 @@ export class ProxyArrival implements SocketOwner, OpenConnection {
     release(socket);
     if (rest.length > 0) socket.unshift(rest);
     identified(header);
+    // Where its client was refused it was perhaps the last that a drain waited for.
+    service.connectionClosed();
   }
 
   #refuse(fault: HeaderFault): void {

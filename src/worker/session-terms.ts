@@ -14,7 +14,8 @@ export class SessionTerms {
   readonly #service: Service;
   readonly #mechanisms: readonly ConfiguredMechanism[];
   readonly #namers: NetworkSet;
-  // At most two newline policies × with or without XCLIENT × plain or the four kinds of secure channel.
+  // At most two newline policies × trusted with XCLIENT or not × named by it or not × plain or the four kinds of secure
+  // channel.
   readonly #made = new Map<string, SessionOptions>();
 
   /** @param mechanisms that every user can be served by */
@@ -32,22 +33,28 @@ export class SessionTerms {
       ? 'normalize'
       : config.policy.bareNewlines.mode;
     const mayNameClients = client.isKnown && this.#namers.has(client.address);
+    const isNamed = client.named !== undefined;
     const inTls = channel === undefined ? 'plain' : `tls ${channel.canBind} ${channel.hasCertificate}`;
-    const kind = `${bareNewlines} ${mayNameClients} ${inTls}`;
+    const kind = `${bareNewlines} ${mayNameClients} ${isNamed} ${inTls}`;
     const known = this.#made.get(kind);
     if (known !== undefined) return known;
-    const options = { ...this.#base(), bareNewlines, mayNameClients, ...this.#within(channel) };
+    const options = { ...this.#base(), bareNewlines, mayNameClients, ...this.#within(channel, isNamed) };
     this.#made.set(kind, options);
     return options;
   }
 
-  #within(channel: Channel | undefined): Partial<SessionOptions> {
+  /**
+   * @param isNamed by XCLIENT: the certificate is that of the peer who speaks for the client. It satisfies what the
+   *   listener asks of its peers, and nobody can log in with it.
+   */
+  #within(channel: Channel | undefined, isNamed: boolean): Partial<SessionOptions> {
     if (channel === undefined) return {};
+    const hasCertificate = channel.hasCertificate && !isNamed;
     return {
       secure: true,
       startTls: false,
       certificateMissing: this.#config.clientCertificate === 'require' && !channel.hasCertificate,
-      mechanisms: mechanismsOn(channel, this.#mechanisms),
+      mechanisms: mechanismsOn({ ...channel, hasCertificate }, this.#mechanisms),
     };
   }
 

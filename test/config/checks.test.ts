@@ -77,6 +77,18 @@ describe('listeners', () => {
       ],
     ],
     [
+      'A-113 A-110: peers that are half the Internet, which could then claim any client and any log-in',
+      withListeners(
+        `${mx}, xclient: [128.0.0.0/7, 10.0.0.0/8, "2000::/3", "fc00::/7", "::ffff:0:0/96", "::ffff:10.0.0.0/104", "::/8", "::1"]`,
+      ),
+      [
+        "postern.yaml:3:59: listeners[0].xclient[0]: found '128.0.0.0/7', expected the networks of your own proxies: everybody in this one could claim to be any client",
+        "postern.yaml:3:84: listeners[0].xclient[2]: found '2000::/3', expected the networks of your own proxies: everybody in this one could claim to be any client",
+        "postern.yaml:3:108: listeners[0].xclient[4]: found '::ffff:0:0/96', expected the networks of your own proxies: everybody in this one could claim to be any client",
+        "postern.yaml:3:148: listeners[0].xclient[6]: found '::/8', expected the networks of your own proxies: everybody in this one could claim to be any client",
+      ],
+    ],
+    [
       'a proxy by name',
       withListeners(`${mx}, proxyProtocol: [lb.example.org]`),
       [

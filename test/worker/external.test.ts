@@ -14,7 +14,16 @@ let running: TestWorker;
 
 beforeAll(async () => {
   running = await startWorker({
-    listeners: [{ name: 'ask', role: 'submission', tls: 'implicit', clientCertificate: 'ask' }],
+    listeners: [
+      { name: 'ask', role: 'submission', tls: 'implicit', clientCertificate: 'ask' },
+      {
+        name: 'require',
+        role: 'submission',
+        tls: 'implicit',
+        clientCertificate: 'require',
+        xclient: ['127.0.0.1'],
+      },
+    ],
     tls: { clientCa: join(clients, 'authority.crt') },
     users: { 'joe@example.test': 'p' },
     mechanisms: ['EXTERNAL', 'PLAIN'],
@@ -25,10 +34,13 @@ afterAll(async () => {
   await running.close();
 });
 
-async function visit(certificate?: string): Promise<{ client: SmtpClient; ehlo: string }> {
+async function visit(
+  certificate?: string,
+  port = running.port,
+): Promise<{ client: SmtpClient; ehlo: string }> {
   const file = (end: string): Buffer => readFileSync(join(clients, `${certificate}.${end}`));
   const shown = certificate === undefined ? {} : { cert: file('crt'), key: file('key') };
-  const socket = connectTls({ port: running.port, host: '127.0.0.1', rejectUnauthorized: false, ...shown });
+  const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...shown });
   await once(socket, 'secureConnect');
   const client = SmtpClient.over(socket);
   await client.reply();
@@ -71,3 +83,14 @@ test.each([undefined, 'stranger', 'expired'])(
     client.destroy();
   },
 );
+
+test('A-113: the certificate of a peer lets it in and its client not log in: behind XCLIENT there is no EXTERNAL', async () => {
+  const { client, ehlo } = await visit('joe', running.ports['require']);
+  expect(ehlo).toContain('AUTH EXTERNAL PLAIN');
+  expect(await client.command('XCLIENT ADDR=192.0.2.1')).toMatch(/^220 /);
+  const again = await client.command('EHLO client.test');
+  expect(again).toContain('AUTH PLAIN');
+  expect(again).not.toContain('EXTERNAL');
+  expect(await client.command(external(''))).toMatch(/^504 5\.5\.4 /);
+  client.destroy();
+});

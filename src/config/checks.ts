@@ -249,7 +249,9 @@ function collide(a: Socket, b: Socket): boolean {
 }
 
 function checkDomain(domain: FileDomain, index: number, parts: Parts, list: FaultList): void {
-  checkReference(['domains', index, 'route'], domain.route, parts, list);
+  const path = ['domains', index, 'route'];
+  if (domain.route !== undefined) checkReference(path, domain.route, parts, list);
+  else if (domain.recipients !== 'none') list.expected(path, `a route for its mail: ${routeNames(parts)}`);
   if (!Array.isArray(domain.recipients)) return;
   const covers = domainMatcher(domain.names);
   domain.recipients.forEach((address, position) => {

@@ -137,6 +137,7 @@ export interface DomainConfig {
     /** The domain takes no mail. */
     | { readonly kind: 'none' }
     | { readonly kind: 'list'; readonly addresses: readonly string[] };
+  /** '' where no recipient is ever accepted and the config names none. */
   readonly route: string;
 }
 

@@ -18,6 +18,8 @@ export const deviations = `## Where Postern deviates from the RFCs
   servers see no end there.
 - A message whose first line begins with a blank is refused with 550 5.6.0: it would continue our \`Received:\` field.
 - Message data sent before the 354, and commands sent behind a 334, end the session with 554 (RFC 2920 §3.1).
+- There is no listener that greets with 521 because it takes no mail at all (RFC 7504 §3): a host that takes none needs no
+  listener. Domains that take none have \`recipients: none\`, and their recipients get 556.
 - HTTP, TLS, SSH or a header line where a command belongs ends the session with 521.
 - Local parts with \`%\`, \`!\` or a quoted \`@\` at the domains of \`domains\` are refused with 550: a next hop might route by
   them. So are address literals.

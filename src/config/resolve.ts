@@ -133,7 +133,7 @@ function resolveDomain(domain: FileDomain, fromFile: readonly string[]): DomainC
       domain.recipients === 'any' || domain.recipients === 'none'
         ? { kind: domain.recipients }
         : { kind: 'list', addresses },
-    route: domain.route,
+    route: domain.route ?? '',
   };
 }
 

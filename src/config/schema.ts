@@ -102,7 +102,11 @@ const domain = section({
     .describe(
       'Who exists there, as full addresses or as parts before the @; others are refused at RCPT. none: the domain takes no mail for good, not even for Postmaster (556, RFC 7504).',
     ),
-  route: name().describe('The key under `routes` that this mail is handed to.'),
+  route: name()
+    .optional()
+    .describe(
+      'The key under `routes` that this mail is handed to. Left out only where `recipients` is none.',
+    ),
 });
 
 const dnsbl = section({

@@ -67,7 +67,7 @@ function showDomain({ names, recipients, route }: DomainConfig): object {
   return {
     names: written,
     recipients: recipients.kind === 'list' ? recipients.addresses : recipients.kind,
-    route,
+    ...(route === '' ? {} : { route }),
   };
 }
 

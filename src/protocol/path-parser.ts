@@ -60,7 +60,12 @@ export class PathParser {
     if (bytes[localEnd] !== AT) return 'syntax';
     const domainEnd = scanDomainOrLiteral(bytes, localEnd + 1, stop);
     if (domainEnd < 0 || domainEnd >= stop || bytes[domainEnd] !== GREATER) return 'syntax';
-    return this.#found(bytes, at, localEnd, domainEnd);
+    // What is ignored of it has to be well-formed too, and UTF-8 needs SMTPUTF8 there as anywhere.
+    const isAsciiRoute = isAscii(bytes, start, at);
+    if (!isAsciiRoute && !isUtf8(bytes, start, at)) return 'utf8';
+    const fault = this.#found(bytes, at, localEnd, domainEnd);
+    this.nonAscii ||= !isAsciiRoute;
+    return fault;
   }
 
   #found(bytes: Buffer, at: number, localEnd: number, domainEnd: number): PathFault | undefined {

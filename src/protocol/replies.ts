@@ -4,7 +4,7 @@
  * lightly. Nothing a client sent is ever put into a reply (attacks.md A-084).
  */
 import { xclientNames, xforwardNames } from './client-attributes.js';
-import type { Reply, SessionOptions } from './types.js';
+import type { Reply, SessionLimits, SessionOptions } from './types.js';
 
 // RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
 const maxReplyLineBytes = 512;
@@ -189,6 +189,13 @@ export function openingReplies(options: SessionOptions): OpeningReplies {
   return made;
 }
 
+/** RFC 9422 §4: of MAIL in a session, the next is answered 421; of RCPT in a transaction, the next is answered 452. */
+function sessionLimits({ transactions, recipients }: SessionLimits): string {
+  const recipientMaximum = `RCPTMAX=${recipients}`;
+  // Without that bound there is nothing to say.
+  return Number.isFinite(transactions) ? `MAILMAX=${transactions} ${recipientMaximum}` : recipientMaximum;
+}
+
 /** Only what works for these options (promise 6). */
 function ehloKeywords(options: SessionOptions): string[] {
   const keywords = [
@@ -199,8 +206,7 @@ function ehloKeywords(options: SessionOptions): string[] {
     'SMTPUTF8',
     'ENHANCEDSTATUSCODES',
     'DSN',
-    // RFC 9422 §4.2: accepted in one transaction; the next is answered 452.
-    `LIMITS RCPTMAX=${options.limits.recipients}`,
+    `LIMITS ${sessionLimits(options.limits)}`,
   ];
   if (options.startTls && !options.secure) keywords.push('STARTTLS');
   if (options.secure && options.mechanisms.length > 0) keywords.push(`AUTH ${options.mechanisms.join(' ')}`);

@@ -156,12 +156,24 @@ function withNames(names: string): string {
   return smallest.replace('[example.test]', names);
 }
 
+test('C-131: a domain that takes no mail needs no route', () => {
+  const config = load(smallest.replace('route: disk', 'recipients: none'));
+  expect(config.domains).toMatchObject([{ recipients: { kind: 'none' }, route: '' }]);
+});
+
 describe('domains', () => {
   test.each<[string, string, string[]]>([
     [
       'a route that is not there',
       smallest.replace('route: disk', 'route: dsk'),
       ["postern.yaml:5:37: domains[0].route: found 'dsk', expected one of the routes disk"],
+    ],
+    [
+      'no route, where mail is taken',
+      smallest.replace(', route: disk', ''),
+      [
+        'postern.yaml:5:5: domains[0].route: found nothing, expected a route for its mail: one of the routes disk',
+      ],
     ],
     [
       'a route named like something every object has',

@@ -18,7 +18,7 @@ dns: { servers: [127.0.0.1:5353, '[::1]:53'] }
 domains:
   - { names: [example.test, '*.example.test', bücher.example], recipients: { file: people.txt }, route: office }
   - { names: [example.net], recipients: any, route: disk }
-  - { names: [example.com], recipients: none, route: disk }
+  - { names: [example.com], recipients: none }
 routes:
   office: { to: [smtp://10.0.0.5, 'lmtp://[2001:db8::1]:2400'], tls: required, retry: { first: 90s, max: 1h30m } }
   out: { to: smtp://smarthost.example.net, connections: 3, messagesPerSecond: 2.5, timeouts: { greeting: 30s, end: 1500ms } }

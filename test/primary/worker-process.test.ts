@@ -1,5 +1,5 @@
 /** One worker process as the primary sees it, over a cluster of the test's own: what comes when. */
-import { EventEmitter } from 'node:events';
+import type { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
 import type { Config } from '../../src/config/config.js';

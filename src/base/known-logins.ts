@@ -40,18 +40,30 @@ function foldedName(user: string): string {
     .trim();
 }
 
+/** Bounds what one period can bring to tell: beyond it a success is known here alone. */
+const maxNews = 1_000;
+
 export class KnownLogins {
   readonly #keys: LRUCache<string, true>;
+  #news: string[] = [];
 
   constructor(bounds: { readonly max: number; readonly ttl: number } = { max: maxKeys, ttl: keptMs }) {
     this.#keys = new LRUCache(bounds);
   }
 
-  /** @param host as `networkKeys` has it. @returns the keys that others should hear of */
-  add(account: string, host: string): string[] {
+  /** @param host as `networkKeys` has it */
+  add(account: string, host: string): void {
     const isNews = (key: string): boolean => this.#keys.getRemainingTTL(key) <= this.#keys.ttl - retoldMs;
     const news = [pairKey(account, host), host].filter(isNews);
     this.learn(news);
+    if (this.#news.length < maxNews) this.#news.push(...news);
+  }
+
+  /** What others should hear of since the last call; undefined when there is nothing. */
+  takeNews(): string[] | undefined {
+    if (this.#news.length === 0) return undefined;
+    const news = this.#news;
+    this.#news = [];
     return news;
   }
 

@@ -40,7 +40,9 @@ export const limits = section({
     .describe('Size of the queue; beyond it new mail gets 452. Each worker has an even share.'),
   exempt: listOf(text('a network such as 192.0.2.0/24 or 2001:db8::/32', isNetwork), 'networks', 0, 10_000)
     .prefault(['127.0.0.0/8', '::1'])
-    .describe('Networks that the limits per client network do not count.'),
+    .describe(
+      'Networks whose clients the limits per client network neither count nor refuse; nor do their failed logins count for a user.',
+    ),
   connectionsPerWorker: integer(1, 1_000_000)
     .prefault(10_000)
     .describe('Open connections of one worker; more get 421.'),
@@ -92,7 +94,7 @@ export const limits = section({
   authFailuresPerHostPerMinute: perMinute()
     .prefault(20)
     .describe(
-      `Failed logins from ${host} in a minute, across all workers; then it gets 421 on submission listeners, unless somebody logged in from there in the last 30 days, and AUTH gets 454, except as who did. 0: no limit.`,
+      `Failed logins from ${host} in a minute, across all workers; then it gets 421 on submission listeners, unless somebody logged in from there since the service was started, at most 30 days ago, and AUTH gets 454, except as who did. 0: no limit.`,
     ),
   authFailuresPerNetworkPerMinute: perMinute()
     .prefault(60)
@@ -100,7 +102,7 @@ export const limits = section({
   authFailuresPerAccountPerMinute: perMinute()
     .prefault(10)
     .describe(
-      'Failed logins as one user, existing or not, in a minute, from everywhere; then AUTH as this user gets 454, except from where he logged in in the last 30 days. 0: no limit.',
+      'Failed logins as one user, existing or not, in a minute, from everywhere; then AUTH as this user gets 454, except from where he logged in since the service was started, at most 30 days ago. 0: no limit.',
     ),
   commandLineBytes: size('512', '64KiB')
     .prefault('2KiB')

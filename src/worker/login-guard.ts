@@ -2,14 +2,14 @@
  * Limits on guessing passwords, over all workers (A-103): failed log-ins in a minute of a client's networks and of an
  * account. Whoever logged in to the account from the same network of late is spared what others do: guessing at an
  * account, or from the same neighbourhood, keeps nobody from his mail where he reads it. Counts are Tallies', and so is
- * the merge interval; what comes in within it can pass.
+ * the merge interval; what comes in within it can pass. Checks without an answer yet are LoginTurns'.
  */
 import { accountKey, type KnownLogins } from '../base/known-logins.js';
 import { NetworkSet, networkKeys } from '../base/networks.js';
 
 /** Of Tallies, what is used here. */
 interface FailureCounts {
-  isFull(kind: 'authFailures', key: string): boolean;
+  isFull(kind: 'authFailures', key: string, more?: number): boolean;
   count(kind: 'authFailures', key: string): void;
 }
 
@@ -20,14 +20,32 @@ export interface LoginGuardOptions {
   readonly exempt: readonly string[];
 }
 
-/** Bounds what one period can bring to tell: beyond it a success is known here alone. */
-const maxNews = 1_000;
+export interface LoginAttempt {
+  /** Of the client, normalized. */
+  readonly address: string;
+  /** As the client wrote it; '' where it has said none. */
+  readonly user: string;
+  /** By a password. Tokens and certificates are good while others guess at the user, and a wrong one is no guess at him. */
+  readonly isGuess: boolean;
+}
+
+/** Whose failures were too many. */
+export type LoginLimit = 'network' | 'account';
+
+/** What an attempt has to do with the counts. */
+export interface LoginKeys {
+  /** Any of them at its limit refuses it. */
+  readonly watched: ReadonlyMap<string, LoginLimit>;
+  /** Its failure counts on them. */
+  readonly counted: readonly string[];
+}
+
+const noKeys: LoginKeys = { watched: new Map(), counted: [] };
 
 export class LoginGuard {
   readonly #failures: FailureCounts;
   readonly #known: KnownLogins;
   readonly #exempt: NetworkSet;
-  #news: string[] = [];
 
   constructor({ failures, known, exempt }: LoginGuardOptions) {
     this.#failures = failures;
@@ -39,52 +57,51 @@ export class LoginGuard {
   refusesConnection(address: string): boolean {
     if (this.#exempt.has(address)) return false;
     const { host, neighbourhood } = networkKeys(address);
-    return (this.#isFull(host) || this.#isFull(neighbourhood)) && !this.#known.knowsHost(host);
+    return (this.isFull(host) || this.isFull(neighbourhood)) && !this.#known.knowsHost(host);
   }
 
-  /** Before a password is looked at, the same for users and strangers. @param user as the client wrote it; '' if not at all */
-  refuses(address: string, user: string): 'network' | 'account' | undefined {
-    if (this.#exempt.has(address)) return undefined;
-    const { host, neighbourhood } = networkKeys(address);
-    const account = user === '' ? undefined : accountKey(user);
-    if (account !== undefined && this.#known.knows(account, host))
-      return this.#isFull(`${account} ${host}`) ? 'account' : undefined;
-    if (this.#isFull(host) || this.#isFull(neighbourhood)) return 'network';
-    return account !== undefined && this.#isFull(account) ? 'account' : undefined;
+  /** Before a password is looked at, the same for users and strangers. */
+  refuses(attempt: LoginAttempt): LoginLimit | undefined {
+    return this.limitAt(this.keysOf(attempt));
   }
 
-  failed(address: string, user: string): void {
-    if (this.#exempt.has(address)) return;
-    const { host, neighbourhood } = networkKeys(address);
-    this.#failures.count('authFailures', host);
-    this.#failures.count('authFailures', neighbourhood);
-    if (user === '') return;
-    const account = accountKey(user);
-    this.#failures.count('authFailures', account);
-    // He is spared what others do, not what he does.
-    if (this.#known.knows(account, host)) this.#failures.count('authFailures', `${account} ${host}`);
+  limitAt({ watched }: LoginKeys): LoginLimit | undefined {
+    for (const [key, by] of watched) if (this.isFull(key)) return by;
+    return undefined;
+  }
+
+  failed(attempt: LoginAttempt): void {
+    for (const key of this.keysOf(attempt).counted) this.#failures.count('authFailures', key);
   }
 
   succeeded(address: string, user: string): void {
     if (this.#exempt.has(address) || user === '') return;
-    const news = this.#known.add(accountKey(user), networkKeys(address).host);
-    if (this.#news.length < maxNews) this.#news.push(...news);
+    this.#known.add(accountKey(user), networkKeys(address).host);
   }
 
-  /** Known since the last call; undefined when nothing is. */
-  takeNews(): string[] | undefined {
-    if (this.#news.length === 0) return undefined;
-    const news = this.#news;
-    this.#news = [];
-    return news;
+  keysOf({ address, user, isGuess }: LoginAttempt): LoginKeys {
+    if (this.#exempt.has(address)) return noKeys;
+    const { host, neighbourhood } = networkKeys(address);
+    const account = user === '' ? undefined : accountKey(user);
+    const networks = [host, neighbourhood];
+    const guessed = account !== undefined && isGuess ? [account] : [];
+    // Who is known is spared what others do, not what he does himself.
+    const own = this.#ownKey(host, account, isGuess);
+    if (own !== undefined) return { watched: new Map([own]), counted: [...networks, ...guessed, own[0]] };
+    const watched = new Map<string, LoginLimit>(networks.map((key) => [key, 'network']));
+    for (const key of guessed) watched.set(key, 'account');
+    return { watched, counted: [...networks, ...guessed] };
   }
 
-  /** What other workers know. */
-  learn(keys: readonly string[]): void {
-    this.#known.learn(keys);
+  /** With so many more on their way. */
+  isFull(key: string, more = 0): boolean {
+    return this.#failures.isFull('authFailures', key, more);
   }
 
-  #isFull(key: string): boolean {
-    return this.#failures.isFull('authFailures', key);
+  /** Of the account from there; without a name or a guess, of all such from where anybody logged in. */
+  #ownKey(host: string, account: string | undefined, isGuess: boolean): [string, LoginLimit] | undefined {
+    if (account !== undefined && this.#known.knows(account, host)) return [`${account} ${host}`, 'account'];
+    const isNobodys = account === undefined || !isGuess;
+    return isNobodys && this.#known.knowsHost(host) ? [`${host} without a guess`, 'network'] : undefined;
   }
 }

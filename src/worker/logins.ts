@@ -2,16 +2,18 @@
  * The log-ins of one connection: answers what a SASL exchange asks, from the checks that the worker's service has, and
  * says in the log what failed and why. Knows which user it is from then on; no token and no password leaves it.
  */
+import { describeError } from '../base/errors.js';
 import type { Mechanism, Reply, SaslQuestion, Verdict } from '../protocol/types.js';
 import { replies } from '../protocol/replies.js';
 import type { AuthResult } from '../policy/login.js';
 import type { ClientChannel } from './client-channel.js';
+import type { LoginAttempt, LoginLimit } from './login-guard.js';
 import type { Service } from './service.js';
 
 type Question<Kind extends SaslQuestion['kind']> = Extract<SaslQuestion, { kind: Kind }>;
 
-/** Where it comes from, for the log: with what a proxy said. */
-export type LoginOrigin = {
+/** For each log line: where it comes from, with what a proxy said. */
+export type LoginFacts = {
   readonly sid: string;
   readonly listener: string;
   readonly client: string;
@@ -20,7 +22,7 @@ export type LoginOrigin = {
 const refused: Verdict = { ok: false, reply: replies.authFailed };
 const unavailable: Verdict = { ok: false, reply: replies.authUnavailable };
 
-// What a client says of itself is cut to this in a log line.
+// What a client says of itself, or a certificate of its owner, is cut to this in a log line.
 const loggedCharacters = 256;
 
 /** By the name of the reply. */
@@ -35,33 +37,25 @@ export class Logins {
   /** '' until a log-in succeeded. */
   user = '';
   readonly #service: Service;
-  readonly #origin: LoginOrigin;
+  readonly #facts: LoginFacts;
   readonly #channel: ClientChannel;
 
-  constructor(service: Service, origin: LoginOrigin, channel: ClientChannel) {
+  constructor(service: Service, facts: LoginFacts, channel: ClientChannel) {
     this.#service = service;
-    this.#origin = origin;
+    this.#facts = facts;
     this.#channel = channel;
   }
 
   answer(question: SaslQuestion): Verdict | Promise<Verdict> {
-    const limited = this.#limited(question.mechanism, nameIn(question));
-    if (limited !== undefined) return limited;
-    switch (question.kind) {
-      case 'credentials':
-        return this.#password(question);
-      case 'scram-salt':
-        return this.#salt(question);
-      case 'scram-proof':
-        return this.#proof(question);
-      case 'token':
-        return this.#token(question);
-      case 'certificate':
-        return this.#certificate(question);
-      case 'cram-md5-challenge':
-        return this.#challenge();
-      case 'cram-md5-digest':
-        return this.#digest(question);
+    const attempt = this.#attemptOf(question);
+    const by = this.#service.loginGuard.refuses(attempt);
+    if (by !== undefined) return this.#limited(question.mechanism, attempt, by);
+    try {
+      const verdict = this.#check(question, attempt);
+      if (!(verdict instanceof Promise)) return verdict;
+      return verdict.catch((error: unknown) => this.#broken(question.mechanism, error));
+    } catch (error) {
+      return this.#broken(question.mechanism, error);
     }
   }
 
@@ -70,23 +64,58 @@ export class Logins {
     // Of SCRAM the last word is the client's: its proof was right, and it broke off.
     this.user = '';
     this.#service.meters.authTotal.of(mechanism, 'failed').value += 1;
-    this.#service.loginGuard.failed(this.#origin.client, '');
+    this.#service.loginGuard.failed({ address: this.#facts.client, user: '', isGuess: false });
     const why = faults[reply.name] ?? 'its response is none that the mechanism has';
-    this.#service.log.warn({ event: 'auth.failed', ...this.#origin, mechanism, user: '', why });
+    this.#service.log.warn({ event: 'auth.failed', ...this.#facts, mechanism, user: '', why });
   }
 
-  async #password(question: Question<'credentials'>): Promise<Verdict> {
+  #check(question: SaslQuestion, attempt: LoginAttempt): Verdict | Promise<Verdict> {
+    switch (question.kind) {
+      case 'credentials':
+        return this.#inTurn(question.mechanism, attempt, () => this.#password(question, attempt));
+      case 'scram-salt':
+        return this.#salt(question);
+      case 'scram-proof':
+        return this.#proof(question, attempt);
+      case 'token':
+        return this.#inTurn(question.mechanism, attempt, () => this.#token(question, attempt));
+      case 'certificate':
+        return this.#certificate(question, attempt);
+      case 'cram-md5-challenge':
+        return this.#challenge();
+      case 'cram-md5-digest':
+        return this.#digest(question, attempt);
+    }
+  }
+
+  /** Those whose answer has to be waited for: what is checked within one turn of the event loop has no other beside it. */
+  async #inTurn(
+    mechanism: Mechanism,
+    attempt: LoginAttempt,
+    check: () => Promise<Verdict>,
+  ): Promise<Verdict> {
+    const turn = await this.#service.loginTurns.begin(attempt);
+    if (turn.kind === 'refused') return this.#limited(mechanism, attempt, turn.by);
+    if (turn.kind === 'busy') return this.#limited(mechanism, attempt, 'checks under way');
+    try {
+      return await check();
+    } finally {
+      turn.end();
+    }
+  }
+
+  async #password(question: Question<'credentials'>, attempt: LoginAttempt): Promise<Verdict> {
     const { authenticator } = this.#service;
     if (authenticator === undefined) return unavailable;
     const { mechanism, authorizationId, authenticationId, password } = question;
     const startedMs = performance.now();
     const result = await authenticator.check(mechanism, authorizationId, authenticationId, password, {
-      address: this.#origin.client,
-      listener: this.#origin.listener,
-      sessionId: this.#origin.sid,
+      address: this.#facts.client,
+      listener: this.#facts.listener,
+      sessionId: this.#facts.sid,
     });
     this.#observe(startedMs);
-    return this.#verdict(result, mechanism, authenticationId);
+    return this.#verdict(result, mechanism, attempt);
   }
 
   #salt({ mechanism, family, authenticationId }: Question<'scram-salt'>): Verdict {
@@ -105,13 +134,13 @@ export class Logins {
     };
   }
 
-  #proof(question: Question<'scram-proof'>): Verdict {
+  #proof(question: Question<'scram-proof'>, attempt: LoginAttempt): Verdict {
     const { scram } = this.#service.saslChecks;
     if (scram === undefined) return unavailable;
     const startedMs = performance.now();
     const result = scram.check(question);
     this.#observe(startedMs);
-    const verdict = this.#verdict(result, question.mechanism, question.authenticationId);
+    const verdict = this.#verdict(result, question.mechanism, attempt);
     if (!verdict.ok || result.kind !== 'ok') return verdict;
     return { ...verdict, sasl: { kind: 'scram-signature', signature: result.signature } };
   }
@@ -122,69 +151,84 @@ export class Logins {
     return { ok: true, sasl: { kind: 'cram-md5-challenge', challenge: cramMd5.challenge() } };
   }
 
-  #digest({ authenticationId, challenge, digest }: Question<'cram-md5-digest'>): Verdict {
+  #digest(question: Question<'cram-md5-digest'>, attempt: LoginAttempt): Verdict {
     const { cramMd5 } = this.#service.saslChecks;
     if (cramMd5 === undefined) return unavailable;
-    return this.#verdict(cramMd5.check(authenticationId, challenge, digest), 'CRAM-MD5', authenticationId);
+    const { authenticationId, challenge, digest } = question;
+    return this.#verdict(cramMd5.check(authenticationId, challenge, digest), question.mechanism, attempt);
   }
 
-  async #token({ mechanism, authorizationId, token }: Question<'token'>): Promise<Verdict> {
+  async #token(question: Question<'token'>, attempt: LoginAttempt): Promise<Verdict> {
     const { tokens } = this.#service.saslChecks;
     if (tokens === undefined) return unavailable;
+    const { mechanism, authorizationId, token } = question;
     const startedMs = performance.now();
     const result = await tokens.check(mechanism, authorizationId, token);
     this.#observe(startedMs);
-    return this.#verdict(result, mechanism, authorizationId);
+    return this.#verdict(result, mechanism, attempt);
   }
 
-  #certificate({ authorizationId }: Question<'certificate'>): Verdict {
+  #certificate({ mechanism, authorizationId }: Question<'certificate'>, attempt: LoginAttempt): Verdict {
     const { certificates } = this.#service.saslChecks;
     if (certificates === undefined) return unavailable;
     const result = certificates.check(authorizationId, this.#channel.identities());
-    return this.#verdict(result, 'EXTERNAL', authorizationId);
+    return this.#verdict(result, mechanism, attempt);
   }
 
   /** SCRAM's first half changes nothing; whoever succeeds is the user from now on. */
-  #verdict(result: AuthResult & { readonly why?: string }, mechanism: string, name: string): Verdict {
+  #verdict(
+    result: AuthResult & { readonly why?: string },
+    mechanism: Mechanism,
+    attempt: LoginAttempt,
+  ): Verdict {
+    const { loginGuard, log } = this.#service;
     if (result.kind === 'ok') {
       this.user = result.user;
-      this.#service.loginGuard.succeeded(this.#origin.client, name === '' ? result.user : name);
+      loginGuard.succeeded(attempt.address, attempt.user === '' ? result.user : attempt.user);
       return { ok: true, user: result.user };
     }
     const facts = {
-      ...this.#origin,
+      ...this.#facts,
       mechanism,
-      user: name.slice(0, loggedCharacters),
-      ...(result.why === undefined ? {} : { why: result.why }),
+      user: attempt.user.slice(0, loggedCharacters),
+      ...(result.why === undefined ? {} : { why: result.why.slice(0, loggedCharacters) }),
     };
-    if (result.kind === 'failed') this.#service.loginGuard.failed(this.#origin.client, name);
-    if (result.kind === 'failed') this.#service.log.warn({ event: 'auth.failed', ...facts });
-    else if (result.why !== undefined) this.#service.log.error({ event: 'auth.unavailable', ...facts });
+    if (result.kind === 'failed') loginGuard.failed(attempt);
+    if (result.kind === 'failed') log.warn({ event: 'auth.failed', ...facts });
+    else if (result.why !== undefined) log.error({ event: 'auth.unavailable', ...facts });
     return result.kind === 'failed' ? refused : unavailable;
   }
 
   /** Too many failures, of the client's network or at this account: nothing is looked at. */
-  #limited(mechanism: Mechanism, user: string): Verdict | undefined {
-    const { loginGuard, meters, log } = this.#service;
-    const by = loginGuard.refuses(this.#origin.client, user);
-    if (by === undefined) return undefined;
+  #limited(mechanism: Mechanism, attempt: LoginAttempt, by: LoginLimit | 'checks under way'): Verdict {
+    const { meters, log } = this.#service;
     meters.authTotal.of(mechanism, 'limited').value += 1;
-    log.warn({
-      event: 'auth.limited',
-      ...this.#origin,
-      mechanism,
-      user: user.slice(0, loggedCharacters),
-      by,
-    });
-    return { ok: false, reply: replies.tooManyLoginFailures };
+    const user = attempt.user.slice(0, loggedCharacters);
+    log.warn({ event: 'auth.limited', ...this.#facts, mechanism, user, by });
+    return by === 'checks under way' ? unavailable : { ok: false, reply: replies.tooManyLoginFailures };
+  }
+
+  /** Our bug. It does not end the worker as others do: whoever can provoke it could do so again, at every worker. */
+  #broken(mechanism: Mechanism, error: unknown): Verdict {
+    const { meters, log } = this.#service;
+    meters.authTotal.of(mechanism, 'unavailable').value += 1;
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.error(
+      { event: 'auth.broken', ...this.#facts, mechanism, err: describeError(error), stack },
+      'a bug in the check of a login, which got 454: please report it',
+    );
+    return unavailable;
   }
 
   #observe(startedMs: number): void {
     this.#service.meters.stageSeconds.of('auth').observe((performance.now() - startedMs) / 1000);
   }
-}
 
-/** Whose password is tried. Nobody guesses tokens and certificates: they are good while others guess at the user. */
-function nameIn(question: SaslQuestion): string {
-  return 'authenticationId' in question ? question.authenticationId : '';
+  #attemptOf(question: SaslQuestion): LoginAttempt {
+    const address = this.#facts.client;
+    if ('authenticationId' in question) return { address, user: question.authenticationId, isGuess: true };
+    // CRAM-MD5's challenge: the name comes with the answer, and is looked at then.
+    if (!('authorizationId' in question)) return { address, user: '', isGuess: false };
+    return { address, user: question.authorizationId, isGuess: false };
+  }
 }

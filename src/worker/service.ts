@@ -10,6 +10,7 @@ import type { Admission } from './admission.js';
 import type { Intake } from './intake.js';
 import type { NetworkBudgets } from './network-budgets.js';
 import type { LoginGuard } from './login-guard.js';
+import type { LoginTurns } from './login-turns.js';
 import type { ReplyCounter } from './reply-counter.js';
 import type { RoomMonitor } from './room-monitor.js';
 import type { SaslChecks } from './sasl-checks.js';
@@ -37,6 +38,7 @@ export interface Service {
   readonly networkBudgets: NetworkBudgets;
   readonly admission: Admission;
   readonly loginGuard: LoginGuard;
+  readonly loginTurns: LoginTurns;
   readonly intake: Intake;
   readonly room: RoomMonitor;
   readonly replyCounter: ReplyCounter;

@@ -46,10 +46,10 @@ export class Tallies {
     return this.#over.get(kind)?.has(key) === true;
   }
 
-  /** Whether one more would be too many. */
-  isFull(kind: TallyKind, key: string): boolean {
+  /** Whether one more would be too many. @param coming so many that are not counted yet */
+  isFull(kind: TallyKind, key: string, coming = 0): boolean {
     if (this.isOverLimit(kind, key)) return true;
-    return this.#own(kind, key) >= this.#limits[kind][keyScope(key)];
+    return this.#own(kind, key) + coming >= this.#limits[kind][keyScope(key)];
   }
 
   /** So many more, or fewer, are there. */

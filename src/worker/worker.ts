@@ -31,6 +31,7 @@ import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
 import { Intake } from './intake.js';
 import { LoginGuard } from './login-guard.js';
+import { LoginTurns } from './login-turns.js';
 import { Listener } from './listener.js';
 import { NetworkBudgets } from './network-budgets.js';
 import { QueueCalls } from './queue-calls.js';
@@ -82,6 +83,7 @@ export class Worker {
   readonly #backend: OpenedBackend | undefined;
   readonly #dispatcher: Dispatcher;
   readonly #service: Service;
+  readonly #knownLogins: KnownLogins;
   readonly #listeners: Listener[];
   readonly #ticker: NodeJS.Timeout;
   readonly #emptyWaiters = new Set<() => void>();
@@ -96,6 +98,7 @@ export class Worker {
       pool: Pool;
       backend: OpenedBackend | undefined;
       service: Service;
+      knownLogins: KnownLogins;
       notifier: Notifier;
     },
     listeners: Listener[],
@@ -120,6 +123,7 @@ export class Worker {
     this.#pool = parts.pool;
     this.#backend = parts.backend;
     this.#service = parts.service;
+    this.#knownLogins = parts.knownLogins;
     this.#listeners = listeners;
     this.#dispatcher = new Dispatcher({
       spool: parts.spool,
@@ -189,6 +193,12 @@ export class Worker {
     room.diskFull(isDiskFull);
     await room.look();
     const tallies = new Tallies(tallyLimits(config.limits));
+    const knownLogins = new KnownLogins();
+    const loginGuard = new LoginGuard({
+      failures: tallies,
+      known: knownLogins,
+      exempt: config.limits.exempt,
+    });
     const stress = new Stress(config.limits, log);
     const service: Service = {
       config,
@@ -199,11 +209,8 @@ export class Worker {
       tallies,
       networkBudgets: new NetworkBudgets(config.limits, tallies),
       admission: new Admission(config.limits, tallies),
-      loginGuard: new LoginGuard({
-        failures: tallies,
-        known: new KnownLogins(),
-        exempt: config.limits.exempt,
-      }),
+      loginGuard,
+      loginTurns: new LoginTurns(loginGuard),
       intake: new Intake(spool, config.hostname, meters, log),
       room,
       replyCounter: new ReplyCounter(meters),
@@ -229,7 +236,7 @@ export class Worker {
       return new Listener(listener, service, mechanisms, door);
     });
     const notifier = openNotifier({ config, spool, log, meters });
-    worker = new Worker(options, { meters, spool, pool, backend, service, notifier }, listeners);
+    worker = new Worker(options, { meters, spool, pool, backend, service, knownLogins, notifier }, listeners);
     return worker;
   }
 
@@ -292,11 +299,11 @@ export class Worker {
 
   /** Who logged in from where since the last call, for the other workers. */
   takeKnownLogins(): string[] | undefined {
-    return this.#service.loginGuard.takeNews();
+    return this.#knownLogins.takeNews();
   }
 
   learnLogins(keys: readonly string[]): void {
-    this.#service.loginGuard.learn(keys);
+    this.#knownLogins.learn(keys);
   }
 
   /** Client networks that are at a limit in all workers together. */

@@ -33,6 +33,12 @@ describe('A-103: no spelling that a check takes for the same user has a count of
   });
 });
 
+/** What others hear of a log-in. */
+function told(known: KnownLogins, account: string): string[] {
+  known.add(account, '192.0.2.1');
+  return known.takeNews() ?? [];
+}
+
 describe('log-ins that are known', () => {
   it('are those of one account from one network', () => {
     const known = new KnownLogins();
@@ -45,11 +51,18 @@ describe('log-ins that are known', () => {
 
   it('are told to others once, and learned from them', () => {
     const [here, there] = [new KnownLogins(), new KnownLogins()];
-    there.learn(here.add(alice, '192.0.2.1'));
+    there.learn(told(here, alice));
     expect(there.knows(alice, '192.0.2.1')).toBe(true);
-    expect(here.add(alice, '192.0.2.1')).toEqual([]);
-    expect(there.add(alice, '192.0.2.1')).toEqual([]);
-    expect(here.add(bob, '192.0.2.1')).toHaveLength(1);
+    expect(told(here, alice)).toEqual([]);
+    expect(told(there, alice)).toEqual([]);
+    expect(told(here, bob)).toHaveLength(1);
+    expect(here.takeNews()).toBeUndefined();
+  });
+
+  it('are told in bounded number', () => {
+    const known = new KnownLogins();
+    for (let client = 0; client < 1_000; client++) known.add(alice, `host ${client}`);
+    expect(known.takeNews()).toHaveLength(1_000);
   });
 
   it('are all there for a process that begins', () => {

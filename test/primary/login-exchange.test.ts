@@ -27,8 +27,10 @@ function setUp(): {
 } {
   const workers = [new FakeWorker(), new FakeWorker()];
   const exchange = new LoginExchange(() => workers.map(({ process }) => process));
-  const succeed = (at: FakeWorker, host: string): void =>
-    exchange.message(at.process, { type: 'known-logins', keys: at.known.add(alice, host) });
+  const succeed = (at: FakeWorker, host: string): void => {
+    at.known.add(alice, host);
+    exchange.message(at.process, { type: 'known-logins', keys: at.known.takeNews() ?? [] });
+  };
   return { exchange, workers, succeed };
 }
 

@@ -1,23 +1,49 @@
 import { describe, expect, it } from 'vitest';
 import { KnownLogins } from '../../src/base/known-logins.js';
 import { keyScope } from '../../src/base/tallies.js';
-import { LoginGuard } from '../../src/worker/login-guard.js';
+import { LoginGuard, type LoginGuardOptions } from '../../src/worker/login-guard.js';
 
 const limits = { host: 20, network: 60, account: 10 };
 
-/** Guards of two workers, with one count for both, as the primary makes it in a quarter of a second. */
-function workers(exempt: readonly string[] = []): { one: LoginGuard; two: LoginGuard; tell: () => void } {
-  const counts = new Map<string, number>();
-  const failures = {
-    isFull: (_: string, key: string) => (counts.get(key) ?? 0) >= limits[keyScope(key)],
-    count: (_: string, key: string) => void counts.set(key, (counts.get(key) ?? 0) + 1),
-  };
-  const [one, two] = [0, 1].map(() => new LoginGuard({ failures, known: new KnownLogins(), exempt }));
-  if (one === undefined || two === undefined) throw new Error('unreachable');
-  return { one, two, tell: () => two.learn(one.takeNews() ?? []) };
+/** A guard, asked as by clients that try passwords. */
+class Tester {
+  readonly known = new KnownLogins();
+  readonly guard: LoginGuard;
+
+  constructor(failures: LoginGuardOptions['failures'], exempt: readonly string[]) {
+    this.guard = new LoginGuard({ failures, known: this.known, exempt });
+  }
+
+  refuses(address: string, user: string, isGuess = true): string | undefined {
+    return this.guard.refuses({ address, user, isGuess });
+  }
+
+  failed(address: string, user: string, isGuess = true): void {
+    this.guard.failed({ address, user, isGuess });
+  }
+
+  refusesConnection(address: string): boolean {
+    return this.guard.refusesConnection(address);
+  }
+
+  succeeded(address: string, user: string): void {
+    this.guard.succeeded(address, user);
+  }
 }
 
-function fail(guard: LoginGuard, times: number, address: string, user: (time: number) => string): void {
+/** Guards of two workers, with one count for both, as the primary makes it in a quarter of a second. */
+function workers(exempt: readonly string[] = []): { one: Tester; two: Tester; tell: () => void } {
+  const counts = new Map<string, number>();
+  const failures = {
+    isFull: (_: string, key: string, more = 0) => (counts.get(key) ?? 0) + more >= limits[keyScope(key)],
+    count: (_: string, key: string) => void counts.set(key, (counts.get(key) ?? 0) + 1),
+  };
+  const one = new Tester(failures, exempt);
+  const two = new Tester(failures, exempt);
+  return { one, two, tell: () => two.known.learn(one.known.takeNews() ?? []) };
+}
+
+function fail(guard: Tester, times: number, address: string, user: (time: number) => string): void {
   for (let time = 0; time < times; time++) guard.failed(address, user(time));
 }
 
@@ -86,14 +112,34 @@ describe('limits on guessing (A-103)', () => {
       false,
     ]);
     expect(one.refuses('198.51.100.1', 'alice')).toBeUndefined();
-    expect(one.takeNews()).toBeUndefined();
+    expect(one.known.takeNews()).toBeUndefined();
   });
+});
 
-  it('tell of a success once', () => {
+describe('log-ins that are no guesses, by token, certificate or without a name yet (A-103)', () => {
+  it('from where somebody logged in go on while neighbours fail, and those from elsewhere do not', () => {
     const { one } = workers();
     one.succeeded('192.0.2.1', 'alice');
+    for (let i = 0; i < 60; i++) one.failed(`192.0.2.${100 + (i % 20)}`, `user${i}`);
+    expect(one.refuses('192.0.2.1', '', false)).toBeUndefined();
+    expect(one.refuses('192.0.2.1', 'bob', false)).toBeUndefined();
+    expect(one.refuses('192.0.2.1', 'bob')).toBe('network');
+    expect(one.refuses('192.0.2.2', '', false)).toBe('network');
+  });
+
+  it('but not without end, if they fail themselves', () => {
+    const { one } = workers();
     one.succeeded('192.0.2.1', 'alice');
-    expect(one.takeNews()).toHaveLength(2);
-    expect(one.takeNews()).toBeUndefined();
+    for (let i = 0; i < 20; i++) one.failed('192.0.2.1', '', false);
+    expect(one.refuses('192.0.2.1', '', false)).toBe('network');
+    expect(one.refuses('192.0.2.1', 'alice', false)).toBeUndefined();
+  });
+
+  it('are good while others guess at the user, and are no guesses at him', () => {
+    const { one } = workers();
+    for (let i = 0; i < 10; i++) one.failed(`198.51.${i}.1`, 'alice');
+    expect(one.refuses('203.0.113.1', 'alice', false)).toBeUndefined();
+    for (let i = 0; i < 10; i++) one.failed(`198.51.${i}.1`, 'bob', false);
+    expect(one.refuses('203.0.113.1', 'bob')).toBeUndefined();
   });
 });

@@ -204,13 +204,12 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
 
   onData(chunk: Buffer): void {
     if (this.#phase !== 'open') return; // lingering: read and dropped
-    if (this.#session.inData) this.#messageBytesCame(chunk.length);
-    this.#run(() => this.#session.feed(chunk, this));
-  }
-
-  #messageBytesCame(bytes: number): void {
-    this.#deadlines.progressed();
-    this.#deadlines.received(bytes, performance.now());
+    const session = this.#session;
+    const wasInMessage = session.inMessage;
+    if (session.inData) this.#deadlines.progressed();
+    this.#run(() => session.feed(chunk, this));
+    // Behind the turn: the first octets of a chunk come with their BDAT.
+    if (wasInMessage || session.inMessage) this.#deadlines.received(chunk.length, performance.now());
   }
 
   onEnd(): void {

@@ -41,7 +41,11 @@ export class Deadlines {
   /** How long, by now, the queue kept us from reading the open message, and since when it does. */
   #congestedMs = 0;
   #congestedSinceMs: number | undefined = undefined;
-  /** Of the open message: when its first bytes came, and how many have come. */
+  /** How long, by now, no bytes of the open message were awaited, since the client had the next BDAT to say or we to
+   *  answer, and since when that is so. */
+  #betweenMs = 0;
+  #betweenSinceMs: number | undefined = undefined;
+  /** Of the open message: when its first bytes came, by the clock of its rate, and how many have come. */
   #firstBytesMs = 0;
   #messageBytes = 0;
 
@@ -61,12 +65,14 @@ export class Deadlines {
     this.#messageSinceMs = nowMs;
     this.#congestedMs = 0;
     this.#congestedSinceMs = undefined;
+    this.#betweenMs = 0;
+    this.#betweenSinceMs = undefined;
     this.#messageBytes = 0;
   }
 
   /** Bytes of the open message came. */
   received(bytes: number, nowMs: number): void {
-    if (this.#messageBytes === 0) this.#firstBytesMs = nowMs - this.#congestedMs;
+    if (this.#messageBytes === 0) this.#firstBytesMs = this.#rateClockMs(nowMs);
     this.#messageBytes += bytes;
   }
 
@@ -85,6 +91,7 @@ export class Deadlines {
     if (!inMessage) this.#messageSinceMs = Infinity;
     else if (this.#messageSinceMs === Infinity) this.messageBegun(nowMs);
     this.#noteCongestion(congested, nowMs);
+    this.#noteBetween(!congested && inMessage && kind !== 'data', nowMs);
     const waitsFor = congested ? 'none' : kind;
     if (!this.#progress && waitsFor === this.#kind) return;
     this.#progress = false;
@@ -97,10 +104,8 @@ export class Deadlines {
   isLate(nowMs: number, inMessage: boolean): boolean {
     if (nowMs - this.#sinceMs >= this.#boundMs) return true;
     if (!inMessage || this.#congestedSinceMs !== undefined) return false;
-    const readableMs = nowMs - this.#congestedMs;
-    return (
-      readableMs - this.#messageSinceMs >= this.#source.limits.messageTimeoutMs || this.#isSlow(readableMs)
-    );
+    const messageMs = nowMs - this.#congestedMs - this.#messageSinceMs;
+    return messageMs >= this.#source.limits.messageTimeoutMs || this.#isSlow(nowMs);
   }
 
   /** How long nothing has happened. */
@@ -110,13 +115,28 @@ export class Deadlines {
 
   /**
    * On the average of the message, from its first byte: a client that thinks before it begins has the time between two
-   * reads for that, one that stops in the middle lives on what it sent before. Who drips has neither.
+   * reads for that, one that stops in the middle lives on what it sent before, and one that thinks between two BDAT has the
+   * time of a command. Who drips has neither.
    */
-  #isSlow(readableMs: number): boolean {
+  #isSlow(nowMs: number): boolean {
     const { dataBytesPerSecond, dataRateAfterMs } = this.#source.limits;
     if (this.#messageBytes === 0) return false;
-    const ms = readableMs - this.#firstBytesMs;
+    const ms = this.#rateClockMs(nowMs) - this.#firstBytesMs;
     return ms >= dataRateAfterMs && this.#messageBytes < (dataBytesPerSecond * ms) / 1000;
+  }
+
+  /** Runs while bytes of the message are awaited and can be taken. */
+  #rateClockMs(nowMs: number): number {
+    const betweenMs = this.#betweenSinceMs === undefined ? 0 : nowMs - this.#betweenSinceMs;
+    return nowMs - this.#congestedMs - this.#betweenMs - betweenMs;
+  }
+
+  #noteBetween(between: boolean, nowMs: number): void {
+    if (between) this.#betweenSinceMs ??= nowMs;
+    else if (this.#betweenSinceMs !== undefined) {
+      this.#betweenMs += nowMs - this.#betweenSinceMs;
+      this.#betweenSinceMs = undefined;
+    }
   }
 
   #noteCongestion(congested: boolean, nowMs: number): void {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 
@@ -90,6 +91,20 @@ describe('deadlines are of whole commands and whole messages (promise 3)', () =>
       await until('the connection is given up', () => worker.connections === 0);
     },
   );
+});
+
+test('A-051: what comes with its BDAT counts as what comes behind it', patience, async () => {
+  const { port } = await start({ limits: { dataRateAfter: '1s', dataBytesPerSecond: 500 } });
+  const client = await greeted(port);
+  await client.command('MAIL FROM:<a@x.test>');
+  await client.command('RCPT TO:<b@ok.test>');
+  client.write(`BDAT 2010 LAST\r\n${`${'x'.repeat(98)}\r\n`.repeat(20)}`);
+  // Too slow by itself, and not as a part of that message.
+  for (let left = 10; left > 0; left--) {
+    await delay(250);
+    client.write(left === 2 ? '\r' : left === 1 ? '\n' : 'x');
+  }
+  expect(await client.reply()).toMatch(/^250 2\.0\.0/);
 });
 
 describe('TLS', () => {

@@ -138,6 +138,22 @@ describe('A-051 the slowest that a message may come in', () => {
     expect(waits.isLate(74_000, true)).toBe(true);
   });
 
+  test('the time between two BDAT is not the message’s, that inside a chunk is', () => {
+    const waits = new Deadlines({ limits: patient }, 0);
+    waits.messageBegun(0);
+    waits.wait('command', false, true, 0);
+    waits.received(6_000, 0); // with its BDAT, whole
+    waits.progressed();
+    waits.wait('data', false, true, 60_000); // a part of the next one
+    waits.received(1_000, 60_000);
+    expect(waits.isLate(70_000, true)).toBe(false);
+    waits.wait('command', false, true, 73_000);
+    waits.wait('data', false, true, 100_000);
+    expect(waits.isLate(100_000, true)).toBe(false); // 7 000 bytes in 13 s
+    expect(waits.isLate(101_000, true)).toBe(false);
+    expect(waits.isLate(102_000, true)).toBe(true);
+  });
+
   test('no limit, no message', () => {
     const free = new Deadlines({ limits: { ...patient, dataBytesPerSecond: 0 } }, 0);
     free.messageBegun(0);

@@ -11,7 +11,8 @@ import type { Spool } from '../queue/spool.js';
 import { FailedMail } from './failed-mail.js';
 import { HopAddresses } from './hop-address.js';
 import { hopTimeoutsOf, type HopTimeouts } from './hop-timeouts.js';
-import { missingRoute, missingRouteRetry } from './missing-route.js';
+import { missingRouteRetry } from './missing-route.js';
+import { MissingRoutes } from './missing-routes.js';
 import { MxLookup } from './mx-lookup.js';
 import type { Notifier } from './notifier.js';
 import { Outcomes, type OutcomeMeters } from './outcomes.js';
@@ -39,6 +40,8 @@ export interface DispatcherOptions {
   readonly allowLocalMx?: boolean | undefined;
   readonly timeouts?: Partial<HopTimeouts>;
   readonly idleConnectionMs?: number;
+  /** At work at once: for tests. */
+  readonly maxMissingRoutes?: number | undefined;
 }
 
 /** The alarm rings at least so often: the wall clock may have been set, and a timer cannot know. */
@@ -50,8 +53,8 @@ const alarmMsPerDestination = 0.01;
 /** For the settlements of what was cut to reach the disk. */
 const settleGraceMs = 2_000;
 const defaultIdleMs = 2_000;
-/** An import may bring names that no config ever had; mail of more of them waits for those before. */
-const maxMissing = 100;
+/** Mail of a route for which there was no room is looked at again so soon. */
+const crowdedMs = 500;
 
 export class Dispatcher {
   readonly #options: DispatcherOptions;
@@ -59,8 +62,7 @@ export class Dispatcher {
   readonly #addresses: HopAddresses;
   readonly #mx: MxLookup;
   readonly #routes = new Map<string, RelayRoute>();
-  /** That have mail, and are not in the config. */
-  readonly #missing = new Map<string, RelayRoute>();
+  readonly #missing: MissingRoutes;
   #frozen: readonly string[] = [];
   readonly #failedMail: FailedMail | undefined;
   #alarm: NodeJS.Timeout | undefined;
@@ -74,6 +76,7 @@ export class Dispatcher {
     this.#addresses = new HopAddresses(servers);
     this.#mx = new MxLookup({ servers, hostname, allowLocal: allowLocalMx });
     for (const route of Object.values(options.routes)) this.#routes.set(route.name, this.#open(route));
+    this.#missing = new MissingRoutes(log, (route) => this.#open(route), options.maxMissingRoutes);
     if (keepFailedMs !== undefined)
       this.#failedMail = new FailedMail({ spool, log, keepMs: keepFailedMs, now: this.#now });
   }
@@ -200,24 +203,21 @@ export class Dispatcher {
   }
 
   #wake(destination: string): void {
-    (this.#routeOf(destination) ?? this.#openMissing(routeOf(destination)))?.wake(destination);
+    const route = this.#routeOf(destination) ?? this.#openMissing(routeOf(destination));
+    if (route === undefined) this.#ringAt(this.#now() + crowdedMs);
+    else route.wake(destination);
   }
 
   #openMissing(name: string): RelayRoute | undefined {
-    if (this.#missing.size >= maxMissing) return undefined;
-    this.#options.log.warn(
-      { event: 'relay.no-route', route: name },
-      'mail is queued for a route that is no longer in the config: it is tried again until the route is back, and fails when it is too old',
-    );
-    const route = this.#open(missingRoute(name));
-    this.#missing.set(name, route);
-    if (this.#frozen.includes(name)) route.freeze(true);
+    const route = this.#missing.open(name);
+    if (this.#frozen.includes(name)) route?.freeze(true);
     return route;
   }
 
   /** Wakes what is due and sets the alarm for what will be. */
   #ring(): void {
     this.#alarmAtMs = Infinity;
+    this.#missing.makeRoom();
     let nextAtMs = Infinity;
     const nowMs = this.#now();
     for (const [destination, { earliestAtMs, count }] of this.#options.spool.due()) {

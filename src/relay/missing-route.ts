@@ -1,7 +1,6 @@
 /**
  * Mail for a route that the config no longer has. It is treated as mail of a route whose hop never answers: each attempt
- * fails for now and says why, by the default schedule, until the route is back or the message too old, and then its
- * sender is told. So it shows in lists with its reason, and nothing waits for ever without anybody knowing.
+ * fails for now and says why, until the route is back or the message too old, and then its sender is told. So it shows in lists with its reason, and nothing waits for ever without anybody knowing.
  */
 import type { RetryConfig, RouteConfig } from '../config/config.js';
 import type { Lease } from '../queue/spool.js';
@@ -9,8 +8,15 @@ import type { Lease } from '../queue/spool.js';
 import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
 import { printable } from './last-reply.js';
 
-/** As `routes.NAME.retry` is by default: what the route's own was is not known any more. */
-export const missingRouteRetry: RetryConfig = { firstMs: 60_000, maxMs: 3_600_000, expireMs: 432_000_000 };
+/**
+ * What `routes.NAME.retry` of the route was is not known any more. So: attempts as by default, and the longest `expire` that
+ * a route can have, since a typing error in the config must not fail mail before its time.
+ */
+export const missingRouteRetry: RetryConfig = {
+  firstMs: 60_000,
+  maxMs: 3_600_000,
+  expireMs: 30 * 86_400_000,
+};
 
 /** Of what such mail waits for nothing can be reached, and one attempt costs a commit: a few at a time. */
 const lanes = 4;

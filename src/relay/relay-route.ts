@@ -122,6 +122,11 @@ export class RelayRoute {
     return this.#records.ill;
   }
 
+  /** Nothing is due, under way or kept open. */
+  get isIdle(): boolean {
+    return this.#destinations.size === 0 && this.#waiting.size === 0 && this.#leaving.size === 0;
+  }
+
   /** Milliseconds until something new is tried there; 0: at once, as far as we know. */
   pauseMs(destination: string): number {
     const paused = (this.#pausedUntilMs.get(destination) ?? 0) - performance.now();

@@ -116,7 +116,7 @@ describe('what is due', () => {
       rig.spool.add(
         body,
         {
-          arrivedAtMs: Date.now() - 6 * day,
+          arrivedAtMs: Date.now() - 31 * day,
           recipients: [{ address: `a@d${i}.test`, route: `gone/d${i}.test` }],
         },
         minAttemptsToExpire,
@@ -125,6 +125,33 @@ describe('what is due', () => {
     expect(rig.spool.settlements.map(told)).toEqual(
       Array.from({ length: many }, () => ['failed expired: 4.3.5 the route gone is no longer in the config']),
     );
+  });
+
+  it('more routes that the config does not have than are looked after at once: those with nothing to do make room', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { maxMissingRoutes: 2 });
+    for (let i = 0; i < 5; i++)
+      rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: `gone-${i}` }] });
+    await rig.start().settled(5);
+    expect(rig.dispatcher.queues).toBeLessThanOrEqual(2);
+    rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: 'gone-0' }] });
+    await rig.settled(6);
+    const said = rig.events('relay.no-route').map(({ route }) => route);
+    expect(said.toSorted()).toEqual(Array.from({ length: 5 }, (_, i) => `gone-${i}`));
+  });
+
+  it('mail of a route that is gone does not fail before the longest time that a route can give it', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    const envelope = {
+      arrivedAtMs: Date.now() - 29 * day,
+      recipients: [{ address: 'a@example.test', route: 'gone' }],
+    };
+    rig.spool.add(body, envelope, minAttemptsToExpire);
+    await rig.start().settled(1);
+    expect(rig.spool.settlements.map(told)).toEqual([
+      ['pending 4.3.5 the route gone is no longer in the config'],
+    ]);
   });
 
   it('a route that the config does not have can be frozen', async () => {

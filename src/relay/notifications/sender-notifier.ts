@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { describeError } from '../../base/errors.js';
 import { routeOf } from '../../base/destination.js';
 import type { Log } from '../../base/log.js';
-import type { Config } from '../../config/config.js';
+import type { Config, RetryConfig } from '../../config/config.js';
 import type { Meters } from '../../metrics/meters.js';
 import { NotificationRoute, type PostmasterAddress } from '../../policy/notification-route.js';
 import type { Lease, RecipientState, Spool } from '../../queue/spool.js';
@@ -79,13 +79,18 @@ class SenderNotifier implements Notifier {
   readonly #turns = new Turns(atOnce);
   readonly #now: () => number;
   readonly #monotonicNow: () => number;
-  readonly #rules = new Map<string, DutyRules>();
+  /** By route of the config. */
+  readonly #rules: ReadonlyMap<string, DutyRules>;
+  readonly #missingRules: DutyRules;
   #explained = false;
 
   constructor(options: NotifierOptions, template: Template) {
     this.#options = options;
     this.#template = template;
     this.#route = new NotificationRoute(options.config);
+    const routes = Object.entries(options.config.routes);
+    this.#rules = new Map(routes.map(([name, { retry }]) => [name, this.#rulesBy(retry)]));
+    this.#missingRules = this.#rulesBy(missingRouteRetry);
     const { perSenderPerHour, perHour } = options.config.notifications;
     this.#budget = new ReportBudget(perSenderPerHour, perHour);
     this.lateAfterMs = options.config.notifications.delayAfterMs;
@@ -117,17 +122,14 @@ class SenderNotifier implements Notifier {
     return { results, delayNotified };
   }
 
-  /** Cached: asked for after every attempt. At most one entry per destination that has had mail. */
+  /** Made once: asked for after every attempt. Routes that the config does not have share theirs. */
   #rulesOf(destination: string): DutyRules {
-    const route = routeOf(destination);
-    let rules = this.#rules.get(route);
-    if (rules === undefined) {
-      const { routes, notifications } = this.#options.config;
-      const { expireMs, firstMs } = routes[route]?.retry ?? missingRouteRetry;
-      rules = { delayAfterMs: notifications.delayAfterMs, expireMs, firstRetryMs: firstMs };
-      this.#rules.set(route, rules);
-    }
-    return rules;
+    return this.#rules.get(routeOf(destination)) ?? this.#missingRules;
+  }
+
+  #rulesBy({ expireMs, firstMs }: RetryConfig): DutyRules {
+    const { delayAfterMs } = this.#options.config.notifications;
+    return { delayAfterMs, expireMs, firstRetryMs: firstMs };
   }
 
   async #fulfil(lease: Lease, outcome: CarryOutcome, duty: Duty): Promise<Fate> {

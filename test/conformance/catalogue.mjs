@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { citations, findTests, root } from '../support/citations.mjs';
 import { attacks } from './attacks.mjs';
-import { rules, underWay } from './rules.mjs';
+import { rules } from './rules.mjs';
 
 const levels = new Map([
   ['M', 'must'],
@@ -31,10 +31,8 @@ function catalogue() {
   /** @param {string} id @param {string} heading @param {string | undefined} why */
   const section = (id, heading, why) => {
     const shown = citations(tests, id);
-    // Work that is under way is done once a test names it.
-    const reason = why === underWay && shown.length > 0 ? undefined : why;
-    if (reason?.startsWith('open')) open.push(id);
-    if (reason !== undefined) shown.push(reason);
+    if (why?.startsWith('open') === true) open.push(id);
+    if (why !== undefined) shown.push(why);
     if (shown.length === 0) missing.push(id);
     return `### ${id} ${heading}\n\n${shown.map((line) => `- ${line}`).join('\n')}\n`;
   };

@@ -6,8 +6,6 @@
 
 /** @typedef {readonly [level: string, source: string, text: string, why?: string]} Rule */
 
-export const underWay = 'open: issue 4';
-
 /** @type {Readonly<Record<string, Rule>>} */
 export const rules = {
   'C-001': ['M', 'RFC 5321 §2.2.1', 'EHLO and HELO both open a session'],
@@ -154,12 +152,7 @@ export const rules = {
   'C-096': ['M', 'RFC 3030 §2', 'the octets of a BDAT that is refused are read and never taken for commands'],
   'C-097': ['M', 'RFC 3030 §2', 'DATA behind BDAT, and BDAT behind LAST, are out of sequence; RSET clears'],
   'C-098': ['m', 'RFC 3030 §2', 'BDAT 0 LAST ends a message'],
-  'C-099': [
-    'M',
-    'RFC 3030 §3',
-    'BINARYMIME only where it works: it is neither announced nor taken',
-    underWay,
-  ],
+  'C-099': ['M', 'RFC 3030 §3', 'BINARYMIME only where it works: it is neither announced nor taken'],
   'C-100': [
     'M',
     'RFC 6531 §3.1',
@@ -210,7 +203,7 @@ export const rules = {
     'RFC 8689 §2',
     'REQUIRETLS only where it holds end to end: it is neither announced nor taken',
   ],
-  'C-129': ['M', 'RFC 9422 §3', 'LIMITS says what is so', underWay],
+  'C-129': ['M', 'RFC 9422 §3', 'LIMITS says what is so'],
   'C-130': ['–', 'RFC 2852', 'DELIVERBY is not offered: BY= is 555'],
   'C-131': ['m', 'RFC 7504', '521 and 556 for what will never be taken'],
   'C-132': [

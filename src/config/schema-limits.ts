@@ -15,7 +15,9 @@ export const limits = section({
     .describe('Largest message, announced as SIZE (RFC 1870).'),
   recipients: integer(100, 100_000)
     .prefault(1_000)
-    .describe('Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100).'),
+    .describe(
+      'Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100). Each has 100 while the open transactions of a worker have 200000 together.',
+    ),
   bytesInFlight: size('1MiB', '64GiB')
     .prefault('256MiB')
     .describe('Received and not yet on disk, per worker; beyond it reading pauses.'),

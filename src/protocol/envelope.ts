@@ -3,7 +3,14 @@ import type { Dialogue } from './dialogue.js';
 import { isReply, parseMail, parseRcpt, type MailQuestion } from './mail-commands.js';
 import { replies } from './replies.js';
 import { OpenTransaction } from './transaction.js';
-import { askBits, type Accepted, type Question, type Reply, type SessionSink } from './types.js';
+import {
+  askBits,
+  type Accepted,
+  type Question,
+  type Reply,
+  type SessionOptions,
+  type SessionSink,
+} from './types.js';
 
 // RCPTs beyond the limit get 452 without counting as errors, so that a client with a long list can send the rest
 // later (RFC 5321 §4.5.3.1.10). As many as Postfix allows.
@@ -46,11 +53,15 @@ export function rcpt(dialogue: Dialogue, bytes: Buffer, start: number, end: numb
   const transaction = dialogue.openTransaction();
   const parsed = parseRcpt(bytes, start, end, transaction.parameters.smtpUtf8);
   if (isReply(parsed)) dialogue.reply(parsed, 'RCPT', sink);
-  else if (transaction.recipients.length < dialogue.options.limits.recipients)
+  else if (transaction.recipients.length < mostRecipients(dialogue.options))
     dialogue.ask({ kind: 'recipient', ...parsed, transaction }, sink);
   else if (++transaction.overshoot > recipientOvershoot)
     dialogue.reply(replies.tooManyRecipients, 'RCPT', sink);
   else sink.reply(replies.tooManyRecipients, 'RCPT');
+}
+
+function mostRecipients({ limits, envelopeRoom }: SessionOptions): number {
+  return Math.min(limits.recipients, envelopeRoom?.recipients ?? Infinity);
 }
 
 export function addRecipient(

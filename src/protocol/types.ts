@@ -307,6 +307,9 @@ export interface SessionOptions {
   readonly limits: SessionLimits;
   /** Holds over the same of `limits`, and is looked up each time: it changes when the caller comes under stress. */
   readonly patience?: { readonly limits: Pick<SessionLimits, 'errors' | 'softErrors' | 'junkCommands'> };
+  /** Holds where it is lower than the same of `limits`, and is looked up each time: it falls while the caller has many
+   *  envelopes to keep. */
+  readonly envelopeRoom?: Pick<SessionLimits, 'recipients'>;
   /** RFC 2920 §3.1: a client that sends on without waiting where it has to is sent away. */
   readonly refuseUnauthorizedPipelining: boolean;
   readonly ask: { mask: number };

@@ -176,6 +176,10 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     );
   }
 
+  get recipients(): number {
+    return this.#session.transaction?.recipients.length ?? 0;
+  }
+
   /** No transaction open and nothing of ours to say. */
   get isIdle(): boolean {
     return (

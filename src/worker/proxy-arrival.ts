@@ -45,6 +45,8 @@ export class ProxyArrival implements SocketOwner, OpenConnection {
   }
 
   /** No transaction can be open. */
+  readonly recipients = 0;
+
   get isIdle(): boolean {
     return true;
   }

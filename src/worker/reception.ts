@@ -45,6 +45,8 @@ export class Reception {
   readonly #logins: Logins;
   /** Number of the last transaction whose message was refused. */
   #refusedMessage = 0;
+  /** Of the last MAIL that was refused for want of room: no transaction has it. */
+  #refusedSender = '';
   /** The one that was asked about and has no reply yet, for the log line of its refusal. */
   #lastRecipient = '';
 
@@ -96,7 +98,7 @@ export class Reception {
       case 'recipient':
         return this.#recipient(question.mailbox);
       case 'mail':
-        return this.#mail();
+        return this.#mail(question.reversePath);
       case 'connect':
       case 'verb':
       case 'header-end':
@@ -125,6 +127,8 @@ export class Reception {
       if (transaction !== null && transaction.number === this.#refusedMessage) return;
       this.#refusedMessage = transaction?.number ?? 0;
     }
+    const sender = session.transaction?.reversePath.address ?? this.#refusedSender;
+    this.#refusedSender = '';
     this.#service.log.info({
       event,
       sid: this.#sid,
@@ -132,7 +136,7 @@ export class Reception {
       client: this.#client.address,
       ...this.#client.facts,
       helo: session.heloName.slice(0, loggedCharacters),
-      from: session.transaction?.reversePath.address.slice(0, loggedCharacters),
+      ...(sender === '' && session.transaction === null ? {} : { from: sender.slice(0, loggedCharacters) }),
       ...forwardedFact(session.transaction?.forwarded),
       ...(this.#lastRecipient === '' ? {} : { to: this.#lastRecipient.slice(0, loggedCharacters) }),
       reason: reply.name,
@@ -149,9 +153,11 @@ export class Reception {
   }
 
   /** Asked only while the room monitor has set the bit: no disk, too much in flight, or a failed queue. */
-  #mail(): Verdict {
+  #mail(reversePath: Mailbox): Verdict {
     this.#service.room.update();
-    return this.#service.room.ask.mask === 0 ? proceed : { ok: false, reply: replies.insufficientStorage };
+    if (this.#service.room.ask.mask === 0) return proceed;
+    this.#refusedSender = reversePath.address;
+    return { ok: false, reply: replies.insufficientStorage };
   }
 
   #recipient(mailbox: Mailbox): Verdict | Promise<Verdict> {

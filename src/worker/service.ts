@@ -7,6 +7,7 @@ import type { DnsblCheck } from '../policy/dnsbl-check.js';
 import type { PasswordAuthenticator } from '../policy/login.js';
 import type { RelayDecision } from '../policy/relay-decision.js';
 import type { Admission } from './admission.js';
+import type { EnvelopeRoom } from './envelope-room.js';
 import type { Intake } from './intake.js';
 import type { NetworkBudgets } from './network-budgets.js';
 import type { LoginGuard } from './login-guard.js';
@@ -21,6 +22,8 @@ import type { Tallies } from './tallies.js';
 export interface OpenConnection {
   /** Once a second. */
   tick(nowMs: number): void;
+  /** Of the open transaction; 0 where there is none. */
+  readonly recipients: number;
   /** No transaction open and nothing of ours to say. */
   readonly isIdle: boolean;
   /** Ends it, with 421 where there is somebody to say it to. */
@@ -34,6 +37,7 @@ export interface Service {
   readonly meters: Meters;
   readonly stageData: Histogram;
   readonly stress: Stress;
+  readonly envelopeRoom: EnvelopeRoom;
   readonly tallies: Tallies;
   readonly networkBudgets: NetworkBudgets;
   readonly admission: Admission;

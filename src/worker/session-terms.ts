@@ -61,7 +61,7 @@ export class SessionTerms {
   /** Outside TLS. */
   #base(): Omit<SessionOptions, 'bareNewlines' | 'mayNameClients'> {
     const { protocol, role, tls } = this.#config;
-    const { config, stress, room } = this.#service;
+    const { config, stress, envelopeRoom, room } = this.#service;
     const { hostname, limits, policy } = config;
     return {
       hostname,
@@ -76,6 +76,7 @@ export class SessionTerms {
       mechanisms: this.#mechanisms,
       limits: sessionLimits(limits),
       patience: stress,
+      envelopeRoom,
       refuseUnauthorizedPipelining: policy.unauthorizedPipelining === 'refuse',
       ask: room.ask,
     };

@@ -29,6 +29,7 @@ import { Dispatcher } from '../relay/dispatcher.js';
 import type { Notifier } from '../relay/notifier.js';
 import { openNotifier } from '../relay/notifications/sender-notifier.js';
 import { Admission } from './admission.js';
+import { EnvelopeRoom } from './envelope-room.js';
 import { Intake } from './intake.js';
 import { LoginGuard } from './login-guard.js';
 import { LoginTurns } from './login-turns.js';
@@ -66,6 +67,8 @@ export interface WorkerOptions {
   /** Of TLS session tickets, the same in all workers; left out: one of its own. */
   readonly ticketSecret?: Buffer;
   readonly log: Log;
+  /** In open transactions, before each may have fewer; left out: what the memory of a worker allows. */
+  readonly maxRecipientsHeld?: number | undefined;
   readonly onPhase: SpoolHooks['phase'];
   readonly onUnusable?: SpoolHooks['unusable'];
   /** The first failed commit, at once. */
@@ -206,6 +209,7 @@ export class Worker {
       meters,
       stageData: meters.stageSeconds.of('data'),
       stress,
+      envelopeRoom: new EnvelopeRoom(config.limits.recipients, log, options.maxRecipientsHeld),
       tallies,
       networkBudgets: new NetworkBudgets(config.limits, tallies),
       admission: new Admission(config.limits, tallies),
@@ -394,7 +398,12 @@ export class Worker {
     const nowMs = performance.now();
     const { stress } = this.#service;
     stress.look({ connections: this.connections, bytesInFlight: this.#spool.stats().bytesInFlight });
-    for (const connection of this.#service.connections) connection.tick(nowMs);
+    let recipients = 0;
+    for (const connection of this.#service.connections) {
+      connection.tick(nowMs);
+      recipients += connection.recipients;
+    }
+    this.#service.envelopeRoom.look(recipients);
     void this.#service.room.look();
   }
 

@@ -27,6 +27,7 @@ export interface TestWorkerOptions {
   /** Beside the test certificate, under `tls`. */
   readonly tls?: Readonly<Record<string, unknown>>;
   readonly ticketSecret?: Buffer;
+  readonly maxRecipientsHeld?: number;
   readonly listeners?: readonly TestListener[];
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
   readonly unauthorizedPipelining?: 'refuse' | 'tolerate';
@@ -96,6 +97,7 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     slot: 0,
     incarnation: `test-${process.pid}-${Object.values(ports).join('-')}`,
     ...(options.ticketSecret === undefined ? {} : { ticketSecret: options.ticketSecret }),
+    maxRecipientsHeld: options.maxRecipientsHeld,
     log: options.log ?? pino({ level: 'silent' }),
     onPhase: () => undefined,
     onFailing: () => undefined,

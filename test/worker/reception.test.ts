@@ -58,6 +58,20 @@ test('the line of a refused recipient names it, and no line names another one', 
   client.destroy();
 });
 
+test('the line of a sender that there is no room for names it', async () => {
+  const full = await startWorker({ exactLimits: { queueMessages: 0 }, log: journal.log });
+  const client = await SmtpClient.greeted(full.port);
+  expect(await client.command('MAIL FROM:<a@client.test>')).toMatch(/^452 4\.3\.1 /);
+  await client.command('MAIL FROM:a@client.test');
+  const lines = journal.lines.filter(({ event }) => event === 'sender.refused');
+  expect(lines.map(({ from, reason }) => [from, reason])).toEqual([
+    ['a@client.test', 'insufficientStorage'],
+    [undefined, 'badSender'],
+  ]);
+  client.destroy();
+  await full.close();
+});
+
 describe('A-120 A-113: the list is asked about the client, whoever that has come to be', () => {
   test.each([
     ['192.0.2.9', /^550 5\.7\.1 .*\[192\.0\.2\.9\] listed by bl\.test/],

@@ -110,8 +110,9 @@ describe('a right file', () => {
     expect(load(smallest).limits.commandTimeoutMs).toBe(300_000);
   });
 
-  test('C-108: requires TLS of nobody on an inbound listener', () => {
-    expect(load(smallest).listeners.map(({ tls }) => tls)).not.toContain('required');
+  test('C-108: an inbound listener that says nothing of TLS offers it where there is a certificate, and requires it of nobody', () => {
+    expect(load(smallest).listeners.map(({ tls }) => tls)).toEqual(['off']);
+    expect(load(withTls + smallest).listeners.map(({ tls }) => tls)).toEqual(['starttls']);
   });
 
   test('C-076: retries begin after a minute, slow down to an hour, end after five days', () => {

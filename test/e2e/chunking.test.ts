@@ -68,8 +68,10 @@ test('C-094: a message of many chunks at chunk sizes that nothing is aligned to'
 });
 
 test('A-073 A-074: a connection that ends inside a chunk leaves nothing in the queue', async () => {
+  const delivered = sink.delivered.length;
   const before = await postern.metric('postern_messages_accepted_total');
   for (const ending of [
+    'BDAT 1000000 LAST\r\nSubj',
     'BDAT 1000000000 LAST\r\nSubj',
     'BDAT 3\r\nab',
     'BDAT 9\r\nSubject: BDAT 3 LAST\r\nx\r',
@@ -86,6 +88,8 @@ test('A-073 A-074: a connection that ends inside a chunk leaves nothing in the q
   queueIdOf(await client.reply());
   client.destroy();
   expect(await postern.metric('postern_messages_accepted_total')).toBe(before + 1);
+  await until('nothing is left', async () => (await postern.metric('postern_queue_messages')) === 0);
+  expect(sink.delivered).toHaveLength(delivered + 1);
 });
 
 test('A-011: only the networks that are named have their newlines mended, and what arrives is canonical', async () => {

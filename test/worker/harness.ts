@@ -31,6 +31,7 @@ export interface TestWorkerOptions {
   readonly listeners?: readonly TestListener[];
   readonly limits?: Readonly<Record<string, string | number | readonly string[]>>;
   readonly unauthorizedPipelining?: 'refuse' | 'tolerate';
+  readonly greetDelay?: string;
   /** With the lists to ask and a DNS server. */
   readonly dnsbl?: Readonly<Record<string, unknown>>;
   readonly dnsServer?: string;
@@ -38,6 +39,8 @@ export interface TestWorkerOptions {
   readonly exactLimits?: Partial<LimitsConfig>;
   /** Of the route that all mail takes; left out: a port where nobody listens. */
   readonly to?: string;
+  /** Beside ok.test. */
+  readonly domains?: readonly object[];
   /** Name → password. */
   readonly users?: Readonly<Record<string, string>>;
   readonly log?: Log;
@@ -79,12 +82,13 @@ export async function startWorker(options: TestWorkerOptions = {}): Promise<Test
     ...(options.users === undefined
       ? {}
       : { auth: { mechanisms: options.mechanisms ?? ['PLAIN', 'LOGIN'], users: { file: usersFile } } }),
-    domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }],
+    domains: [{ names: ['ok.test'], recipients: 'any', route: 'nowhere' }, ...(options.domains ?? [])],
     routes: { nowhere: { to: options.to ?? `smtp://127.0.0.1:${await freePort()}` } },
     // Tests that break rules on purpose neither wait nor are sent away for it, unless they ask for that.
     limits: { diskReserve: '0', errorDelay: '0', ...options.limits },
     policy: {
       unauthorizedPipelining: options.unauthorizedPipelining ?? 'tolerate',
+      greetDelay: options.greetDelay ?? '0',
       ...(options.dnsbl === undefined ? {} : { dnsbl: options.dnsbl }),
     },
     ...(options.dnsServer === undefined ? {} : { dns: { servers: [options.dnsServer] } }),

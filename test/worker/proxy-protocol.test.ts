@@ -27,13 +27,17 @@ afterAll(async () => {
 async function start(
   listener: Partial<TestListener> = {},
   limits: TestWorkerOptions['limits'] = {},
+  policy: Pick<TestWorkerOptions, 'unauthorizedPipelining' | 'greetDelay'> = {},
 ): Promise<TestWorker> {
-  const key = JSON.stringify([listener, limits]);
+  const key = JSON.stringify([listener, limits, policy]);
   let found = workers.get(key);
   if (found === undefined) {
     const record = recordingLog();
     const listeners = [{ name: 'mx', proxyProtocol: ['127.0.0.0/8'], ...listener }];
-    found = { running: await startWorker({ listeners, limits, log: record.log }), journal: record };
+    found = {
+      running: await startWorker({ listeners, limits, ...policy, log: record.log }),
+      journal: record,
+    };
     workers.set(key, found);
   }
   ({ running, journal } = found);
@@ -156,6 +160,26 @@ describe('A-112: what comes behind the header is the client’s', () => {
     await client.send('Subject: x\r\n\r\nx', { to: 'b@ok.test' });
     expect(lineOf('message.accepted')).toMatchObject({ client: '192.0.2.1', proxy: '127.0.0.1' });
     expect(lineOf('message.accepted')).toHaveProperty('tls');
+  });
+
+  test('what comes with the header is no early talk; what comes behind EHLO with it is', async () => {
+    const { port } = await start({}, {}, { unauthorizedPipelining: 'refuse' });
+    const polite = await behind(port, `${line}EHLO client.test\r\n`);
+    expect(await polite.reply()).toMatch(/^220 /);
+    expect(await polite.reply()).toMatch(/^250[ -]/);
+    const hasty = await behind(port, `${line}EHLO client.test\r\nMAIL FROM:<a@x.test>\r\n`);
+    expect(await hasty.reply()).toMatch(/^220 /);
+    expect(await hasty.reply()).toMatch(/^554 5\.5\.0 /);
+    await hasty.ended();
+  });
+
+  test('a greeting with a delay is for it: it may send its header at once, and nothing behind it', async () => {
+    const { port } = await start({}, { exempt: [] }, { greetDelay: '1s' });
+    const [polite, hasty] = await Promise.all([behind(port, line), behind(port, `${line}EHLO t\r\n`)]);
+    await hasty.ended();
+    expect(hasty.rest()).toMatch(/^220-[^\n]*\r\n554 5\.5\.0 /);
+    expect(await polite.reply()).toMatch(/^220-.*\n220 /);
+    expect(await polite.command('EHLO client.test')).toMatch(/^250[ -]/);
   });
 
   test('and STARTTLS behind a header works', async () => {

@@ -1,12 +1,11 @@
 /**
- * The one way to a backend: so many questions at once, so many that wait, one deadline for both, and none at all while
+ * The one way to a backend of log-ins or of tokens: so many questions at once, so many that wait, one deadline for both, and none at all while
  * it does not answer (circuit-breaker). Runs in the worker, not in the pool: these questions wait rather than compute,
  * many at once on one event loop, and a thread would add its hop (about 0.1 ms) and need the sockets for itself.
  */
 import { PosternError, type ErrorCode } from '../base/errors.js';
 import { Lane, type Entry } from '../base/lane.js';
-import type { BackendAnswer, BackendLogin } from '../policy/login.js';
-import type { Backend } from './backend.js';
+import type { Backend, GivenAnswer } from './backend.js';
 import { CircuitBreaker, type Passage } from './circuit-breaker.js';
 
 export interface BackendBounds {
@@ -16,11 +15,11 @@ export interface BackendBounds {
   readonly waiting: number;
 }
 
-export interface BackendGateOptions {
-  readonly backend: Backend;
+export interface BackendGateOptions<Question, Answer extends GivenAnswer> {
+  readonly backend: Backend<Question, Answer>;
   readonly bounds: BackendBounds;
   /** Every question, with what became of it: the kind of an answer or the code of an error. */
-  observe(result: BackendAnswer['kind'] | ErrorCode, seconds: number): void;
+  observe(result: Answer['kind'] | ErrorCode, seconds: number): void;
   /** It does not answer: why, and how long it is left alone. Said again for each probe without an answer. */
   down(error: PosternError, restMs: number): void;
   up(): void;
@@ -28,23 +27,23 @@ export interface BackendGateOptions {
 }
 
 /** A question on its way. */
-interface Attempt extends Entry {
+interface Attempt<Answer> extends Entry {
   readonly passage: Passage;
   readonly startedMs: number;
   readonly abort: AbortController;
   state: 'waiting' | 'asking' | 'over';
-  settle(answer: BackendAnswer | Error): void;
+  settle(answer: Answer | Error): void;
 }
 
-export class BackendGate {
-  readonly #options: BackendGateOptions;
+export class BackendGate<Question, Answer extends GivenAnswer> {
+  readonly #options: BackendGateOptions<Question, Answer>;
   readonly #lane: Lane;
   readonly #breaker = new CircuitBreaker();
   readonly #now: () => number;
   /** Those in the line. Bounded by it. */
-  readonly #waiting = new Set<Attempt>();
+  readonly #waiting = new Set<Attempt<Answer>>();
 
-  constructor(options: BackendGateOptions) {
+  constructor(options: BackendGateOptions<Question, Answer>) {
     this.#options = options;
     this.#lane = new Lane(options.bounds.concurrent, options.bounds.waiting);
     this.#now = options.now ?? (() => performance.now());
@@ -60,16 +59,16 @@ export class BackendGate {
   }
 
   /** @throws PosternError AUTH_RESTING, AUTH_FULL, AUTH_TIMEOUT, and what the backend throws */
-  ask(login: BackendLogin): Promise<BackendAnswer> {
+  ask(question: Question): Promise<Answer> {
     const startedMs = this.#now();
     const passage = this.#breaker.enter(startedMs);
     return new Promise((resolve, reject) => {
-      const attempt: Attempt = {
+      const attempt: Attempt<Answer> = {
         passage,
         startedMs,
         abort: new AbortController(),
         state: 'waiting',
-        start: () => void this.#ask(attempt, login),
+        start: () => void this.#ask(attempt, question),
         settle: (answer) => {
           if (attempt.state === 'over') return;
           attempt.state = 'over';
@@ -86,17 +85,17 @@ export class BackendGate {
     });
   }
 
-  #enter(attempt: Attempt): void {
+  #enter(attempt: Attempt<Answer>): void {
     this.#waiting.add(attempt);
     if (this.#lane.enter(attempt)) return;
     this.#breaker.withdrawn(attempt.passage);
     attempt.settle(this.#trouble('AUTH_FULL'));
   }
 
-  async #ask(attempt: Attempt, login: BackendLogin): Promise<void> {
+  async #ask(attempt: Attempt<Answer>, question: Question): Promise<void> {
     this.#waiting.delete(attempt);
     attempt.state = 'asking';
-    const answer = await this.#options.backend.ask(login, attempt.abort.signal).catch(asError);
+    const answer = await this.#options.backend.ask(question, attempt.abort.signal).catch(asError);
     if (!attempt.abort.signal.aborted) {
       this.#judge(attempt, answer);
       attempt.settle(answer);
@@ -105,14 +104,14 @@ export class BackendGate {
     this.#lane.leave(attempt);
   }
 
-  #judge(attempt: Attempt, answer: BackendAnswer | Error): void {
+  #judge(attempt: Attempt<Answer>, answer: Answer | Error): void {
     if (answer instanceof PosternError && answer.code === 'AUTH_UNREACHABLE') this.#silent(attempt, answer);
     else if (answer instanceof Error && !(answer instanceof PosternError))
       this.#breaker.withdrawn(attempt.passage);
     else if (this.#breaker.answered()) this.#options.up();
   }
 
-  #expire(attempt: Attempt): void {
+  #expire(attempt: Attempt<Answer>): void {
     const error = this.#trouble('AUTH_TIMEOUT');
     attempt.abort.abort();
     if (attempt.state === 'asking') this.#silent(attempt, error);
@@ -124,7 +123,7 @@ export class BackendGate {
     attempt.settle(error);
   }
 
-  #silent(attempt: Attempt, error: PosternError): void {
+  #silent(attempt: Attempt<Answer>, error: PosternError): void {
     const restMs = this.#breaker.silent(attempt.passage, this.#now());
     if (restMs === 0) return;
     this.#options.down(error, restMs);
@@ -135,7 +134,7 @@ export class BackendGate {
     }
   }
 
-  #observe(attempt: Attempt, answer: BackendAnswer | Error): void {
+  #observe(attempt: Attempt<Answer>, answer: Answer | Error): void {
     const seconds = (this.#now() - attempt.startedMs) / 1000;
     if (!(answer instanceof Error)) this.#options.observe(answer.kind, seconds);
     else if (answer instanceof PosternError) this.#options.observe(answer.code, seconds);

@@ -2,6 +2,7 @@
  * Asks Dovecot's auth service (`service auth { unix_listener … }`): one connection a worker, made when it is needed, many
  * log-ins on it at once. What password rules there are, its passdbs have.
  */
+import type { LookupFunction } from 'node:net';
 import { PosternError } from '../base/errors.js';
 import type { BackendAnswer, BackendLogin } from '../policy/login.js';
 import type { Backend } from './backend.js';
@@ -12,6 +13,7 @@ export interface DovecotOptions {
   readonly target: DovecotTarget;
   /** The `%s` of Dovecot's settings and rules. */
   readonly service: string;
+  readonly lookup: LookupFunction;
 }
 
 export class DovecotBackend implements Backend {
@@ -40,7 +42,7 @@ export class DovecotBackend implements Backend {
   }
 
   #open(): DovecotConnection {
-    this.#connection = new DovecotConnection(this.#options.target);
+    this.#connection = new DovecotConnection(this.#options.target, this.#options.lookup);
     return this.#connection;
   }
 

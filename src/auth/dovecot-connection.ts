@@ -3,8 +3,9 @@
  * Owns the socket and its bounds; knows no password rule. Lives until it breaks: then all that wait are told.
  */
 import { randomInt } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import { connect, type LookupFunction, type Socket } from 'node:net';
 import { PosternError, type ErrorCode } from '../base/errors.js';
+import { keepAliveMs } from './keep-alive.js';
 import { DovecotLines, parseReply, type DovecotReply } from './dovecot-lines.js';
 
 export type DovecotTarget = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -36,8 +37,9 @@ export class DovecotConnection {
   #heardMs = 0;
   readonly ready: Promise<void>;
 
-  constructor(target: DovecotTarget) {
-    this.#socket = connect({ ...target, noDelay: true });
+  constructor(target: DovecotTarget, lookup: LookupFunction) {
+    const keepAlive = { keepAlive: true, keepAliveInitialDelay: keepAliveMs };
+    this.#socket = connect('path' in target ? target : { ...target, ...keepAlive, lookup, noDelay: true });
     this.ready = new Promise((resolve, reject) => {
       this.#opened = { resolve, reject };
     });

@@ -2,6 +2,7 @@
  * Asks a directory by binding as the user (RFC 4513 §5.1.3): under a DN made of his name, or under the one entry that a
  * search for his name finds. Owns its connections: each does one thing at a time, and is kept for the next.
  */
+import { randomBytes } from 'node:crypto';
 import { PosternError, type ErrorCode } from '../base/errors.js';
 import { parseNameTemplate, type NameTemplate } from '../base/name-template.js';
 import type { BackendAnswer, BackendLogin } from '../policy/login.js';
@@ -42,6 +43,8 @@ class Connections {
       try {
         return await this.#use(kept, work);
       } catch (error) {
+        // One that has gone silent stands for all that are kept: a firewall has forgotten them, or the directory is gone.
+        if (signal.aborted) this.#dropFree();
         // Directories close what is idle, and kept connections end with a restart: that is no outage.
         const lost = error instanceof PosternError && error.code === 'AUTH_UNREACHABLE';
         if (!lost || signal.aborted) throw error;
@@ -73,6 +76,10 @@ class Connections {
     }
   }
 
+  #dropFree(): void {
+    for (const connection of this.#free.splice(0)) this.#drop(connection);
+  }
+
   #drop(connection: LdapConnection): void {
     connection.close();
     this.#all.delete(connection);
@@ -81,7 +88,14 @@ class Connections {
 
 export class LdapBackend implements Backend {
   readonly name = 'ldap';
-  readonly #find: { readonly dn: NameTemplate } | { readonly filter: NameTemplate; readonly base: string };
+  readonly #find:
+    | { readonly dn: NameTemplate }
+    | {
+        readonly filter: NameTemplate;
+        readonly base: string;
+        /** Below the base, where the users are, so that it takes the same way; random, so that nobody has it. */
+        readonly nobody: string;
+      };
   readonly #binders: Connections;
   readonly #searchers: Connections;
 
@@ -90,7 +104,11 @@ export class LdapBackend implements Backend {
     this.#find =
       'dn' in find
         ? { dn: template(find.dn) }
-        : { filter: template(find.search.filter), base: find.search.base };
+        : {
+            filter: template(find.search.filter),
+            base: find.search.base,
+            nobody: `cn=${randomBytes(16).toString('hex')},${find.search.base}`,
+          };
     this.#binders = new Connections(open);
     const account = 'search' in find ? find.search.account : undefined;
     this.#searchers = new Connections(async (signal) => {
@@ -114,10 +132,11 @@ export class LdapBackend implements Backend {
   }
 
   async ask({ user, password }: BackendLogin, signal: AbortSignal): Promise<BackendAnswer> {
-    const dn = await this.#dnOf(user, signal);
-    if (dn === undefined) return failed;
+    const found = await this.#dnOf(user, signal);
+    if (found === undefined) return failed;
+    const { dn, isNobody } = found;
     const result = await this.#binders.with(signal, (connection) => connection.bind(dn, password, signal));
-    if ('value' in result) return { kind: 'ok', user };
+    if ('value' in result) return isNobody ? failed : { kind: 'ok', user };
     if (refusals.has(result.code)) return failed;
     throw refusalOf(result.code, 'the bind of a user');
   }
@@ -127,17 +146,24 @@ export class LdapBackend implements Backend {
     this.#searchers.close();
   }
 
-  /** Undefined: there is no such user, or more than one. */
-  async #dnOf(user: string, signal: AbortSignal): Promise<string | undefined> {
-    if ('dn' in this.#find) return this.#find.dn.fill(user, escapeDnValue);
-    const { base, filter } = this.#find;
-    const filled = filter.fill(user, escapeFilterValue);
+  /**
+   * Undefined: the name has not the form of a user's. Where none is found, or more than one, a DN of nobody: the bind that
+   * follows costs a stranger what it costs a user, as far as we can see to it (A-104).
+   */
+  async #dnOf(user: string, signal: AbortSignal): Promise<{ dn: string; isNobody: boolean } | undefined> {
+    const find = this.#find;
+    const filled =
+      'dn' in find ? find.dn.fill(user, escapeDnValue) : find.filter.fill(user, escapeFilterValue);
     if (filled === undefined) return undefined;
-    const found = await this.#searchers.with(signal, (connection) => connection.search(base, filled, signal));
+    if ('dn' in find) return { dn: filled, isNobody: false };
+    const found = await this.#searchers.with(signal, (connection) =>
+      connection.search(find.base, filled, signal),
+    );
     const dns = orThrow(found, 'the search for a user');
     const [dn] = dns;
-    // An entry without a name would be a bind as nobody.
-    return dns.length === 1 && dn !== undefined && dn.includes('=') ? dn : undefined;
+    // An entry without a name would be a bind as nobody, which succeeds.
+    const isOne = dns.length === 1 && dn !== undefined && dn.includes('=');
+    return isOne ? { dn, isNobody: false } : { dn: find.nobody, isNobody: true };
   }
 }
 

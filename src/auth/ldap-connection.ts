@@ -3,10 +3,11 @@
  * the first bind, never a second connection behind its back, no more bytes than an answer has, and an end when asked.
  * What a result means for a log-in is the backend's to say.
  */
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, type LookupFunction, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type * as ldapts from 'ldapts';
 import { describeError, PosternError } from '../base/errors.js';
+import { keepAliveMs } from './keep-alive.js';
 
 /** The result of a bind, and one or two names: a thousandth of it. */
 const maxAnswerBytes = 64 * 1024;
@@ -18,6 +19,7 @@ export interface LdapServer {
   readonly tls: 'implicit' | 'starttls' | 'off';
   /** PEM of the authorities; undefined: the system's. */
   readonly ca: string | undefined;
+  readonly lookup: LookupFunction;
 }
 
 /** A result code of RFC 4511 §4.1.9, other than success. */
@@ -126,14 +128,14 @@ export class LdapConnection {
 
   #connect(): Socket {
     this.#once();
-    const { host, port } = this.#server;
-    this.#plain = this.#bounded(connectTcp({ host, port, noDelay: true }));
+    const { host, port, lookup } = this.#server;
+    this.#plain = this.#bounded(connectTcp({ host, port, lookup, noDelay: true }));
     return this.#plain;
   }
 
   /** The whole connection, or the upgrade of the one that is there. */
   #connectSecure(): TLSSocket {
-    const { host, port, ca } = this.#server;
+    const { host, port, ca, lookup } = this.#server;
     const trust = {
       ...(ca === undefined ? {} : { ca }),
       ...(isIP(host) === 0 ? { servername: host } : { host }),
@@ -146,7 +148,7 @@ export class LdapConnection {
       return this.#secure;
     }
     this.#once();
-    this.#secure = this.#bounded(connectTls({ ...trust, host, port }));
+    this.#secure = this.#bounded(connectTls({ ...trust, host, port, lookup }));
     return this.#secure;
   }
 
@@ -156,6 +158,7 @@ export class LdapConnection {
   }
 
   #bounded<S extends Socket>(socket: S): S {
+    socket.once('connect', () => socket.setKeepAlive(true, keepAliveMs));
     socket.on('data', (chunk: Buffer) => {
       this.#bytes += chunk.length;
       if (this.#bytes > maxAnswerBytes) this.close('its answer has no end');

@@ -1,20 +1,17 @@
-/** The backend that the config names, behind its gate, with its log lines and its metrics. */
+/** The backend that the config names for passwords, behind its gate. */
 import { readFile } from 'node:fs/promises';
-import { PosternError, describeError, type ErrorCode } from '../base/errors.js';
-import type { Log } from '../base/log.js';
+import type { LookupFunction } from 'node:net';
+import { PosternError, describeError } from '../base/errors.js';
 import type { AuthBackendConfig, LdapAuthConfig } from '../config/auth-backend-config.js';
-import type { Meters } from '../metrics/meters.js';
 import { BackendAuthenticator } from '../policy/backend-authenticator.js';
-import { BackendGate } from './backend-gate.js';
 import type { Backend } from './backend.js';
 import { DovecotBackend } from './dovecot-backend.js';
 import { HttpBackend } from './http-backend.js';
 import { LdapBackend } from './ldap-backend.js';
+import { described, loggedCharacters, openGate, type Surroundings } from './open-gate.js';
 
 /** An entry is about 200 bytes. */
 const rememberedLogins = 10_000;
-// What a client or a backend says is cut to this in a log line.
-const loggedCharacters = 256;
 
 export interface OpenedBackend {
   readonly authenticator: BackendAuthenticator;
@@ -25,27 +22,11 @@ export interface OpenedBackend {
 export async function openBackend(
   config: AuthBackendConfig,
   cacheMs: number,
-  { log, meters }: { readonly log: Log; readonly meters: Meters },
+  around: Surroundings,
 ): Promise<OpenedBackend> {
-  const backend = await makeBackend(config);
-  const gate = new BackendGate({
-    backend,
-    bounds: config,
-    observe: (result, seconds) => count(meters, result, seconds),
-    down: (error, restMs) =>
-      log.error(
-        { event: 'auth.backend-down', backend: backend.name, ...described(error), restMs },
-        'the authentication backend does not answer; logins get 454 without asking it, until a probe is answered',
-      ),
-    up: () =>
-      log.info(
-        { event: 'auth.backend-up', backend: backend.name },
-        'the authentication backend answers again',
-      ),
-  });
-  meters.onSnapshot(() => {
-    meters.authBackendDown.of().value = gate.isDown ? 1 : 0;
-  });
+  const { log, meters, lookup } = around;
+  const backend = await makeBackend(config, lookup);
+  const gate = openGate(backend, 'passwords', config, around);
   const authenticator = new BackendAuthenticator({
     ask: (login) => gate.ask(login),
     cache: { entries: rememberedLogins, ttlMs: cacheMs },
@@ -67,28 +48,16 @@ export async function openBackend(
   return { authenticator, close: () => gate.close() };
 }
 
-function described(error: PosternError): { code: ErrorCode; err: string } {
-  return { code: error.code, err: error.message.slice(0, loggedCharacters) };
-}
-
-/** `AUTH_TIMEOUT` → `timeout`. */
-function count(meters: Meters, result: 'ok' | 'failed' | ErrorCode, seconds: number): void {
-  const answered = result === 'ok' || result === 'failed';
-  // Not asked: it would make the times look good.
-  if (result !== 'AUTH_RESTING')
-    meters.authBackendSeconds.of(answered ? result : 'unavailable').observe(seconds);
-  if (!answered) meters.authBackendFailuresTotal.of(result.slice('AUTH_'.length).toLowerCase()).value += 1;
-}
-
-async function makeBackend(config: AuthBackendConfig): Promise<Backend> {
+async function makeBackend(config: AuthBackendConfig, lookup: LookupFunction): Promise<Backend> {
   switch (config.kind) {
     case 'dovecot':
-      return new DovecotBackend(config);
+      return new DovecotBackend({ ...config, lookup });
     case 'http':
       return new HttpBackend({
         ...config,
         ca: await readAuthorities(config.ca),
         connections: config.concurrent,
+        lookup,
       });
     case 'ldap':
       return LdapBackend.open({
@@ -97,6 +66,7 @@ async function makeBackend(config: AuthBackendConfig): Promise<Backend> {
           port: config.port,
           tls: ldapTls(config),
           ca: await readAuthorities(config.ca),
+          lookup,
         },
         find: config.find,
       });

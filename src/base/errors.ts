@@ -27,17 +27,31 @@ export const errorCodes = {
   POOL_TIMEOUT: { retryable: true, help: 'a task passed its deadline' },
   POOL_TASK: { retryable: true, help: 'a task failed' },
   USERS_FILE: { retryable: false, help: 'the users file cannot be read or has faults' },
-  AUTH_UNREACHABLE: { retryable: true, help: 'the authentication backend cannot be reached, or was lost' },
-  AUTH_TIMEOUT: { retryable: true, help: 'the authentication backend did not answer in time' },
-  AUTH_TEMPORARY: { retryable: true, help: 'the authentication backend says that it cannot answer now' },
-  AUTH_PROTOCOL: { retryable: true, help: 'the authentication backend gave an answer that makes no sense' },
-  AUTH_FULL: { retryable: true, help: 'too many logins wait for the authentication backend' },
+  AUTH_UNREACHABLE: {
+    retryable: true,
+    help: 'the authentication backend or the issuer of tokens cannot be reached, or was lost',
+  },
+  AUTH_TIMEOUT: {
+    retryable: true,
+    help: 'the authentication backend or the issuer of tokens did not answer in time',
+  },
+  AUTH_TEMPORARY: {
+    retryable: true,
+    help: 'the authentication backend or the issuer of tokens says that it cannot answer now',
+  },
+  AUTH_PROTOCOL: {
+    retryable: true,
+    help: 'the authentication backend or the issuer of tokens gave an answer that makes no sense',
+  },
+  AUTH_FULL: {
+    retryable: true,
+    help: 'too many logins wait for the authentication backend or the issuer of tokens',
+  },
   AUTH_RESTING: {
     retryable: true,
-    help: 'the authentication backend did not answer and is left alone for a while',
+    help: 'the authentication backend or the issuer of tokens did not answer and is left alone for a while',
   },
   AUTH_PACKAGE: { retryable: false, help: 'a package that the authentication backend needs is missing' },
-  TOKEN_SOURCE: { retryable: true, help: 'the issuer of tokens cannot be asked' },
   TOKEN_SETUP: { retryable: false, help: 'tokens cannot be checked: a package or the key set is missing' },
   RELAY_CONNECT: { retryable: true, help: 'the next hop cannot be reached' },
   RELAY_TIMEOUT: { retryable: true, help: 'the next hop did not answer in time' },

@@ -73,6 +73,8 @@ const backendSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 const messagesPerCommit = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 
 const none = {} as const;
+/** What is asked about: passwords of auth.backend, tokens of the issuer of auth.tokens. */
+const backends = ['passwords', 'tokens'] as const;
 
 /** Counted in workers. The keys are the members of Meters: camel case, without `postern_`. */
 export const workerMetrics = {
@@ -212,18 +214,21 @@ export const workerMetrics = {
   ),
   authBackendSeconds: histogram(
     'postern_auth_backend_seconds',
-    { result: ['ok', 'failed', 'unavailable'] },
-    'Seconds of one question to the authentication backend (auth.backend), the wait for its turn included.',
+    { backend: backends, result: ['ok', 'failed', 'unavailable'] },
+    'Seconds of one question to an authentication backend (passwords: auth.backend, tokens: the issuer of auth.tokens), the wait for its turn included.',
     backendSeconds,
   ),
   authBackendFailuresTotal: counter(
     'postern_auth_backend_failures_total',
-    { reason: ['unreachable', 'timeout', 'temporary', 'protocol', 'full', 'resting'] },
-    'Questions to the authentication backend that got no answer, by reason; resting: not asked, because it was down.',
+    {
+      backend: backends,
+      reason: ['unreachable', 'timeout', 'temporary', 'protocol', 'full', 'resting'],
+    },
+    'Questions to an authentication backend that got no answer, by reason; resting: not asked, because it was down.',
   ),
   authBackendDown: gauge(
     'postern_auth_backend_down',
-    none,
+    { backend: backends },
     'Workers whose authentication backend did not answer the last times it was asked.',
   ),
   tlsSessionsTotal: counter(

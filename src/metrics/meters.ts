@@ -52,9 +52,9 @@ export interface Meters {
   readonly poolSeconds: HistogramFamily; // task, phase: wait, run
   readonly dnsblLookupsTotal: CellFamily; // list, result: listed, clear, timeout, error, cached
   readonly authTotal: CellFamily; // mechanism, result: ok, failed, unavailable, limited
-  readonly authBackendSeconds: HistogramFamily; // result: ok, failed, unavailable
-  readonly authBackendFailuresTotal: CellFamily; // reason
-  readonly authBackendDown: CellFamily;
+  readonly authBackendSeconds: HistogramFamily; // backend: passwords, tokens; result: ok, failed, unavailable
+  readonly authBackendFailuresTotal: CellFamily; // backend, reason
+  readonly authBackendDown: CellFamily; // backend
   readonly tlsSessionsTotal: CellFamily; // version
   readonly tlsResumptionsTotal: CellFamily;
   readonly tlsHandshakeFailuresTotal: CellFamily; // reason

@@ -1,7 +1,8 @@
 /**
  * Log-ins that something outside decides: Dovecot, an HTTP service, a directory. The rules that hold for each of them
- * are here: what is never asked, what is remembered, what is counted. How one is asked is auth/'s. How long a refusal
- * takes, and whether that tells who exists (A-104), is the backend's; here every user costs one question.
+ * are here: what is never asked, what is remembered, what is counted. How one is asked is auth/'s, and so is that a
+ * stranger costs as many questions as a user; how long the backend thinks about each, and whether that tells who exists
+ * (A-104), is its own.
  */
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';

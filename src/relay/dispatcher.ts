@@ -3,13 +3,13 @@
  * starts, freezes and stops it. Routes share neither lanes nor connections, so a slow hop delays no other route's mail.
  */
 import { routeOf } from '../base/destination.js';
+import { HostAddresses } from '../base/host-addresses.js';
 import type { Log } from '../base/log.js';
 import type { RetryConfig, RouteConfig } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import type { Spool } from '../queue/spool.js';
 
 import { FailedMail } from './failed-mail.js';
-import { HopAddresses } from './hop-address.js';
 import { hopTimeoutsOf, type HopTimeouts } from './hop-timeouts.js';
 import { missingRouteRetry } from './missing-route.js';
 import { MissingRoutes } from './missing-routes.js';
@@ -59,7 +59,7 @@ const crowdedMs = 500;
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #now: () => number;
-  readonly #addresses: HopAddresses;
+  readonly #addresses: HostAddresses;
   readonly #mx: MxLookup;
   readonly #routes = new Map<string, RelayRoute>();
   readonly #missing: MissingRoutes;
@@ -73,7 +73,7 @@ export class Dispatcher {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     const { spool, log, hostname, dnsServers: servers = [], keepFailedMs, allowLocalMx } = options;
-    this.#addresses = new HopAddresses(servers);
+    this.#addresses = new HostAddresses(servers, 'RELAY_CONNECT');
     this.#mx = new MxLookup({ servers, hostname, allowLocal: allowLocalMx });
     for (const route of Object.values(options.routes)) this.#routes.set(route.name, this.#open(route));
     this.#missing = new MissingRoutes(log, (route) => this.#open(route), options.maxMissingRoutes);

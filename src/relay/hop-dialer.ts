@@ -15,7 +15,7 @@ import type { RouteSockets } from './route-sockets.js';
 
 export type NetworkHop = Extract<Hop, { host: string }>;
 
-/** Host names to addresses: hop-address for hops of the config, mx-addresses for those that DNS named. */
+/** Host names to addresses: base/host-addresses for hops of the config, mx-addresses for those that DNS named. */
 export interface AddressFinder {
   /** At least one, in the order to try. @throws PosternError RELAY_CONNECT */
   find(host: string): Promise<readonly string[]>;

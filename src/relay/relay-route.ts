@@ -4,13 +4,13 @@
  * line. Made and woken by the dispatcher.
  */
 import { domainOf } from '../base/destination.js';
+import type { HostAddresses } from '../base/host-addresses.js';
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
 import type { Spool } from '../queue/spool.js';
 
 import type { Carrier } from './carrier.js';
 import { HopDialer, type NetworkHop } from './hop-dialer.js';
-import type { HopAddresses } from './hop-address.js';
 import { HopPool } from './hop-pool.js';
 import { HopRecords } from './hop-records.js';
 import type { HopTimeouts } from './hop-timeouts.js';
@@ -36,7 +36,7 @@ export interface RelayRouteOptions {
   readonly messagesPerSecond: number;
   readonly timeouts: HopTimeouts;
   readonly idleMs: number;
-  readonly addresses: HopAddresses;
+  readonly addresses: HostAddresses;
   readonly mx: MxLookup;
   /** Some destination is to be woken after so long. */
   readonly onPaused: (pauseMs: number) => void;

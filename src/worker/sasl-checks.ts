@@ -1,12 +1,10 @@
 /** The checks of a worker's log-ins, as far as the config has them, and the mechanisms that they can serve. */
 import type { Log } from '../base/log.js';
-import type { AuthConfig, Config, ConfiguredMechanism, TokensConfig } from '../config/config.js';
+import type { AuthConfig, Config, ConfiguredMechanism } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { CertificateCheck } from '../policy/certificate-check.js';
 import { CramMd5Check } from '../policy/cram-md5-check.js';
 import { ScramCheck } from '../policy/scram-check.js';
-import { IntrospectionSource } from '../policy/tokens/introspection-source.js';
-import { openJwtSource } from '../policy/tokens/jwt-source.js';
 import { TokenCheck, type TokenSource } from '../policy/tokens/token-check.js';
 import type { LoadedUsers } from '../pool/loaded-users.js';
 
@@ -18,30 +16,21 @@ export interface SaslChecks {
   readonly certificates: CertificateCheck | undefined;
 }
 
-/** @throws PosternError TOKEN_SETUP */
-export async function openSaslChecks(
-  config: Pick<Config, 'auth' | 'hostname'>,
+/** @param tokens where they are looked up; undefined: none are taken */
+export function openSaslChecks(
+  { auth, hostname }: Pick<Config, 'auth' | 'hostname'>,
   users: LoadedUsers | undefined,
+  tokens: TokenSource | undefined,
   meters: Meters,
-): Promise<SaslChecks> {
-  const { auth, hostname } = config;
-  const { tokens, mechanisms } = auth;
+): SaslChecks {
   return {
     scram: users && new ScramCheck({ users, meters }),
     cramMd5: users && new CramMd5Check({ users, hostname, meters }),
-    tokens: tokens && new TokenCheck({ source: await openTokenSource(tokens), meters }),
-    certificates: mechanisms.includes('EXTERNAL')
+    tokens: tokens && new TokenCheck({ source: tokens, meters }),
+    certificates: auth.mechanisms.includes('EXTERNAL')
       ? new CertificateCheck({ isUser: users && ((name) => users.hashOf(name) !== undefined), meters })
       : undefined,
   };
-}
-
-function openTokenSource(tokens: TokensConfig): Promise<TokenSource> {
-  const { source, scope, clockSkewMs, timeoutMs } = tokens;
-  const settings = { scope, clockSkewMs, timeoutMs };
-  return source.kind === 'jwks'
-    ? openJwtSource({ ...source, ...settings })
-    : Promise.resolve(new IntrospectionSource({ ...source, ...settings }));
 }
 
 /**

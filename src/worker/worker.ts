@@ -5,6 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { OpenedBackend } from '../auth/open-backend.js';
+import type { Surroundings } from '../auth/open-gate.js';
+import type { OpenedTokens } from '../auth/open-tokens.js';
+import { HostAddresses } from '../base/host-addresses.js';
 import type { MetricsSnapshot, QueueAnswer, QueueCall } from '../base/messages.js';
 import { KnownLogins } from '../base/known-logins.js';
 import type { Log } from '../base/log.js';
@@ -83,7 +86,7 @@ export class Worker {
   readonly #spool: Spool;
   readonly #calls: QueueCalls;
   readonly #pool: Pool;
-  readonly #backend: OpenedBackend | undefined;
+  readonly #backends: readonly { close(): void }[];
   readonly #dispatcher: Dispatcher;
   readonly #service: Service;
   readonly #knownLogins: KnownLogins;
@@ -99,7 +102,7 @@ export class Worker {
       meters: Meters;
       spool: Spool;
       pool: Pool;
-      backend: OpenedBackend | undefined;
+      backends: readonly { close(): void }[];
       service: Service;
       knownLogins: KnownLogins;
       notifier: Notifier;
@@ -124,7 +127,7 @@ export class Worker {
         }),
     });
     this.#pool = parts.pool;
-    this.#backend = parts.backend;
+    this.#backends = parts.backends;
     this.#service = parts.service;
     this.#knownLogins = parts.knownLogins;
     this.#listeners = listeners;
@@ -157,7 +160,10 @@ export class Worker {
     const tls = config.tls === undefined ? undefined : readTlsMaterial(config.tls);
     for (const [use, atMs] of tls?.expiresAtMs ?? [])
       meters.tlsCertificateExpirySeconds.of(use).value = atMs / 1000;
-    const backend = await openBackend(config, { log, meters });
+    const hosts = new HostAddresses(config.dns.servers, 'AUTH_UNREACHABLE');
+    const around = { log, meters, lookup: hosts.lookup };
+    const backend = await openBackend(config, around);
+    const tokens = await openTokens(config, around);
     // The spool's hooks speak to what exists only once the spool is open.
     let worker: Worker | undefined;
     let room: RoomMonitor | undefined;
@@ -225,7 +231,7 @@ export class Worker {
         users === undefined
           ? backend?.authenticator
           : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
-      saslChecks: await openSaslChecks(config, users, meters),
+      saslChecks: openSaslChecks(config, users, tokens?.source, meters),
       connections: new Set<OpenConnection>(),
       draining: 'no',
       connectionClosed: () => worker?.connectionClosed(),
@@ -239,8 +245,15 @@ export class Worker {
         : undefined;
       return new Listener(listener, service, mechanisms, door);
     });
+    const backends = [backend, tokens, { close: () => hosts.cancel() }].filter(
+      (opened) => opened !== undefined,
+    );
     const notifier = openNotifier({ config, spool, log, meters });
-    worker = new Worker(options, { meters, spool, pool, backend, service, knownLogins, notifier }, listeners);
+    worker = new Worker(
+      options,
+      { meters, spool, pool, backends, service, knownLogins, notifier },
+      listeners,
+    );
     return worker;
   }
 
@@ -391,7 +404,7 @@ export class Worker {
     this.#calls.close();
     await this.#spool.close();
     await this.#pool.close();
-    this.#backend?.close();
+    for (const backend of this.#backends) backend.close();
   }
 
   #tick(): void {
@@ -436,14 +449,17 @@ async function loadUsers({ auth }: Config): Promise<LoadedUsers | undefined> {
   return usersFile.loadUsers(auth.usersFile);
 }
 
-async function openBackend(
-  { auth }: Config,
-  around: { log: Log; meters: Meters },
-): Promise<OpenedBackend | undefined> {
+async function openBackend({ auth }: Config, around: Surroundings): Promise<OpenedBackend | undefined> {
   if (auth.backend === undefined) return undefined;
   // Here, not above: as the users file.
   const backends = await import('../auth/open-backend.js');
   return backends.openBackend(auth.backend, auth.cacheMs, around);
+}
+
+async function openTokens({ auth }: Config, around: Surroundings): Promise<OpenedTokens | undefined> {
+  if (auth.tokens === undefined) return undefined;
+  const tokens = await import('../auth/open-tokens.js');
+  return tokens.openTokens(auth.tokens, around);
 }
 
 function openDnsbl(config: Config, pool: Pool, meters: Meters): DnsblCheck | undefined {

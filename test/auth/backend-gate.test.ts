@@ -16,7 +16,7 @@ class Bench {
   readonly seen: string[] = [];
   readonly events: string[] = [];
   nowMs = 0;
-  readonly gate: BackendGate;
+  readonly gate: BackendGate<BackendLogin, BackendAnswer>;
 
   constructor(bounds: Partial<BackendBounds> = {}) {
     const backend: Backend = {

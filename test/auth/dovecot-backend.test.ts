@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { DovecotBackend } from '../../src/auth/dovecot-backend.js';
 import { PosternError } from '../../src/base/errors.js';
 import { answering, FakeDovecot, handshake, requestOf, type FakeDovecotOptions } from './fake-dovecot.js';
+import { lookup } from './host-names.js';
 import { login } from './logins.js';
 
 const cleanups: (() => void)[] = [];
@@ -13,7 +14,7 @@ async function bench(
   options: FakeDovecotOptions,
 ): Promise<{ fake: FakeDovecot; ask: (password: string, ms?: number) => Promise<string> }> {
   const fake = await FakeDovecot.start(options);
-  const backend = new DovecotBackend({ target: { path: fake.path }, service: 'smtp' });
+  const backend = new DovecotBackend({ target: { path: fake.path }, service: 'smtp', lookup });
   cleanups.push(() => {
     backend.close();
     fake.stop();
@@ -165,7 +166,11 @@ describe('Dovecot', () => {
   });
 
   it('that is not there is unreachable', async () => {
-    const backend = new DovecotBackend({ target: { path: '/nonexistent/auth-client' }, service: 'smtp' });
+    const backend = new DovecotBackend({
+      target: { path: '/nonexistent/auth-client' },
+      service: 'smtp',
+      lookup,
+    });
     await expect(backend.ask(login('alice', 'tiger'), AbortSignal.timeout(5_000))).rejects.toMatchObject({
       code: 'AUTH_UNREACHABLE',
     });

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { HttpBackend, type HttpOptions } from '../../src/auth/http-backend.js';
 import { PosternError } from '../../src/base/errors.js';
+import { lookup } from './host-names.js';
 import { login } from './logins.js';
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -38,6 +39,7 @@ async function bench(handler: Handler, options: Partial<HttpOptions> = {}): Prom
     secret: undefined,
     ca: undefined,
     connections: 2,
+    lookup,
     ...options,
   });
   cleanups.push(() => {
@@ -130,6 +132,18 @@ describe('a service over HTTP', () => {
     sockets[0]?.destroy();
     expect(await ask()).toBe('ok alice');
     expect(sockets).toHaveLength(2);
+  });
+
+  it('that goes silent on one kept connection is not waited for on the others', async () => {
+    const silent = new Set<Socket>();
+    const { ask, sockets } = await bench((request, response) => {
+      if (!silent.has(request.socket)) setTimeout(() => response.end('{"result":"ok"}'), 20);
+    });
+    expect(await Promise.all([ask(), ask()])).toEqual(['ok alice', 'ok alice']);
+    for (const socket of sockets) silent.add(socket);
+    expect(await ask(100)).toBe('AUTH_UNREACHABLE');
+    expect(await ask(1_000)).toBe('ok alice');
+    expect(sockets).toHaveLength(3);
   });
 
   it('that ends each connection without an answer is unreachable', async () => {

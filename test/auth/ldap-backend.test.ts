@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LdapBackend, type LdapOptions } from '../../src/auth/ldap-backend.js';
 import { PosternError } from '../../src/base/errors.js';
 import { testCertificate } from '../support/postern.js';
+import { lookup } from './host-names.js';
 import { login } from './logins.js';
 
 const ca = readFileSync(testCertificate.certificate, 'utf8');
@@ -65,7 +66,7 @@ async function bench(
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const backend = await LdapBackend.open({ server: { host: 'localhost', port, tls, ca }, find });
+  const backend = await LdapBackend.open({ server: { host: 'localhost', port, tls, ca, lookup }, find });
   cleanups.push(() => {
     backend.close();
     for (const socket of sockets) socket.destroy();
@@ -193,19 +194,48 @@ describe('a directory', () => {
     expect(binds).toBe(3);
   });
 
-  it('that finds nobody is not asked for a bind; nor one that finds an entry without a name, which would be a bind as nobody', async () => {
+  it('A-104: that finds nobody, or an entry without a name, is asked for a bind all the same, as nobody that there is', async () => {
+    const names = new Set<string>();
     for (const entries of [0, 1]) {
       const { messages, ask } = await bench(
-        ({ id }, socket) =>
+        ({ id, tag }, socket) =>
           socket.write(
-            Buffer.concat([...Array.from({ length: entries }, () => nameless(id)), result(id, 0x65)]),
+            tag === 0x60
+              ? result(id, 0x61)
+              : Buffer.concat([...Array.from({ length: entries }, () => nameless(id)), result(id, 0x65)]),
           ),
         'off',
         search,
       );
+      // Though the directory takes the bind.
       expect(await ask()).toBe('failed');
-      expect(messages.map(({ tag }) => tag)).toEqual([0x63]);
+      expect(messages.map(({ tag }) => tag)).toEqual([0x63, 0x60]);
+      const name = /cn=[0-9a-f]{32},dc=x/.exec(messages[1]?.bytes.toString('latin1') ?? '')?.[0] ?? '';
+      expect(name).not.toBe('');
+      names.add(name);
     }
+    expect(names.size).toBe(2);
+  });
+
+  it('that goes silent on one kept connection is not waited for on the others: the next login opens its own', async () => {
+    const silent = new Set<Socket>();
+    const seen = new Set<Socket>();
+    let isSilent = false;
+    const { ask } = await bench(
+      ({ id }, socket) => {
+        seen.add(socket);
+        if (isSilent && silent.size === 0) for (const known of seen) silent.add(known);
+        if (!silent.has(socket)) setTimeout(() => socket.write(result(id, 0x61)), 20);
+      },
+      'off',
+      dn,
+    );
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual(['ok', 'ok', 'ok']);
+    expect(seen.size).toBe(3);
+    isSilent = true;
+    expect(await ask('tiger', 100)).toBe('AUTH_UNREACHABLE');
+    expect(await ask('tiger', 1_000)).toBe('ok');
+    expect(seen.size).toBe(4);
   });
 
   it('is never asked to bind without a password', async () => {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { LdapBackend, type LdapOptions } from '../../src/auth/ldap-backend.js';
 import { PosternError } from '../../src/base/errors.js';
+import { lookup } from '../auth/host-names.js';
 import { login } from '../auth/logins.js';
 import {
   directoryAccount,
@@ -180,7 +181,7 @@ describe.skipIf(skipReason('slapd', 'slapadd'))('with OpenLDAP', () => {
     name: string,
     password: string,
   ): Promise<string> {
-    const server = { host: 'localhost', port: slapd.port, tls: 'starttls' as const, ca, ...options };
+    const server = { host: 'localhost', port: slapd.port, tls: 'starttls' as const, ca, lookup, ...options };
     const backend = await LdapBackend.open({ server, find });
     backends.push(backend);
     try {
@@ -222,7 +223,7 @@ describe.skipIf(skipReason('slapd', 'slapadd'))('with OpenLDAP', () => {
 
   it('keeps its connections, and asks on new ones when the directory closed them', async () => {
     const backend = await LdapBackend.open({
-      server: { host: 'localhost', port: slapd.port, tls: 'starttls', ca },
+      server: { host: 'localhost', port: slapd.port, tls: 'starttls', ca, lookup },
       find: { search },
     });
     backends.push(backend);

@@ -35,6 +35,7 @@ const takesOnlyWords: ReadonlySet<string> = new Set(['config', 'queue', 'policy'
 
 /** Package → the folder whose one file imports it. */
 const oneDoor: Readonly<Record<string, string>> = {
+  jose: 'auth',
   ldapts: 'auth',
   lmdb: 'queue',
   piscina: 'pool',

@@ -1,47 +1,71 @@
 /**
- * Host names of next hops to addresses: literals as they are, then /etc/hosts, then DNS through c-ares. Never
- * getaddrinfo: a dead resolver would block libuv's threads one by one, and the queue's fsync needs those. So search
- * domains of resolv.conf do not count: hops are named in full.
+ * Host names of the config to addresses: literals as they are, then /etc/hosts, then DNS through c-ares. Never
+ * getaddrinfo: a dead resolver would block libuv's threads one by one, and the queue's fsync needs those; nor does it
+ * ask the servers of the config's `dns`. So search domains of resolv.conf do not count: hosts are named in full.
  */
 import { Resolver } from 'node:dns/promises';
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
+import { isIP, isIPv6, type LookupFunction } from 'node:net';
 
-import { PosternError } from '../base/errors.js';
+import { PosternError, type ErrorCode } from './errors.js';
 
-/** How long an answer serves: long enough for a burst of connections, short enough for a hop that moves. */
+/** How long an answer serves: long enough for a burst of connections, short enough for a host that moves. */
 const cacheMs = 30_000;
-/** Of one hop name: more would be tried one after another for longer than the connect time-out. */
+/** Of one name: more would be tried one after another for longer than the connect time-out. */
 const maxAddresses = 8;
 const dnsTimeoutMs = 5_000;
 
-export class HopAddresses {
+export class HostAddresses {
   readonly #resolver = new Resolver({ timeout: dnsTimeoutMs, tries: 2 });
   readonly #hostsFile: string;
+  readonly #code: ErrorCode;
   readonly #cache = new Map<string, { readonly untilMs: number; readonly found: Promise<string[]> }>();
 
-  /** @param servers of the config's `dns`; empty: the system's */
-  constructor(servers: readonly string[], hostsFile = '/etc/hosts') {
+  /**
+   * @param servers of the config's `dns`; empty: the system's
+   * @param code of the error when there is no address
+   */
+  constructor(servers: readonly string[], code: ErrorCode, hostsFile = '/etc/hosts') {
     if (servers.length > 0) this.#resolver.setServers(servers);
+    this.#code = code;
     this.#hostsFile = hostsFile;
   }
 
-  /** At least one address, in the order to try. @throws PosternError RELAY_CONNECT */
+  /** At least one address, in the order to try. @throws PosternError of `code` */
   find(host: string): Promise<string[]> {
     if (isIP(host) !== 0) return Promise.resolve([host]);
     const nowMs = performance.now();
     const cached = this.#cache.get(host);
     if (cached !== undefined && cached.untilMs > nowMs) return cached.found;
     const found = this.#find(host.toLowerCase());
-    // One entry per configured hop. A failure is not kept: hop-health decides when to ask again.
+    // One entry per host of the config. A failure is not kept: who asks knows when to ask again.
     this.#cache.set(host, { untilMs: nowMs + cacheMs, found });
     found.catch(() => this.#cache.delete(host));
     return found;
   }
 
-  /** Ends what is being asked: the relay stops. */
+  /** For net.connect and what is built on it. */
+  readonly lookup: LookupFunction = (host, { all }, callback) => {
+    void this.#lookUp(host, all === true, callback);
+  };
+
+  /** Ends what is being asked: whoever asks stops. */
   cancel(): void {
     this.#resolver.cancel();
+  }
+
+  async #lookUp(host: string, all: boolean, callback: Parameters<LookupFunction>[2]): Promise<void> {
+    let found: readonly string[];
+    try {
+      found = await this.find(host);
+    } catch (error) {
+      callback(error instanceof Error ? error : new Error(String(error)), '');
+      return;
+    }
+    const addresses = found.map((address) => ({ address, family: isIPv6(address) ? 6 : 4 }));
+    const [first] = addresses;
+    if (all || first === undefined) callback(null, addresses);
+    else callback(null, first.address, first.family);
   }
 
   async #find(host: string): Promise<string[]> {
@@ -53,7 +77,7 @@ export class HopAddresses {
     if (found.length > 0) return found.slice(0, maxAddresses);
     const [first] = answers;
     const cause: unknown = first.status === 'rejected' ? first.reason : undefined;
-    throw new PosternError('RELAY_CONNECT', `no address for ${host}`, cause);
+    throw new PosternError(this.#code, `no address for ${host}`, cause);
   }
 
   async #inHostsFile(host: string): Promise<string[]> {

@@ -8,29 +8,24 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 
 import { describeError } from '../../base/errors.js';
-import { userOf, type Claims, type ClaimRules } from './claims.js';
-import { requestJson } from './json-request.js';
-import type { TokenAnswer, TokenSource } from './token-check.js';
+import { userOf, type Claims, type ClaimRules } from '../../policy/tokens/claims.js';
+import type { TokenAnswer, TokenSource } from '../../policy/tokens/token-check.js';
+import type { AskIssuer } from './issuer.js';
 
 export interface IntrospectionSettings extends ClaimRules {
-  readonly url: string;
+  readonly ask: AskIssuer;
   /** HTTP Basic towards the endpoint (RFC 7662 §2.1); undefined: none. */
   readonly client: { readonly id: string; readonly secret: string } | undefined;
   /** The answer must name these, where they are given. */
   readonly issuer: string | undefined;
   readonly audience: string | undefined;
   readonly clockSkewMs: number;
-  readonly timeoutMs: number;
   /** A withdrawn token is believed at most this long; 0: each is asked about. */
   readonly cacheMs: number;
 }
 
 /** About 300 bytes each. */
 const cacheEntries = 10_000;
-// Questions at once: a slow endpoint must not gather sockets. Beyond it clients get 454 and come again.
-const maxQuestions = 64;
-
-const busy: TokenAnswer = { kind: 'unavailable', why: `${maxQuestions} questions are under way` };
 
 interface Known {
   readonly answer: TokenAnswer;
@@ -40,6 +35,7 @@ interface Known {
 export class IntrospectionSource implements TokenSource {
   readonly #settings: IntrospectionSettings;
   readonly #known = new LRUCache<string, Known>({ max: cacheEntries });
+  /** Bounded by what the issuer's gate lets in. */
   readonly #asking = new Map<string, Promise<TokenAnswer>>();
   readonly #nowMs: () => number;
 
@@ -56,19 +52,16 @@ export class IntrospectionSource implements TokenSource {
     if (known !== undefined && this.#nowMs() < known.untilMs) return Promise.resolve(known.answer);
     const shared = this.#asking.get(key);
     if (shared !== undefined) return shared;
-    if (this.#asking.size >= maxQuestions) return Promise.resolve(busy);
     const asked = this.#ask(token, key).finally(() => this.#asking.delete(key));
     this.#asking.set(key, asked);
     return asked;
   }
 
   async #ask(token: string, key: string): Promise<TokenAnswer> {
-    const { url, timeoutMs, client, cacheMs } = this.#settings;
+    const { ask, client, cacheMs } = this.#settings;
     let claims: Claims;
     try {
-      const text = await requestJson({
-        url,
-        timeoutMs,
+      const text = await ask({
         headers: { 'content-type': 'application/x-www-form-urlencoded', ...authorization(client) },
         body: new URLSearchParams({ token, token_type_hint: 'access_token' }).toString(),
       });

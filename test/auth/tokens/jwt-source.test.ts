@@ -6,8 +6,9 @@ import { join } from 'node:path';
 import { exportJWK, generateKeyPair, SignJWT, UnsecuredJWT, type CryptoKey } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { openJwtSource, type JwtSettings } from '../../../src/policy/tokens/jwt-source.js';
+import { openJwtSource, type JwtSettings } from '../../../src/auth/tokens/jwt-source.js';
 import { TokenCheck, type TokenSource } from '../../../src/policy/tokens/token-check.js';
+import { asking } from './issuers.js';
 import { json, startEndpoint, type HttpEndpoint } from '../../support/http-endpoint.js';
 
 const issuer = 'https://idp.test';
@@ -43,7 +44,6 @@ function settings(more: Partial<JwtSettings> = {}): JwtSettings {
     userClaim: 'sub',
     scope: undefined,
     clockSkewMs: 30_000,
-    timeoutMs: 5_000,
     ...more,
   };
 }
@@ -205,7 +205,10 @@ async function withEndpoint(
   const endpoint = await startEndpoint(json(keySet));
   try {
     const { url } = endpoint;
-    await work(endpoint, await openJwtSource(settings({ keys: { kind: 'url', url }, timeoutMs: 500 })));
+    await work(
+      endpoint,
+      await openJwtSource(settings({ keys: { kind: 'url', url, ask: asking(url, 500) } })),
+    );
   } finally {
     await endpoint.close();
   }

@@ -8,19 +8,19 @@ import { readFile } from 'node:fs/promises';
 import type * as Jose from 'jose';
 
 import { describeError, errorCodeOf, PosternError } from '../../base/errors.js';
-import { userOf, type ClaimRules, type Claims } from './claims.js';
-import { requestJson } from './json-request.js';
-import type { TokenAnswer, TokenSource } from './token-check.js';
+import { userOf, type ClaimRules, type Claims } from '../../policy/tokens/claims.js';
+import type { TokenAnswer, TokenSource } from '../../policy/tokens/token-check.js';
+import type { AskIssuer } from './issuer.js';
 
 export interface JwtSettings extends ClaimRules {
   readonly keys:
-    { readonly kind: 'url'; readonly url: string } | { readonly kind: 'file'; readonly file: string };
+    | { readonly kind: 'url'; readonly url: string; readonly ask: AskIssuer }
+    | { readonly kind: 'file'; readonly file: string };
   readonly issuer: string;
   readonly audience: string;
   readonly algorithms: readonly string[];
   /** How far the issuer's clock may be from ours. */
   readonly clockSkewMs: number;
-  readonly timeoutMs: number;
 }
 
 // How long keys are good without asking again: a withdrawn key is believed at most this long. Also the longest that
@@ -37,7 +37,6 @@ const maxCandidates = 16;
 
 /** Of jose's errors those that are the source's; all others of them are the token's. */
 const sourceErrors: ReadonlySet<string> = new Set([
-  'TOKEN_SOURCE',
   'ERR_JWKS_TIMEOUT',
   'ERR_JWKS_INVALID',
   'ERR_JWK_INVALID',
@@ -47,9 +46,9 @@ const sourceErrors: ReadonlySet<string> = new Set([
 /** @throws PosternError TOKEN_SETUP: jose is not installed, or the file has no key set */
 export async function openJwtSource(settings: JwtSettings): Promise<TokenSource> {
   const jose = await loadJose();
-  const keys =
-    settings.keys.kind === 'file' ? await localKeys(jose, settings.keys.file) : remoteKeys(jose, settings);
-  return new JwtSource(jose, keys, settings);
+  const { keys } = settings;
+  const found = keys.kind === 'file' ? await localKeys(jose, keys.file) : remoteKeys(jose, keys);
+  return new JwtSource(jose, found, settings);
 }
 
 class JwtSource implements TokenSource {
@@ -145,17 +144,18 @@ async function localKeys(jose: typeof Jose, file: string): Promise<Jose.JWTVerif
   }
 }
 
-function remoteKeys(jose: typeof Jose, { keys, timeoutMs }: JwtSettings): Jose.JWTVerifyGetKey {
-  if (keys.kind !== 'url') throw new TypeError('keys of a file are not fetched');
+function remoteKeys(
+  jose: typeof Jose,
+  { url, ask }: Extract<JwtSettings['keys'], { kind: 'url' }>,
+): Jose.JWTVerifyGetKey {
   let failure: { readonly error: unknown; readonly untilMs: number } | undefined;
-  return jose.createRemoteJWKSet(new URL(keys.url), {
-    timeoutDuration: timeoutMs,
+  return jose.createRemoteJWKSet(new URL(url), {
     cooldownDuration: refetchMs,
     cacheMaxAge: keysMaxAgeMs,
-    [jose.customFetch]: async (url) => {
+    [jose.customFetch]: async () => {
       if (failure !== undefined && performance.now() < failure.untilMs) throw failure.error;
       try {
-        const text = await requestJson({ url, headers: {}, timeoutMs });
+        const text = await ask({ headers: {} });
         failure = undefined;
         return new Response(text, { headers: { 'content-type': 'application/json' } });
       } catch (error) {

@@ -87,6 +87,17 @@ test.each([
 );
 
 describe('a turn', () => {
+  test('is bounded: 8 KiB of commands, since long ones cost more', () => {
+    const peer = new Peer({ ...options, limits: { ...limits, junkCommands: 1e6 } }).start();
+    peer.codes();
+    peer.session.feed(Buffer.from(`NOOP ${'x'.repeat(1017)}\r\n`.repeat(9)), peer);
+    expect(peer.replies).toHaveLength(8);
+    expect(peer.session.hasMore).toBe(true);
+    peer.session.resume(peer);
+    expect(peer.replies).toHaveLength(9);
+    expect(peer.session.hasMore).toBe(false);
+  });
+
   test('is bounded: 256 commands, then others come first', () => {
     const peer = new Peer({ ...options, limits: { ...limits, junkCommands: 1000 } });
     peer.session.start(peer);

@@ -2,7 +2,7 @@
  * The messages with a bearer token: OAUTHBEARER's (RFC 7628 §3.1) and that of XOAUTH2, which Google and Microsoft
  * document. Pure reading; undefined is what no conforming client sends.
  */
-import { isUtf8, NUL } from '../characters.js';
+import { textOf } from './text.js';
 
 export interface BearerMessage {
   /** Whom the client wants to be; '' leaves it to the token. */
@@ -32,10 +32,6 @@ export function parseXoauth2(message: Buffer): BearerMessage | undefined {
   const authorizationId = text.slice('user='.length, at);
   const token = tokenOf(text.slice(at + 1));
   return authorizationId === '' || token === undefined ? undefined : { authorizationId, token };
-}
-
-function textOf(message: Buffer): string | undefined {
-  return isUtf8(message, 0, message.length) && !message.includes(NUL) ? message.toString('utf8') : undefined;
 }
 
 /** gs2-header: RFC 7628 §3.1 wants no channel binding (`n`); `y` says the same of a client that could. */

@@ -1,9 +1,9 @@
 /** SASL LOGIN: an expired draft that many mail clients speak. Name and password, each asked for. */
-import { isUtf8, NUL } from '../characters.js';
 import { replies } from '../replies.js';
 import type { Verdict } from '../types.js';
 import type { SaslExchange, SaslStep } from './exchange.js';
 import { askPassword, badContent, passwordChecked } from './password.js';
+import { textOf } from './text.js';
 
 const nameChallenge: SaslStep = { kind: 'challenge', reply: replies.authUserName };
 const passwordChallenge: SaslStep = { kind: 'challenge', reply: replies.authPassword };
@@ -21,9 +21,8 @@ export class LoginExchange implements SaslExchange {
   }
 
   respond(response: Buffer): SaslStep {
-    if (response.length === 0 || response.includes(NUL) || !isUtf8(response, 0, response.length))
-      return badContent;
-    const text = response.toString('utf8');
+    const text = textOf(response);
+    if (text === undefined || text === '') return badContent;
     if (this.#userName !== undefined) return askPassword('LOGIN', '', this.#userName, text);
     this.#userName = text;
     return passwordChallenge;

@@ -2,8 +2,8 @@
  * The messages of SCRAM, RFC 5802 §7, read to the letter of their grammar and written. Knows no keys and no exchange:
  * what follows from a message is scram.ts's. Undefined is what no conforming client sends.
  */
-import { isUtf8, NUL } from '../characters.js';
 import { decodeBase64 } from './base64.js';
+import { textOf } from './text.js';
 
 /** RFC 5802 §7, gs2-cbind-flag. `y`: the client could bind the channel but saw no -PLUS announced. */
 export type BindingFlag = { readonly kind: 'n' | 'y' } | { readonly kind: 'p'; readonly name: string };
@@ -79,10 +79,6 @@ export function serverFirst(nonce: string, salt: Buffer, iterations: number): st
 /** server-final-message. */
 export function serverFinal(signature: Buffer): string {
   return `v=${signature.toString('base64')}`;
-}
-
-function textOf(message: Buffer): string | undefined {
-  return isUtf8(message, 0, message.length) && !message.includes(NUL) ? message.toString('utf8') : undefined;
 }
 
 function bindingFlag(text: string): BindingFlag | undefined {

@@ -237,9 +237,30 @@ export const mutations = [
   breaks(
     'C-040',
     'protocol/envelope.ts',
-    'transaction.recipients.length < dialogue.options.limits.recipients',
-    'transaction.recipients.length <= dialogue.options.limits.recipients',
+    'transaction.recipients.length < mostRecipients(dialogue.options)',
+    'transaction.recipients.length <= mostRecipients(dialogue.options)',
     transcripts,
+  ),
+  breaks(
+    'C-096',
+    'protocol/chunk-transfer.ts',
+    'if (chunk.fault !== undefined) dialogue.dropTransaction(sink);',
+    'if (chunk.fault !== undefined) void sink;',
+    'protocol/chunking.test.ts',
+  ),
+  breaks(
+    'C-028',
+    'protocol/chunk-transfer.ts',
+    'dialogue.phase = chunk.before;',
+    "dialogue.phase = 'commands';",
+    'protocol/chunking.test.ts',
+  ),
+  breaks(
+    'A-113',
+    'config/trust-checks.ts',
+    "if (cidr.family === 'ipv4') return cidr.prefix < 8;",
+    "if (cidr.family === 'ipv4') return cidr.prefix < 0;",
+    'config/checks.test.ts',
   ),
   breaks(
     'A-062',

@@ -1,7 +1,8 @@
-/** `postern check`: every fault of a config file at once, or what it would do in three lines. */
+/** `postern check`: every fault of a config file at once, or what it would do in a few lines. */
 import { Command } from 'commander';
 import type { Config } from '../config/config.js';
 import { configError, loadWithPlaces } from '../config/load.js';
+import { RelayDecision } from '../policy/relay-decision.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { checkMachine, warnings } from './machine.js';
 import { templateFaults } from './template-faults.js';
@@ -30,9 +31,11 @@ function summary(config: Config): string {
   );
   const names = config.domains.flatMap((domain) => domain.names);
   const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
+  const postmaster = new RelayDecision(config).postmaster?.address;
   return [
     `  listens: ${listeners.join('; ')}`,
     `  accepts mail for: ${shown === '' ? 'nobody but users who log in' : shown}`,
+    `  takes mail for <postmaster> to: ${postmaster ?? 'nobody'}`,
     `  hands it to: ${Object.keys(config.routes).join(', ')}`,
     `  keeps its data in: ${config.dataDir}, with ${config.workers} workers`,
     '',

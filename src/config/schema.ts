@@ -186,7 +186,9 @@ export const sections = {
   ),
   postmaster: text('a mail address such as postmaster@example.org', isMailAddress)
     .optional()
-    .describe('Where mail to Postmaster without a domain goes (RFC 5321 §4.5.1).'),
+    .describe(
+      'Where our own reports go, and mail to Postmaster without a domain (RFC 5321 §4.5.1). Outside `domains`: the reports alone; then that mail goes to postmaster at the first of `domains`, as it does without this key. `postern check` says where.',
+    ),
   dataDir: path()
     .optional()
     .describe(

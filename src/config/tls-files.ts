@@ -1,6 +1,6 @@
 /** The files that `tls` names: certificates, keys, authorities of clients. Looked at when the config is loaded, so that
  *  a wrong one is told then and not at the first handshake. */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { describeError } from '../base/errors.js';
@@ -59,7 +59,9 @@ function checkPair(path: Path, pair: FilePair, base: string, list: FaultList): s
   if (cert === undefined || key === undefined) return undefined;
   // 7 ms on Node 20, and there may be a thousand: what exactly is wrong is asked only when something is.
   const error = contextError({ cert, key });
-  if (error === undefined) return new X509Certificate(cert).publicKey.asymmetricKeyType;
+  const owner = error === undefined ? new X509Certificate(cert) : undefined;
+  // OpenSSL itself takes an RSA certificate with an EC key, and then serves neither.
+  if (owner?.checkPrivateKey(createPrivateKey(key)) === true) return owner.publicKey.asymmetricKeyType;
   const certificateError = contextError({ cert });
   const keyError = contextError({ key });
   if (certificateError !== undefined)
@@ -75,7 +77,7 @@ function checkPair(path: Path, pair: FilePair, base: string, list: FaultList): s
   if (certificateError === undefined && keyError === undefined)
     list.add(
       [...path, 'key'],
-      `found a key that does not fit the certificate (${error}), expected the key that ${pair.certificate} was made with`,
+      `found a key that does not fit the certificate${error === undefined ? '' : ` (${error})`}, expected the key that ${pair.certificate} was made with`,
     );
   return undefined;
 }

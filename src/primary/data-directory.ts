@@ -5,18 +5,27 @@ import { join } from 'node:path';
 
 import { makeDirectory } from '../base/directory.js';
 import { describeError, errorCodeOf, PosternError } from '../base/errors.js';
+import { isNoSpace } from '../base/system-errors.js';
 
 /** Makes `dataDir` and `dataDir/queue`; the latter's path. @throws PosternError DATA_DIR_UNUSABLE */
 export async function prepareDataDirectory(dataDir: string): Promise<string> {
   const queueDirectory = join(dataDir, 'queue');
   try {
     await makeDirectory(queueDirectory);
-    await probe(join(dataDir, `.probe-${process.pid}`));
-    await probe(join(queueDirectory, `.probe-${process.pid}`));
+    for (const directory of [dataDir, queueDirectory]) await proveWritable(directory);
   } catch (error) {
     throw new PosternError('DATA_DIR_UNUSABLE', explain(dataDir, error), error);
   }
   return queueDirectory;
+}
+
+/** A full disk will do: the relay has a reserve to write in, and new mail is refused until there is room (F-06). */
+async function proveWritable(directory: string): Promise<void> {
+  try {
+    await probe(join(directory, `.probe-${process.pid}`));
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+  }
 }
 
 // Well above what a worker's new queue file takes.

@@ -13,7 +13,7 @@ import { DiskRoom } from './disk-room.js';
 import { checkQueueFile, isDamage } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
-import { isDenied, isNoSpace } from './system-errors.js';
+import { isDenied, isNoSpace } from '../base/system-errors.js';
 
 // A fresh file has 128 KiB: below this, a new one would cost about what the old one gives back.
 const worthwhileBytes = 2 ** 20;

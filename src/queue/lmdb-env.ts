@@ -10,7 +10,7 @@ import { basename, dirname, extname } from 'node:path';
 
 import { PosternError, describeError } from '../base/errors.js';
 import { freeBytesAt } from './disk-room.js';
-import { isNoSpace } from './system-errors.js';
+import { isNoSpace } from '../base/system-errors.js';
 
 /** As a key and its value lie in the file. */
 export interface StoredRecord {

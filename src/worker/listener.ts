@@ -2,10 +2,10 @@
  * One configured listener in this worker: the shared socket, and its counters. Refuses at
  * the door what admission refuses; everything after that is the connection's.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, isIPv4, isIPv6, type Server, type Socket } from 'node:net';
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import { NetworkSet, normalizeAddress } from '../base/networks.js';
-import type { ConfiguredMechanism, ListenerConfig } from '../config/config.js';
+import type { Config, ConfiguredMechanism, ListenerConfig } from '../config/config.js';
 import type { Cell } from '../metrics/meters.js';
 import { replies } from '../protocol/replies.js';
 import type { Admission } from './admission.js';
@@ -72,7 +72,8 @@ export class Listener {
     const { address, port } = this.#config;
     return new Promise((resolve, reject) => {
       this.#server.once('error', (error) => reject(listenError(this.#config, error)));
-      this.#server.listen({ host: address, port, backlog }, () => {
+      const ipv6Only = leavesIpv4(this.#config, this.#service.config);
+      this.#server.listen({ host: address, port, backlog, ipv6Only }, () => {
         this.#server.removeAllListeners('error');
         // Accept errors (no file descriptors left, F-31): the next accept may work, so the worker lives on.
         this.#server.on('error', (error) => {
@@ -153,12 +154,19 @@ export class Listener {
   }
 }
 
+/** A socket on `::` takes IPv4 too, unless told not to, and then its port is free for no IPv4 address. */
+function leavesIpv4({ address, port }: ListenerConfig, { listeners, admin }: Config): boolean {
+  if (!isIPv6(address) || port === 0) return false;
+  return [...listeners, admin].some((other) => other.port === port && isIPv4(other.address));
+}
+
 function listenError(listener: ListenerConfig, error: Error): PosternError {
   const where = `${listener.address}:${listener.port} (listener "${listener.name}")`;
   const advice: Readonly<Record<string, string>> = {
     EADDRINUSE: 'another program has the port: stop it, or change the listener’s port',
     EACCES: 'ports below 1024 need root or CAP_NET_BIND_SERVICE: see deploy/systemd/postern.service',
     EADDRNOTAVAIL: 'this machine has no such address: change the listener’s address',
+    EAFNOSUPPORT: 'this machine has no IPv6: remove this listener',
   };
   const code = errorCodeOf(error) ?? '';
   return new PosternError(

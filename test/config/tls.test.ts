@@ -64,6 +64,16 @@ describe('several certificates', () => {
       /tls\.sni\[0\]\.key: found a key that does not fit the certificate \(.*\), expected the key that other\.crt was made with$/,
     ],
     [
+      'an EC key beside an RSA certificate, which OpenSSL itself takes',
+      ', sni: [{ names: [x.test], certificate: rsa.crt, key: a.key }]',
+      /tls\.sni\[0\]\.key: found a key that does not fit the certificate, expected the key that rsa\.crt was made with$/,
+    ],
+    [
+      'an RSA key beside an EC certificate',
+      ', sni: [{ names: [x.test], certificate: other.crt, key: rsa.key }]',
+      /tls\.sni\[0\]\.key: found a key that does not fit the certificate, expected the key that other\.crt was made with$/,
+    ],
+    [
       'an alternative with the same kind of key, which would take its place',
       `, alternatives: [{ ${other} }]`,
       /tls\.alternatives\[0\]\.certificate: found another certificate with an ECDSA key, expected another kind than `certificate` has$/,

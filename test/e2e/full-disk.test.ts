@@ -3,14 +3,14 @@
  * acknowledged is lost, the relay drains, and mail is accepted again by itself. The disk is a small tmpfs in a mount
  * namespace of its own, so this needs root and util-linux.
  */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { testMessage } from '../support/oracle-load.js';
 import { freePort } from '../support/ports.js';
-import { startPostern, type RunningPostern } from '../support/postern.js';
+import { startPostern, type ConfigOverrides, type RunningPostern } from '../support/postern.js';
 import { until } from '../support/processes.js';
 import { RecordingSink } from '../support/recording-sink.js';
 import { SmtpClient, sha256 } from '../support/smtp-client.js';
@@ -19,31 +19,44 @@ const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 let postern: RunningPostern | undefined;
 let sink: RecordingSink | undefined;
 let disk: string | undefined;
+/** Keeps the disk while no Postern runs. */
+let holder: ChildProcess | undefined;
 
 afterEach(async () => {
   await postern?.dispose();
   await sink?.close();
+  holder?.kill();
   if (disk !== undefined) rmSync(disk, { recursive: true, force: true });
   postern = undefined;
   sink = undefined;
   disk = undefined;
+  holder = undefined;
 });
 
 /** A data directory on a tmpfs of its own that only Postern sees. */
 async function startOnDisk(sizeMiB: number, reserve: string, hopPort: number): Promise<RunningPostern> {
   disk = mkdtempSync(join(tmpdir(), 'postern-disk-'));
-  const mount = `mount -t tmpfs -o size=${sizeMiB}m tmpfs "$1" && shift && exec "$@"`;
+  const mount = `${mountOf(sizeMiB)} && shift && exec "$@"`;
   return startPostern({
     wrapper: ['unshare', '-m', 'sh', '-c', mount, 'sh', disk],
-    config: {
-      dataDir: disk,
-      workers: 1,
-      limits: { diskReserve: reserve },
-      routes: {
-        disk: { to: `smtp://127.0.0.1:${hopPort}`, tls: 'off', retry: { first: '1s', max: '1s' } },
-      },
-    },
+    config: configOn(disk, reserve, hopPort),
   });
+}
+
+/** Shell: a disk of this size where the first argument says. */
+function mountOf(sizeMiB: number): string {
+  return `mount -t tmpfs -o size=${sizeMiB}m tmpfs "$1"`;
+}
+
+function configOn(dataDir: string, reserve: string, hopPort: number): ConfigOverrides {
+  return {
+    dataDir,
+    workers: 1,
+    limits: { diskReserve: reserve },
+    routes: {
+      disk: { to: `smtp://127.0.0.1:${hopPort}`, tls: 'off', retry: { first: '1s', max: '1s' } },
+    },
+  };
 }
 
 /** What an operator does: more room on the file system. */
@@ -107,6 +120,27 @@ describe.skipIf(!canMount)(`a small disk${canMount ? '' : ' (no right to mount: 
     await expectDelivered(acked, sink);
     await expectAccepting(postern.smtpPort);
     expect(postern.log.filter((line) => line.event === 'queue.failed')).toEqual([]);
+  }, 200_000);
+
+  test('F-06 F-02: a start on a disk that is full to the last byte delivers what is queued, and takes mail when there is room', async () => {
+    const hopPort = await freePort();
+    disk = mkdtempSync(join(tmpdir(), 'postern-disk-'));
+    holder = spawn('unshare', ['-m', 'sh', '-c', `${mountOf(64)} && exec sleep 300`, 'sh', disk]);
+    const inside = ['nsenter', '-t', String(holder.pid), '-m'];
+    const mounts = `/proc/${holder.pid}/mounts`;
+    await until('the disk is mounted', () => readFileSync(mounts, 'utf8').includes(String(disk)));
+    const filler = join(disk, 'filler');
+    postern = await startPostern({ wrapper: inside, config: configOn(disk, '0', hopPort) });
+    const acked = new Map<string, string>();
+    for (let n = 0; n < 8; n++) expect(await attempt(postern.smtpPort, n, acked)).toMatch(/^250/);
+    spawnSync('nsenter', [...inside.slice(1), 'dd', 'if=/dev/zero', `of=${filler}`, 'bs=64k']);
+    postern.kill('SIGKILL');
+    await postern.exited;
+    postern = await startPostern({ again: postern, wrapper: inside, waitUntilReady: false });
+    sink = await RecordingSink.openOn(hopPort);
+    await expectDelivered(acked, sink);
+    spawnSync('nsenter', [...inside.slice(1), 'rm', filler]);
+    await expectAccepting(postern.smtpPort);
   }, 200_000);
 });
 

@@ -1,13 +1,18 @@
 /** Starting, stopping, reloading and refusing to start: what an operator does, with the answers an operator needs. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { freePort } from '../support/ports.js';
 import { startPostern, testCertificate, withStartTls, type RunningPostern } from '../support/postern.js';
 import { until } from '../support/processes.js';
 import { SmtpClient } from '../support/smtp-client.js';
 
 const started: RunningPostern[] = [];
+const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
+  all?.some(({ family }) => family === 'IPv6'),
+);
 
 async function start(options: Parameters<typeof startPostern>[0] = {}): Promise<RunningPostern> {
   const postern = await startPostern(options);
@@ -53,6 +58,32 @@ describe('stop', () => {
     expect(await postern.cli('stop')).toMatchObject({ code: 0 });
     expect(await postern.exited).toEqual({ code: 0, signal: null });
   });
+});
+
+describe('start', () => {
+  test.skipIf(!hasIpv6)(
+    `an IPv4 and an IPv6 listener share a port, as in the example that is installed${hasIpv6 ? '' : ' (no IPv6 here)'}`,
+    async () => {
+      const port = await freePort();
+      const postern = await start({
+        config: {
+          workers: 2,
+          listeners: [
+            { name: 'mx6', address: '::', port },
+            { name: 'mx', address: '0.0.0.0', port },
+          ],
+        },
+      });
+      for (const [host, listener] of [
+        ['127.0.0.1', 'mx'],
+        ['::1', 'mx6'],
+      ] as const) {
+        const client = await SmtpClient.greeted(port, { host });
+        await client.command('QUIT');
+        expect(await postern.metric('postern_connections_total', { listener })).toBe(1);
+      }
+    },
+  );
 });
 
 describe('reload', () => {

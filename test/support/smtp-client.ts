@@ -38,7 +38,10 @@ export class SmtpClient {
   }
 
   /** Connects, reads the greeting, says EHLO. */
-  static async greeted(port: number, options: { localAddress?: string } = {}): Promise<SmtpClient> {
+  static async greeted(
+    port: number,
+    options: { host?: string; localAddress?: string } = {},
+  ): Promise<SmtpClient> {
     const client = await SmtpClient.connect(port, options);
     await client.reply();
     await client.command('EHLO client.test');

@@ -1,4 +1,4 @@
-/** What holds a client up or sends it away, with whole processes: errors, early talk, slow messages, load. One server. */
+/** What holds a client up or sends it away, with whole processes: errors, early talk, slow messages, load. */
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 
 import { startPostern, type RunningPostern } from '../support/postern.js';
@@ -18,11 +18,9 @@ beforeAll(async () => {
         errorDelay: '200ms',
         dataRateAfter: '1s',
         dataBytesPerSecond: 100_000,
-        sessionAge: '20s',
         connectionsPerWorker: 10,
         stress: { commandTimeout: '1s' },
       },
-      policy: { greetDelay: '300ms' },
     },
   });
 });
@@ -35,8 +33,8 @@ afterAll(async () => {
   await postern.dispose();
 });
 
-async function connect(): Promise<SmtpClient> {
-  const client = await SmtpClient.connect(postern.smtpPort);
+async function connect(port = postern.smtpPort): Promise<SmtpClient> {
+  const client = await SmtpClient.connect(port);
   client.raw.on('error', () => undefined);
   clients.push(client);
   return client;
@@ -44,19 +42,30 @@ async function connect(): Promise<SmtpClient> {
 
 async function greeted(): Promise<SmtpClient> {
   const client = await connect();
-  // One reply of two lines, RFC 5321 §4.2.1.
-  expect((await client.reply()).split('\n').map((line) => line.slice(0, 4))).toEqual(['220-', '220 ']);
+  expect(await client.reply()).toMatch(/^220 /);
   expect(await client.command('EHLO t')).toMatch(/^250/m);
   return client;
 }
 
 test('A-040: who speaks before the end of the greeting gets 554, who waits is served', async () => {
-  const early = await connect();
-  early.write('EHLO t\r\n');
-  await early.ended();
-  expect(early.rest()).toMatch(/^220-.*\r?\n554 5\.5\.0 /);
-  const polite = await greeted();
-  expect(await polite.send('Subject: x\r\n\r\nx')).toMatch(/^250 2\.0\.0/);
+  // Long enough for a busy machine: what is said at once is said in time.
+  const teasing = await startPostern({
+    config: { workers: 1, limits: { exempt: [] }, policy: { greetDelay: '3s' } },
+  });
+  try {
+    const [early, polite] = [await connect(teasing.smtpPort), await connect(teasing.smtpPort)];
+    early.write('EHLO t\r\n');
+    await early.ended();
+    expect(early.rest()).toMatch(/^220-[^\n]*\r\n554 5\.5\.0 [^\n]*\r\n$/);
+    // Its second line has not come yet.
+    expect(polite.rest()).toMatch(/^220-[^\n]*\r\n$/);
+    // One reply of two lines, RFC 5321 §4.2.1.
+    expect((await polite.reply()).split('\n').map((line) => line.slice(0, 4))).toEqual(['220-', '220 ']);
+    expect(await polite.command('EHLO t')).toMatch(/^250/m);
+    expect(await polite.send('Subject: x\r\n\r\nx')).toMatch(/^250 2\.0\.0/);
+  } finally {
+    await teasing.dispose();
+  }
 });
 
 test('A-041: what is sent behind EHLO without its reply ends the session', async () => {
@@ -88,6 +97,8 @@ test('A-051: a message that drips is cut with 421, and nothing of it is queued',
   } finally {
     clearInterval(drip);
   }
+  expect(await postern.metric('postern_messages_accepted_total')).toBe(0);
+  expect(await postern.metric('postern_queue_messages')).toBe(0);
 });
 
 test('stress: at four fifths of its connections a worker has short limits, and its usual ones when they are gone', async () => {

@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -66,6 +66,14 @@ async function sClient(listener: string, ...args: string[]): Promise<string> {
   const command = ['s_client', '-ign_eof', '-connect', `127.0.0.1:${port(listener)}`, ...more, ...args];
   const { stdout, stderr } = await run(peerPath('openssl'), command, { input: 'QUIT\r\n' });
   return `${stdout}\n${stderr}`;
+}
+
+/** The messages in the Maildir. */
+function delivered(): string[] {
+  const folder = join(postern.dataDir, 'maildir', 'new');
+  return existsSync(folder)
+    ? readdirSync(folder).map((name) => readFileSync(join(folder, name), 'latin1'))
+    : [];
 }
 
 async function inTls(listener: string): Promise<{ socket: TLSSocket; client: SmtpClient }> {
@@ -183,8 +191,13 @@ describe('A-027: a connection that is cut right behind the end of a message', ()
       await until('all are gone', async () => (await postern.metric('postern_connections_open')) === 0);
       const accepted = (await postern.metric('postern_messages_accepted_total')) - before;
       expect(accepted).toBeLessThanOrEqual(times);
-      // Nothing half: what was accepted is what leaves.
       await until('the queue is empty', async () => (await postern.metric('postern_queue_messages')) === 0);
+      // What was accepted is what left, each once and whole.
+      const subjects = delivered().flatMap(
+        (text) => new RegExp(`^Subject: (cut-${cut}-\\d)\n\nx\n$`, 'm').exec(text)?.[1] ?? [],
+      );
+      expect(subjects).toHaveLength(accepted);
+      expect(new Set(subjects).size).toBe(accepted);
     },
   );
 });

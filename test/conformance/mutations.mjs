@@ -750,9 +750,16 @@ export const mutations = [
   breaks(
     'C-129',
     'protocol/replies.ts',
-    '`LIMITS RCPTMAX=${options.limits.recipients}`',
-    '`LIMITS RCPTMAX=${options.limits.recipients + 1}`',
+    '`RCPTMAX=${recipients}`',
+    '`RCPTMAX=${recipients + 1}`',
     'protocol/announced.test.ts',
+  ),
+  breaks(
+    'C-129',
+    'protocol/replies.ts',
+    'MAILMAX=${transactions}',
+    'MAILMAX=${transactions + 1}',
+    transcripts,
   ),
   breaks(
     'C-119',

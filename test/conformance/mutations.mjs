@@ -664,7 +664,7 @@ export const mutations = [
     'protocol/chunk-transfer.ts',
     'if (message.bodyBytes + chunk.leftBytes > dialogue.options.limits.messageBytes)',
     'if (chunk.leftBytes < 0)',
-    transcripts,
+    'protocol/chunking.test.ts',
   ),
   // The header of a proxy, and clients that others name.
   breaks(
@@ -780,7 +780,7 @@ export const mutations = [
     'worker/ticket-keys.ts',
     '`postern session tickets of ${listener}`',
     '`postern session tickets`',
-    'worker/tls.test.ts',
+    'worker/ticket-keys.test.ts',
   ),
   breaks(
     'A-011',

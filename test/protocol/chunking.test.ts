@@ -141,6 +141,14 @@ describe.each(manners.map((manner) => [describeManner(manner), manner] as const)
     expect(peer.closed).toBe('refused');
   });
 
+  test('A-072: of a chunk that announces too much no octet is stored, though what comes of it would fit', () => {
+    const peer = peerOf({ ...generous, limits: { ...generous.limits, messageBytes: 100 } }, manner);
+    peer.send(`${envelope}BDAT 6\r\na: b\r\nBDAT 95 LAST\r\n`);
+    expect(peer.abandoned).toEqual(['too-large']);
+    peer.send(`${'x'.repeat(93)}\r\n`);
+    expect(peer.codes().slice(2)).toEqual(['250 2.0.0', '552 5.3.4']);
+  });
+
   test('C-028 C-096: after a greeting of 554 the octets of BDAT are dropped, and only QUIT is left', () => {
     const peer = new Peer({ ...generous, ask: { mask: askBits.CONNECT } }, manner, (question) =>
       question.kind === 'connect' ? { ok: false, reply: replies.noService } : policy(question),

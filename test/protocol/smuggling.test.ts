@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { SessionOptions } from '../../src/protocol/types.js';
 import { DotStuffer } from '../../src/relay/dot-stuffer.js';
-import { matrix, named, show } from '../support/smuggling-vectors.js';
+import { isLegalLine, matrix, named, show } from '../support/smuggling-vectors.js';
 import { describeManner, manners, options, Peer, type Manner } from './harness.js';
 
 const envelope = 'EHLO t\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@ok.test>\r\nDATA\r\n';
@@ -15,17 +15,12 @@ function inData(manner: Manner): Peer {
   return peer;
 }
 
-/** `. ` and `.TAB` behind a CRLF are lines that begin with a dot like others. */
-function isLegal(pre: string, post: string): boolean {
-  return pre === '\r\n' && (post === ' \r\n' || post === '\t\r\n');
-}
-
 describe.each(manners.map((manner) => [describeManner(manner), manner] as const))('%s', (_, manner) => {
   test.each(matrix)(
     'A-001 (i): the message does not end at $pre . $post; what follows its true end are commands',
     ({ pre, post }) => {
       const peer = inData(manner).send(`Subject: t\r\n\r\nbody${pre}.${post}${smuggled}.\r\n`);
-      if (isLegal(pre, post)) {
+      if (isLegalLine(pre, post)) {
         expect(peer.codes()).toEqual(['250 2.0.0']);
         expect(peer.queued).toHaveLength(1);
         return;
@@ -47,7 +42,7 @@ describe.each(manners.map((manner) => [describeManner(manner), manner] as const)
     'A-001 (ii): with its own end stuffed, $pre . $post is one message and one reply',
     ({ pre, post }) => {
       const peer = inData(manner).send(`Subject: t\r\n\r\nbody${pre}.${post}${smuggled}..\r\n${end}`);
-      if (isLegal(pre, post)) {
+      if (isLegalLine(pre, post)) {
         expect(peer.codes()).toEqual(['250 2.0.0']);
         expect(peer.queued[0]?.body.toString('latin1')).toContain(`body\r\n${post}MAIL FROM`);
         return;

@@ -8,6 +8,11 @@ export const matrix: readonly { readonly pre: string; readonly post: string }[] 
   .flatMap((pre) => after.map((post) => ({ pre, post })))
   .filter(({ pre, post }) => !(pre === '\r\n' && post === '\r\n'));
 
+/** `. ` and `.TAB` behind a CRLF are lines that begin with a dot like others. */
+export function isLegalLine(pre: string, post: string): boolean {
+  return pre === '\r\n' && (post === ' \r\n' || post === '\t\r\n');
+}
+
 /** A-002: the vectors of known scanners. */
 export const named: readonly string[] = [
   '\n.\n',

@@ -1,19 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { Admission } from '../../src/worker/admission.js';
-import { Tallies } from '../../src/worker/tallies.js';
-
-const unlimited = { host: Infinity, network: Infinity, account: Infinity };
+import type { Tallies } from '../../src/worker/tallies.js';
+import { talliesWith } from './tallies-with.js';
 
 let tallies: Tallies;
 
 function admission(over: Partial<ConstructorParameters<typeof Admission>[0]> = {}): Admission {
-  tallies = new Tallies({
+  tallies = talliesWith({
     connections: { host: 2, network: 3, account: Infinity },
-    bytes: unlimited,
     connects: { host: 4, network: 6, account: Infinity },
-    messages: unlimited,
-    recipients: unlimited,
-    authFailures: unlimited,
   });
   return new Admission({ exempt: [], connectionsPerWorker: 100, ...over }, tallies);
 }

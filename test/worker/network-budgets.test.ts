@@ -3,11 +3,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { networkKeys } from '../../src/base/networks.js';
 import { NetworkBudgets } from '../../src/worker/network-budgets.js';
-import { Tallies } from '../../src/worker/tallies.js';
+import type { Tallies } from '../../src/worker/tallies.js';
+import { talliesWith } from './tallies-with.js';
 import { envelope, patternBytes, room, SpoolBench, until } from '../queue/harness.js';
 
 const kib = 1024;
-const unlimited = { host: Infinity, network: Infinity, account: Infinity };
 const limits = { bytesInFlightPerHost: 128 * kib, bytesInFlightPerNetwork: 192 * kib };
 const greedy = networkKeys('192.0.2.1');
 
@@ -17,14 +17,7 @@ let budgets: NetworkBudgets;
 
 beforeEach(async () => {
   bench = await SpoolBench.make();
-  tallies = new Tallies({
-    connections: unlimited,
-    bytes: { host: 128 * kib, network: 192 * kib, account: Infinity },
-    connects: unlimited,
-    messages: unlimited,
-    recipients: unlimited,
-    authFailures: unlimited,
-  });
+  tallies = talliesWith({ bytes: { host: 128 * kib, network: 192 * kib, account: Infinity } });
   budgets = new NetworkBudgets(limits, tallies);
 });
 

@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import { describeError } from '../base/errors.js';
+import { describeError, errorCodeOf } from '../base/errors.js';
 import type { Generation } from './generation.js';
 import type { Generations } from './generations.js';
 import { chunkKey, chunksAfter, idOf } from './keys.js';
@@ -119,7 +119,7 @@ export class Adoption implements Finder {
       const generation = await this.#generations.adopt(file);
       if (generation !== undefined) {
         this.#hooks.phase({ kind: 'scanning', file });
-        await this.#scan(generation);
+        if (!(await this.#scan(generation))) break;
       }
       // Broken off, it was not read: what earlier deaths said of it is not to be forgotten.
       if (this.stopped) break;
@@ -128,7 +128,8 @@ export class Adoption implements Finder {
     return this.#found;
   }
 
-  async #scan(generation: Generation): Promise<void> {
+  /** False: a commit failed meanwhile, so that it cannot be read; the next process reads it. */
+  async #scan(generation: Generation): Promise<boolean> {
     try {
       const { recordCount } = generation;
       const seen = await scanEnvelopes(generation, this);
@@ -136,6 +137,7 @@ export class Adoption implements Finder {
       // belongs to a message, nothing is walked: a tenth of the scan.
       if (generation.damaged === 0 && seen + 1 < recordCount) await removeOrphans(generation, this);
     } catch (error) {
+      if (errorCodeOf(error) === 'SPOOL_CLOSED') return false;
       // Its pages are in disorder: what was found is served, the file stays for salvage.
       generation.damaged++;
       this.#hooks.damaged({ file: generation.file, reason: describeError(error) });
@@ -144,9 +146,10 @@ export class Adoption implements Finder {
     // A write that fails ends the process, or did so already: the next one parks what this one could not.
     await Promise.allSettled(this.#parked.splice(0));
     // A scan that was stopped has not seen all: the file is for the next process, whatever the counts say.
-    if (this.stopped) return;
+    if (this.stopped) return false;
     generation.scanning = false;
     this.#generations.retireIfEmpty(generation);
+    return true;
   }
 
   async #park(entry: Entry, reason: string): Promise<void> {

@@ -63,7 +63,8 @@ export class LmdbEnv {
 
   /**
    * A copy of the value; valid for ever. Reads see every batch whose promise has resolved.
-   * @throws PosternError SPOOL_CORRUPT (also keys) when LMDB finds its pages in disorder, SPOOL_CLOSED after close
+   * @throws PosternError SPOOL_CORRUPT (also keys) when LMDB finds its pages in disorder, SPOOL_CLOSED after close and after
+   * some failed commits
    */
   get(key: Buffer): Buffer | undefined {
     return this.#read(() => {
@@ -169,7 +170,10 @@ export class LmdbEnv {
     try {
       return read();
     } catch (error) {
-      throw new PosternError('SPOOL_CORRUPT', `${this.file}: ${describeError(error)}`, error);
+      const what = `${this.file}: ${describeError(error)}`;
+      // A commit failed so that LMDB gives nothing any more. The file is sound, the process about to end.
+      if (what.includes('MDB_PANIC')) throw new PosternError('SPOOL_CLOSED', what, error);
+      throw new PosternError('SPOOL_CORRUPT', what, error);
     }
   }
 

@@ -102,6 +102,15 @@ describe.skipIf(noStrace !== undefined)(`a disk that fails${traced}`, () => {
     },
   );
 
+  it('with EIO on the meta page: what cannot be read any more is not called damaged (F-09)', async () => {
+    const file = join(bench.directory, 'alone.mdb');
+    const { stdout } = await run('failed-environment', [file], {
+      strace: ['-e', 'trace=pwrite64', '-e', 'inject=pwrite64:error=EIO:when=4+', '-o', '/dev/null'],
+    });
+    const refused = { commit: 'SPOOL_COMMIT', reads: ['SPOOL_CLOSED', 'SPOOL_CLOSED'] };
+    expect(JSON.parse(stdout)).toEqual(refused);
+  });
+
   it('with an fdatasync that does not return in time: all in flight are refused, closing does not hang (F-11)', async () => {
     expect(await onFailingDisk('fdatasync:delay_enter=4000000:when=3+', 500)).toEqual(refusedAll);
     const { spool, told } = await bench.open();

@@ -1,8 +1,8 @@
 /**
  * One pump from socket to session to socket. Owns the socket, the flow in both directions, the step into TLS and the
- * deadlines of one client, and how it all ended. Who the client is, and what is answered to the session, is Peer's; the
- * bytes of a message are MessageInHand's. Made by the listener for each accepted socket, driven by socket events and by
- * the worker's tick.
+ * deadlines of one client. Who the client is, and what is answered to the session, is Peer's; the bytes of a message are
+ * MessageInHand's; what is counted and logged of the end is Ending's. Made by the listener for each accepted socket,
+ * driven by socket events and by the worker's tick.
  *
  * The law of flow: read only while the session is not waiting for an answer, its last turn took all bytes, the queue
  * takes more, and the client reads our replies. Everything that ends one of these states calls goOn.
@@ -27,7 +27,8 @@ import type {
 import type { NetworkTicket } from './admission.js';
 import type { Client } from './client.js';
 import { Deadlines } from './deadlines.js';
-import { handshakeFault, type HandshakeFault } from './handshake-fault.js';
+import { Ending } from './ending.js';
+import { handshakeFault } from './handshake-fault.js';
 import type { Listener } from './listener.js';
 import { MessageInHand, type MessageSource } from './message-in-hand.js';
 import { Peer } from './peer.js';
@@ -48,6 +49,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   readonly #peer: Peer;
   readonly #message: MessageInHand;
   readonly #deadlines: Deadlines;
+  readonly #ending: Ending;
   #socket: Socket;
   #session: Session;
   #phase: Phase;
@@ -58,14 +60,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   #reading = true;
   #peerEnded = false;
   #upgrading = false;
-  #closeReason: CloseReason | 'tls-failed' | undefined;
-  #handshakeFault: HandshakeFault | undefined;
 
   constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
     this.#service = service;
     this.#listener = listener;
     this.#peer = new Peer(service, listener, client, ticket, this.sid);
     this.#message = new MessageInHand(service, this.#peer, this);
+    this.#ending = new Ending(service, this.#peer);
     this.#socket = socket;
     this.#deadlines = new Deadlines(service.stress, performance.now());
     this.#session = new Session(this.#peer.sessionOptions);
@@ -141,7 +142,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   }
 
   close(reason: CloseReason): void {
-    this.#closeReason = reason;
+    this.#ending.because(reason);
   }
 
   // ---- what the worker says --------------------------------------------------------------------------------------
@@ -154,10 +155,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
       else if (this.#isTooOld(nowMs)) this.#run(() => this.#session.cut('too-old', this));
       else if (this.#isLeftover(nowMs)) this.shutDown();
     } else if (late) {
-      if (this.#phase === 'handshake') {
-        this.#closeReason = 'timeout';
-        this.#handshakeFault = 'timeout';
-      }
+      if (this.#phase === 'handshake') this.#ending.cutHandshake('timeout');
       this.#socket.destroy();
     }
   }
@@ -195,7 +193,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   shutDown(): void {
     if (this.#phase === 'open') this.#run(() => this.#session.cut('shutdown', this));
     else if (this.#phase === 'handshake') {
-      this.#handshakeFault = 'shutdown';
+      this.#ending.cutHandshake('shutdown');
       this.#socket.destroy();
     }
   }
@@ -240,10 +238,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
 
   onClose(): void {
     if (this.#phase === 'closed') return;
-    if (this.#phase === 'handshake' && !this.#peer.client.isProbe) {
-      const fault = this.#handshakeFault ?? 'closed';
-      this.#service.meters.tlsHandshakeFailuresTotal.of(fault).value += 1;
-    }
+    const inHandshake = this.#phase === 'handshake';
     const lost = this.#phase === 'open' && this.#session.transaction !== null;
     this.#phase = 'closed';
     // A message whose commit is under way is no longer ours to drop: it was given to the intake.
@@ -252,28 +247,13 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     this.#listener.connectionsOpen.value -= 1;
     this.#service.connections.delete(this);
     this.#peer.leave();
-    if (this.#closeReason !== undefined && this.#closeReason !== 'quit') this.#count(this.#closeReason);
-    else if (lost) this.#count('lost');
+    this.#ending.closed(inHandshake, lost);
     this.#service.connectionClosed();
-  }
-
-  /** One line for each session that ended otherwise than by the client's QUIT or leave. */
-  #logCut(reason: string): void {
-    this.#service.log.info({
-      event: 'session.cut',
-      ...this.#peer.logFacts,
-      reason,
-      ...(this.#handshakeFault === undefined ? {} : { handshake: this.#handshakeFault }),
-      ...this.#peer.certificateFact,
-    });
   }
 
   onError(error: Error): void {
     // The peer's resets and broken handshakes; 'close' follows and does the work.
-    if (this.#phase === 'handshake' && !this.#peer.client.isProbe) {
-      this.#closeReason ??= 'tls-failed';
-      this.#handshakeFault ??= handshakeFault(errorCodeOf(error) ?? '');
-    }
+    if (this.#phase === 'handshake') this.#ending.handshakeFailed(handshakeFault(errorCodeOf(error) ?? ''));
     this.#service.log.debug({
       event: 'connection.error',
       sid: this.sid,
@@ -298,7 +278,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
       return;
     }
     this.#flush();
-    if (this.#closeReason !== undefined) {
+    if (this.#ending.isDecided) {
       this.#beginClose();
       return;
     }
@@ -309,7 +289,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
       return;
     }
     if (this.#peerEnded && !this.#session.suspended && !this.#session.hasMore) {
-      if (this.#session.transaction !== null) this.#count('lost');
+      if (this.#session.transaction !== null) this.#ending.lost();
       this.#session.end(this);
       this.#beginClose();
       return;
@@ -396,11 +376,6 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     const secure = door.wrap(plain);
     this.#socket = secure;
     attachSecure(secure, this);
-  }
-
-  #count(reason: string): void {
-    this.#logCut(reason);
-    this.#service.meters.sessionsCutTotal.of(reason).value += 1;
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { RateKind } from '../base/tallies.js';
 import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
-import type { Mailbox, Question, Reply, ReplyContext, Verdict } from '../protocol/types.js';
+import type { Mailbox, Question, Reply, ReplyContext, Transaction, Verdict } from '../protocol/types.js';
 import type { Session } from '../protocol/session.js';
 import type { DnsblVerdict } from '../policy/dnsbl-check.js';
 import type { NetworkTicket } from './admission.js';
@@ -34,6 +34,10 @@ const refusalEvents: Partial<Record<ReplyContext, string>> = {
 // What a client says of itself is cut to this in a log line.
 const loggedCharacters = 256;
 
+// What is said of many recipients alike is one line: in LMTP the refusal of a message, and of each RCPT that is too many.
+const toldMessages = new WeakSet<Transaction>();
+const toldOverfull = new WeakSet<Transaction>();
+
 export class Reception {
   readonly #service: Service;
   readonly #listener: Listener;
@@ -43,8 +47,6 @@ export class Reception {
   #dnsbl: DnsblVerdict | Promise<DnsblVerdict> | undefined;
   #certificate: ClientCertificate | undefined;
   readonly #logins: Logins;
-  /** Number of the last transaction whose message was refused. */
-  #refusedMessage = 0;
   /** Of the last MAIL that was refused for want of room: no transaction has it. */
   #refusedSender = '';
   /** The one that was asked about and has no reply yet, for the log line of its refusal. */
@@ -121,12 +123,7 @@ export class Reception {
     if (context === 'AUTH') this.#loginRefused(reply, session);
     const event = refusalEvents[context];
     if (event === undefined) return;
-    if (context === 'MESSAGE' && this.#listener.protocol === 'lmtp') {
-      // The same reply for each recipient.
-      const { transaction } = session;
-      if (transaction !== null && transaction.number === this.#refusedMessage) return;
-      this.#refusedMessage = transaction?.number ?? 0;
-    }
+    if (isTold(reply, context, session.transaction)) return;
     const sender = session.transaction?.reversePath.address ?? this.#refusedSender;
     this.#refusedSender = '';
     this.#service.log.info({
@@ -207,4 +204,12 @@ export class Reception {
         return { ok: false, reply: dnsblDeferred(this.#client.address, verdict.zone) };
     }
   }
+}
+
+function isTold(reply: Reply, context: ReplyContext, transaction: Transaction | null): boolean {
+  const told = context === 'MESSAGE' ? toldMessages : toldOverfull;
+  if (transaction === null || (context !== 'MESSAGE' && reply !== replies.tooManyRecipients)) return false;
+  if (told.has(transaction)) return true;
+  told.add(transaction);
+  return false;
 }

@@ -20,6 +20,7 @@ beforeAll(async () => {
     listeners: [
       { name: 'named', xclient: ['127.0.0.0/8'] },
       { name: 'proxied', proxyProtocol: ['127.0.0.0/8'] },
+      { name: 'lmtp', protocol: 'lmtp' },
     ],
     dnsbl: { lists: [{ zone, replies: ['127.0.0.[2..11]'] }] },
     dnsServer: dns.server,
@@ -55,6 +56,35 @@ test('the line of a refused recipient names it, and no line names another one', 
     ['d@no.test', 'relayDenied'],
     [undefined, 'badRecipient'],
   ]);
+  client.destroy();
+});
+
+test('A-062: recipients that are too many are one line in the log', async () => {
+  const few = await startWorker({ exactLimits: { recipients: 1 }, log: journal.log });
+  const client = await SmtpClient.greeted(few.port);
+  for (const message of [1, 2]) {
+    await client.command('MAIL FROM:<a@client.test>');
+    for (let tried = 0; tried < 4; tried++) await client.command('RCPT TO:<b@ok.test>');
+    const lines = journal.lines.filter(({ reason }) => reason === 'tooManyRecipients');
+    expect(lines).toHaveLength(message);
+    await client.command('RSET');
+  }
+  client.destroy();
+  await few.close();
+});
+
+test('by LMTP the refusal of a message is one line, however many recipients are told', async () => {
+  const client = await SmtpClient.connect(running.ports['lmtp'] ?? 0);
+  await client.reply();
+  await client.command('LHLO client.test');
+  for (const message of [1, 2]) {
+    await client.command('MAIL FROM:<a@client.test>');
+    for (const name of ['b', 'c']) await client.command(`RCPT TO:<${name}@ok.test>`);
+    await client.command('DATA');
+    expect(await client.command('x\ny\r\n.')).toMatch(/^550 5\.6\.0 /);
+    expect(await client.reply()).toMatch(/^550 5\.6\.0 /);
+    expect(journal.lines.filter(({ event }) => event === 'message.refused')).toHaveLength(message);
+  }
   client.destroy();
 });
 

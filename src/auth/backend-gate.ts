@@ -58,12 +58,13 @@ export class BackendGate<Question, Answer extends GivenAnswer> {
     this.#options.backend.close();
   }
 
-  /** @throws PosternError AUTH_RESTING, AUTH_FULL, AUTH_TIMEOUT, and what the backend throws */
-  ask(question: Question): Promise<Answer> {
+  /** @param first before those that are not. @throws PosternError AUTH_RESTING, AUTH_FULL, AUTH_TIMEOUT, and what the backend throws */
+  ask(question: Question, first = false): Promise<Answer> {
     const startedMs = this.#now();
     const passage = this.#breaker.enter(startedMs);
     return new Promise((resolve, reject) => {
       const attempt: Attempt<Answer> = {
+        goesFirst: first,
         passage,
         startedMs,
         abort: new AbortController(),

@@ -28,7 +28,7 @@ export async function openBackend(
   const backend = await makeBackend(config, lookup);
   const gate = openGate(backend, 'passwords', config, around);
   const authenticator = new BackendAuthenticator({
-    ask: (login) => gate.ask(login),
+    ask: (login) => gate.ask(login, login.origin.isKnown),
     cache: { entries: rememberedLogins, ttlMs: cacheMs },
     meters,
     unavailable: (error, { user, origin }) =>

@@ -5,7 +5,7 @@
  */
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';
-import type { AuthResult, PasswordAuthenticator } from './login.js';
+import type { AuthResult, LoginOrigin, PasswordAuthenticator } from './login.js';
 import { prepareString } from '../base/prepare-string.js';
 import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
@@ -27,8 +27,8 @@ export interface Users {
 
 export interface AuthenticatorOptions {
   readonly users: Users;
-  /** Computes one hash in the pool. @throws PosternError POOL_FULL, POOL_TIMEOUT, POOL_TASK */
-  readonly verify: (task: PasswordTask) => Promise<boolean>;
+  /** Computes one hash in the pool, `first` before those that are not. @throws PosternError POOL_FULL, POOL_TIMEOUT, POOL_TASK */
+  readonly verify: (task: PasswordTask, first: boolean) => Promise<boolean>;
   readonly meters: { readonly authTotal: { of(mechanism: string, result: string): { value: number } } };
   readonly cache?: SuccessCacheOptions;
 }
@@ -54,26 +54,32 @@ export class Authenticator implements PasswordAuthenticator {
     authorizationId: string,
     authenticationId: string,
     password: string,
+    origin: LoginOrigin,
   ): Promise<AuthResult> {
-    const result = await this.#check(authorizationId, authenticationId, password);
+    const result = await this.#check(authorizationId, authenticationId, password, origin.isKnown);
     this.#options.meters.authTotal.of(mechanism, result.kind).value++;
     return result;
   }
 
-  async #check(authorizationId: string, authenticationId: string, password: string): Promise<AuthResult> {
+  async #check(
+    authorizationId: string,
+    authenticationId: string,
+    password: string,
+    first: boolean,
+  ): Promise<AuthResult> {
     const { users } = this.#options;
     const name = prepareString(authenticationId);
     const prepared = prepareString(password);
     const actsForHimself = authorizationId === '' || prepareString(authorizationId) === name;
     const known = name === undefined || !actsForHimself ? undefined : users.hashOf(name);
     if (name === undefined || prepared === undefined || known === undefined)
-      return this.#compute(users.dummyHash, prepared ?? '').then((right) =>
+      return this.#compute(users.dummyHash, prepared ?? '', first).then((right) =>
         right === undefined ? unavailable : failed,
       );
     // The stored hash ends an entry with the password it was made for.
     const digest = this.#successes.digest(name, prepared, known);
     if (this.#successes.get(digest) === name) return { kind: 'ok', user: name };
-    const right = await this.#compute(known, prepared);
+    const right = await this.#compute(known, prepared, first);
     if (right === undefined) return unavailable;
     if (!right) return failed;
     this.#successes.set(digest, name);
@@ -81,9 +87,9 @@ export class Authenticator implements PasswordAuthenticator {
   }
 
   /** Undefined: the pool is full, late or lost the task. */
-  async #compute(hash: string, password: string): Promise<boolean | undefined> {
+  async #compute(hash: string, password: string, first: boolean): Promise<boolean | undefined> {
     try {
-      return await this.#options.verify({ password, hash });
+      return await this.#options.verify({ password, hash }, first);
     } catch (error) {
       if (error instanceof PosternError && error.retryable) return undefined;
       throw error;

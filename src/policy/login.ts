@@ -11,6 +11,8 @@ export interface LoginOrigin {
   /** Name of the listener. */
   readonly listener: string;
   readonly sessionId: string;
+  /** This user logged in from there of late, or nobody is limited there: his turn comes before strangers'. */
+  readonly isKnown: boolean;
 }
 
 export type AuthResult =

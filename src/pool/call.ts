@@ -20,6 +20,7 @@ export interface CallPlace {
 export class Call<Output> implements Entry {
   readonly name: TaskName;
   readonly input: unknown;
+  readonly goesFirst: boolean;
   readonly #place: CallPlace;
   readonly #resolve: (value: Output) => void;
   readonly #reject: (error: PosternError) => void;
@@ -29,14 +30,14 @@ export class Call<Output> implements Entry {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(
-    name: TaskName,
-    input: unknown,
+    task: { readonly name: TaskName; readonly input: unknown; readonly goesFirst: boolean },
     place: CallPlace,
     resolve: (value: Output) => void,
     reject: (error: PosternError) => void,
   ) {
-    this.name = name;
-    this.input = input;
+    this.name = task.name;
+    this.input = task.input;
+    this.goesFirst = task.goesFirst;
     this.#place = place;
     this.#resolve = resolve;
     this.#reject = reject;

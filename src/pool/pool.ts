@@ -79,10 +79,15 @@ class PiscinaPool implements Pool {
     return this.#places.dnsbl.lane.waiting + this.#places.password.lane.waiting;
   }
 
-  run<N extends TaskName>(name: N, input: Tasks[N]['input']): Promise<Tasks[N]['output']> {
+  run<N extends TaskName>(name: N, input: Tasks[N]['input'], first = false): Promise<Tasks[N]['output']> {
     if (this.#closed) return Promise.reject(new PosternError('POOL_TASK', 'the pool is closed'));
     return new Promise((resolve, reject) => {
-      new Call<Tasks[N]['output']>(name, input, this.#places[name], resolve, reject).enter();
+      new Call<Tasks[N]['output']>(
+        { name, input, goesFirst: first },
+        this.#places[name],
+        resolve,
+        reject,
+      ).enter();
     });
   }
 

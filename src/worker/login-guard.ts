@@ -60,6 +60,11 @@ export class LoginGuard {
     return (this.isFull(host) || this.isFull(neighbourhood)) && !this.#known.knowsHost(host);
   }
 
+  /** He logged in from there of late, or nobody is limited there. */
+  knows({ address, user }: Pick<LoginAttempt, 'address' | 'user'>): boolean {
+    return this.#exempt.has(address) || this.#known.knows(accountKey(user), networkKeys(address).host);
+  }
+
   /** Before a password is looked at, the same for users and strangers. */
   refuses(attempt: LoginAttempt): LoginLimit | undefined {
     return this.limitAt(this.keysOf(attempt));

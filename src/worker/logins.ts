@@ -113,6 +113,7 @@ export class Logins {
       address: this.#facts.client,
       listener: this.#facts.listener,
       sessionId: this.#facts.sid,
+      isKnown: this.#service.loginGuard.knows(attempt),
     });
     this.#observe(startedMs);
     return this.#verdict(result, mechanism, attempt);

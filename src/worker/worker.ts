@@ -230,7 +230,7 @@ export class Worker {
       authenticator:
         users === undefined
           ? backend?.authenticator
-          : new Authenticator({ users, verify: (task) => pool.run('password', task), meters }),
+          : new Authenticator({ users, verify: (task, first) => pool.run('password', task, first), meters }),
       saslChecks: openSaslChecks(config, users, tokens?.source, meters),
       connections: new Set<OpenConnection>(),
       draining: 'no',

@@ -38,9 +38,9 @@ class Bench {
     });
   }
 
-  ask(): Promise<BackendAnswer | string> {
+  ask(first = false): Promise<BackendAnswer | string> {
     return this.gate
-      .ask(login)
+      .ask(login, first)
       .catch((error: unknown) => (error instanceof PosternError ? error.code : 'bug'));
   }
 
@@ -56,7 +56,7 @@ const login: BackendLogin = {
   mechanism: 'PLAIN',
   user: 'alice',
   password: 'tiger',
-  origin: { address: '192.0.2.1', listener: 'submission', sessionId: 's' },
+  origin: { address: '192.0.2.1', listener: 'submission', sessionId: 's', isKnown: false },
 };
 const ok: BackendAnswer = { kind: 'ok', user: 'alice' };
 
@@ -71,6 +71,17 @@ describe('the gate before a backend', () => {
       expect(await answers[i]).toEqual(ok);
     }
     expect(bench.seen).toEqual(['AUTH_FULL', 'ok', 'ok', 'ok', 'ok']);
+  });
+
+  it('asks for those first who go first', async () => {
+    const bench = new Bench({ concurrent: 1, waiting: 1 });
+    const running = bench.ask();
+    const stranger = bench.ask();
+    const known = bench.ask(true);
+    for (const [at, answer] of [running, known, stranger].entries()) {
+      bench.asked[at]?.answer(ok);
+      expect(await answer).toEqual(ok);
+    }
   });
 
   it('ends a question at its deadline, and the ones in the line at theirs', async () => {

@@ -37,6 +37,31 @@ describe('a lane', () => {
     expect(started).toEqual([0, 2]);
   });
 
+  it('gives a place to those who go first before all others, each line with its own bound', () => {
+    const lane = new Lane(1, 2);
+    const started: string[] = [];
+    const entry = (name: string, goesFirst: boolean): Entry => ({
+      goesFirst,
+      start: () => started.push(name),
+    });
+    const running = entry('a', false);
+    const others = [entry('b', false), entry('c', false), entry('d', false)];
+    const first = [entry('known', true), entry('known too', true), entry('one too many', true)];
+    expect([running, ...others, ...first].map((each) => lane.enter(each))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      true,
+      true,
+      false,
+    ]);
+    expect(lane.waiting).toBe(4);
+    for (const each of [running, ...first.slice(0, 2), ...others.slice(0, 2)]) lane.leave(each);
+    expect(started).toEqual(['a', 'known', 'known too', 'b', 'c']);
+    expect(lane.waiting).toBe(0);
+  });
+
   it('keeps its count when one leaves twice', () => {
     const lane = new Lane(1, 2);
     const { started, all } = entries(3);

@@ -2,10 +2,20 @@ import { describe, expect, it } from 'vitest';
 
 import { PosternError } from '../../src/base/errors.js';
 import { Authenticator, type PasswordTask, type Users } from '../../src/policy/authenticate.js';
+import type { AuthResult, LoginOrigin } from '../../src/policy/login.js';
+import type { Mechanism } from '../../src/protocol/types.js';
+
+const stranger: LoginOrigin = {
+  address: '192.0.2.1',
+  listener: 'submission',
+  sessionId: 'S',
+  isKnown: false,
+};
 
 /** A "hash" is `hash-of-` and the password: what is tested is who computes how many, not scrypt. */
 class Bench {
   readonly computed: PasswordTask[] = [];
+  readonly firsts: boolean[] = [];
   readonly results: string[] = [];
   failure: Error | undefined;
   readonly hashes = new Map([
@@ -22,14 +32,25 @@ class Bench {
     };
     this.authenticator = new Authenticator({
       users,
-      verify: (task) => this.#verify(task),
+      verify: (task, first) => this.#verify(task, first),
       meters: { authTotal: { of: (mechanism, result) => this.#cell(`${mechanism} ${result}`) } },
       ...(cache && { cache }),
     });
   }
 
-  async #verify(task: PasswordTask): Promise<boolean> {
+  check(
+    mechanism: Mechanism,
+    authorizationId: string,
+    name: string,
+    password: string,
+    origin: LoginOrigin = stranger,
+  ): Promise<AuthResult> {
+    return this.authenticator.check(mechanism, authorizationId, name, password, origin);
+  }
+
+  async #verify(task: PasswordTask, first: boolean): Promise<boolean> {
     this.computed.push(task);
+    this.firsts.push(first);
     await Promise.resolve();
     if (this.failure !== undefined) throw this.failure;
     return task.hash === `hash-of-${task.password}`;
@@ -47,9 +68,17 @@ const failed = { kind: 'failed' };
 describe('a log-in', () => {
   it('succeeds with the right password', async () => {
     const bench = new Bench();
-    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
-    expect(await bench.authenticator.check('LOGIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
+    expect(await bench.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+    expect(await bench.check('LOGIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
     expect(bench.results).toEqual(['PLAIN ok', 'LOGIN ok']);
+  });
+
+  it('of somebody who is known there goes first, right or wrong, user or not (A-103)', async () => {
+    const bench = new Bench();
+    for (const isKnown of [true, false])
+      for (const name of ['alice', 'carol'])
+        await bench.check('PLAIN', '', name, 'lion', { ...stranger, isKnown });
+    expect(bench.firsts).toEqual([true, true, false, false]);
   });
 
   const refused: [authorizationId: string, name: string, password: string, why: string][] = [
@@ -73,7 +102,7 @@ describe('a log-in', () => {
     'fails for one hash computed, the same for all (A-104, G-23): $why',
     async ({ authorizationId, name, password }) => {
       const bench = new Bench();
-      expect(await bench.authenticator.check('PLAIN', authorizationId, name, password)).toEqual(failed);
+      expect(await bench.check('PLAIN', authorizationId, name, password)).toEqual(failed);
       expect(bench.computed).toHaveLength(1);
       expect(bench.results).toEqual(['PLAIN failed']);
     },
@@ -81,13 +110,13 @@ describe('a log-in', () => {
 
   it('takes the own name as authorization id', async () => {
     const bench = new Bench();
-    expect(await bench.authenticator.check('PLAIN', 'alice', 'alice', 'tiger')).toEqual(ok('alice'));
+    expect(await bench.check('PLAIN', 'alice', 'alice', 'tiger')).toEqual(ok('alice'));
   });
 
   it('takes two spellings for one name and one password', async () => {
     const bench = new Bench();
     bench.hashes.set('jos\u00e9', 'hash-of-caf\u00e9');
-    expect(await bench.authenticator.check('PLAIN', '', 'jose\u0301', 'cafe\u0301')).toEqual(ok('jos\u00e9'));
+    expect(await bench.check('PLAIN', '', 'jose\u0301', 'cafe\u0301')).toEqual(ok('jos\u00e9'));
   });
 
   it('succeeds for nobody whose dummy happens to fit', async () => {
@@ -96,39 +125,37 @@ describe('a log-in', () => {
       verify: () => Promise.resolve(true),
       meters: { authTotal: { of: () => ({ value: 0 }) } },
     });
-    expect(await always.check('PLAIN', '', 'carol', 'x')).toEqual(failed);
+    expect(await always.check('PLAIN', '', 'carol', 'x', stranger)).toEqual(failed);
   });
 });
 
 describe('repeated log-ins', () => {
   it('are answered without a hash after the first success', async () => {
     const bench = new Bench();
-    for (let i = 0; i < 3; i++)
-      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+    for (let i = 0; i < 3; i++) expect(await bench.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
     expect(bench.computed).toHaveLength(1);
     expect(bench.results).toEqual(['PLAIN ok', 'PLAIN ok', 'PLAIN ok']);
   });
 
   it('are not answered for another password, another user or a changed one', async () => {
     const bench = new Bench();
-    await bench.authenticator.check('PLAIN', '', 'alice', 'tiger');
-    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
-    expect(await bench.authenticator.check('PLAIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
+    await bench.check('PLAIN', '', 'alice', 'tiger');
+    expect(await bench.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
+    expect(await bench.check('PLAIN', '', 'bob', 'tiger')).toEqual(ok('bob'));
     bench.hashes.set('alice', 'hash-of-lion');
-    expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(failed);
+    expect(await bench.check('PLAIN', '', 'alice', 'tiger')).toEqual(failed);
     expect(bench.computed).toHaveLength(4);
   });
 
   it('never remember a failure as one: a wrong password costs a hash each time (A-104)', async () => {
     const bench = new Bench();
-    for (let i = 0; i < 3; i++)
-      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
+    for (let i = 0; i < 3; i++) expect(await bench.check('PLAIN', '', 'alice', 'lion')).toEqual(failed);
     expect(bench.computed).toHaveLength(3);
   });
 
   it('cost a hash again when the cache is full of others', async () => {
     const bench = new Bench({ entries: 1, ttlMs: 60_000 });
-    for (const name of ['alice', 'bob', 'alice']) await bench.authenticator.check('PLAIN', '', name, 'tiger');
+    for (const name of ['alice', 'bob', 'alice']) await bench.check('PLAIN', '', name, 'tiger');
     expect(bench.computed).toHaveLength(3);
   });
 });
@@ -140,16 +167,16 @@ describe('when the pool cannot help', () => {
       const bench = new Bench();
       bench.failure = new PosternError(code, 'on purpose');
       for (const name of ['alice', 'carol'])
-        expect(await bench.authenticator.check('PLAIN', '', name, 'tiger')).toEqual({ kind: 'unavailable' });
+        expect(await bench.check('PLAIN', '', name, 'tiger')).toEqual({ kind: 'unavailable' });
       expect(bench.results).toEqual(['PLAIN unavailable', 'PLAIN unavailable']);
       bench.failure = undefined;
-      expect(await bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
+      expect(await bench.check('PLAIN', '', 'alice', 'tiger')).toEqual(ok('alice'));
     },
   );
 
   it('does not hide a fault of ours', async () => {
     const bench = new Bench();
     bench.failure = new TypeError('a bug');
-    await expect(bench.authenticator.check('PLAIN', '', 'alice', 'tiger')).rejects.toThrow('a bug');
+    await expect(bench.check('PLAIN', '', 'alice', 'tiger')).rejects.toThrow('a bug');
   });
 });

@@ -57,6 +57,17 @@ describe('limits on guessing (A-103)', () => {
     expect([two.refuses('192.0.2.2', 'x'), two.refusesConnection('192.0.2.2')]).toEqual([undefined, false]);
   });
 
+  it('let those go first who are known, and all where nobody is limited', () => {
+    const { one, two, tell } = workers(['10.0.0.0/8']);
+    one.succeeded('192.0.2.1', 'Alice');
+    tell();
+    const known = (address: string, user: string): boolean => two.guard.knows({ address, user });
+    expect(known('192.0.2.1', 'alice')).toBe(true);
+    expect(known('192.0.2.1', 'bob')).toBe(false);
+    expect(known('192.0.2.2', 'alice')).toBe(false);
+    expect(known('10.1.2.3', 'bob')).toBe(true);
+  });
+
   it('count an IPv6 client by its /64, and neighbours together up to their own limit', () => {
     const { one } = workers();
     for (let i = 0; i < 20; i++) one.failed(`2001:db8:1:2::${i}`, `user${i}`);

@@ -1,6 +1,6 @@
 /** Rules that look across the keys of `auth.backend`: one of them, passwords encrypted on their way, and the mechanisms. */
 import { formatPath, type Path } from './faults.js';
-import { isThisHost } from './formats.js';
+import { hostOf, isThisHost } from './formats.js';
 import type { FileAuthBackend, FileConfig } from './schema.js';
 import type { FaultList } from './validate.js';
 
@@ -29,9 +29,9 @@ function checkDovecot({ socket, plaintext }: NonNullable<FileAuthBackend['doveco
 }
 
 function checkHttp(http: NonNullable<FileAuthBackend['http']>, list: FaultList): void {
-  const { protocol, hostname } = new URL(http.url);
-  const isPlain = protocol === 'http:';
-  if (isPlain && !http.plaintext && !isThisHost(hostname.replace(/^\[(.*)\]$/, '$1')))
+  const url = new URL(http.url);
+  const isPlain = url.protocol === 'http:';
+  if (isPlain && !http.plaintext && !isThisHost(hostOf(url)))
     list.expected([...path, 'http', 'url'], 'https, a host that is this machine, or `plaintext: true`');
   if (isPlain && http.ca !== undefined)
     list.add(

@@ -3,21 +3,19 @@
  * parts of the file pass the schema, so that these faults are told in the same run as the schema's.
  */
 import type { z } from 'zod';
-import { checkAuthBackend } from './auth-backend-checks.js';
+import { checkAuth, letsAnybodyIn } from './auth-checks.js';
 import type { ListenerTls } from './config.js';
 import { domainForms, isLoopback, isOpenWildcard, isWildcardAddress } from './formats.js';
 import { checkRoute } from './route-checks.js';
 import {
   itemSchemas,
   sections,
-  type FileAuth,
   type FileConfig,
   type FileDnsbl,
   type FileDomain,
   type FileListener,
   type FileRoute,
 } from './schema.js';
-import { checkTokens } from './token-checks.js';
 import { checkTrust } from './trust-checks.js';
 import { valueAt, type FaultList } from './validate.js';
 
@@ -80,11 +78,7 @@ export function checkAcross(parts: Parts, list: FaultList): void {
   if (notified !== undefined) checkReference(['notifications', 'route'], notified, parts, list);
   checkAdmin(parts, list);
   if (parts.tls !== undefined) checkTlsSection(parts.tls, parts, list);
-  if (parts.auth !== undefined) checkAuthBackend(parts.auth, list);
-  if (parts.auth !== undefined) {
-    checkTokens(parts.auth, list);
-    checkExternal(parts.auth, parts, list);
-  }
+  if (parts.auth !== undefined) checkAuth(parts.auth, parts, list);
   if (parts.dnsbl !== undefined) checkDnsbl(parts.dnsbl, list);
 }
 
@@ -173,25 +167,7 @@ function checkSubmission(listener: FileListener, index: number, parts: Parts, li
   if (parts.auth !== undefined && !letsAnybodyIn(parts.auth, listener))
     list.add(
       path,
-      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, `auth.backend` or `auth.tokens`',
-    );
-}
-
-function letsAnybodyIn({ users, backend, tokens, mechanisms }: FileAuth, listener: FileListener): boolean {
-  if (users.file !== undefined || backend !== 'users' || tokens !== undefined) return true;
-  return mechanisms.includes('EXTERNAL') && listener.clientCertificate !== 'off';
-}
-
-function checkExternal({ mechanisms }: FileAuth, parts: Parts, list: FaultList): void {
-  const index = mechanisms.indexOf('EXTERNAL');
-  const asks = parts.listeners.some(
-    (listener) =>
-      listener === undefined || (listener.role === 'submission' && listener.clientCertificate !== 'off'),
-  );
-  if (index >= 0 && !asks)
-    list.add(
-      ['auth', 'mechanisms', index],
-      'found EXTERNAL without a submission listener that asks for client certificates, expected one with `clientCertificate: ask` or `require`',
+      'found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, `auth.backend` or `auth.tokens`, with a mechanism of theirs',
     );
 }
 

@@ -48,8 +48,16 @@ export function show(value: unknown): string {
   if (typeof value === 'object') return 'a map';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value !== 'string') return `a ${typeof value}`;
-  const cut = value.length > maxShownCharacters ? `${value.slice(0, maxShownCharacters)}…` : value;
+  const shown = withoutLogin(value);
+  const cut = shown.length > maxShownCharacters ? `${shown.slice(0, maxShownCharacters)}…` : shown;
   return `'${cut}'`;
+}
+
+/** A URL with `user:password@` in it is wrong wherever it stands, and the password is one all the same. */
+function withoutLogin(text: string): string {
+  const from = text.indexOf('://');
+  const to = text.lastIndexOf('@');
+  return from < 0 || to < from ? text : `${text.slice(0, from)}://…${text.slice(to)}`;
 }
 
 /** The candidate that `word` is most likely a misspelling of; undefined when none is near. */

@@ -179,6 +179,11 @@ export function isHttpUrl(text: string): boolean {
   return username === '' && password === '' && hash === '';
 }
 
+/** Without the brackets of an IPv6 address. */
+export function hostOf({ hostname }: URL): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1');
+}
+
 export function parseLdapUrl(text: string): { secure: boolean; host: string; port: number } | undefined {
   const match = /^(ldaps?):\/\/([^/]+)\/?$/.exec(text);
   if (match === null) return undefined;
@@ -199,11 +204,9 @@ export function isThisHost(host: string): boolean {
 
 /** Where tokens or passwords are sent: https, or http that does not leave this machine; nothing secret in the URL itself. */
 export function isServiceUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname, username, password, hash } = new URL(text);
-  if (username !== '' || password !== '' || hash !== '') return false;
-  const isLocal = isThisHost(hostname.replace(/^\[(.*)\]$/, '$1'));
-  return protocol === 'https:' || (protocol === 'http:' && isLocal);
+  if (!isHttpUrl(text)) return false;
+  const url = new URL(text);
+  return url.protocol === 'https:' || isThisHost(hostOf(url));
 }
 
 /** This machine alone can reach it. */

@@ -4,12 +4,9 @@ import { resolve } from 'node:path';
 import { describeError } from '../base/errors.js';
 import type { Parts } from './checks.js';
 import type { Path } from './faults.js';
-import { readPem, readText } from './files.js';
-import { isLoginText } from './formats.js';
+import { readPem } from './files.js';
+import { readSecretLine } from './secret-files.js';
 import type { FaultList } from './validate.js';
-
-// A password is at most 255 octets; with its line end.
-const maxPasswordFileBytes = 257;
 
 /** @param base the folder that relative paths start at */
 export function checkRouteFiles(parts: Parts, base: string, list: FaultList): void {
@@ -42,22 +39,13 @@ function caError(pem: string): string | undefined {
   }
 }
 
-/** By route. The line end that editors add is no part of a password. */
+/** By route. */
 export function readPasswords(parts: Parts, base: string, list: FaultList): Map<string, string> {
   const passwords = new Map<string, string>();
   for (const [name, route] of parts.routes) {
-    const file = route?.auth?.passwordFile;
-    if (file === undefined) continue;
     const path = ['routes', name, 'auth', 'passwordFile'];
-    const before = list.faults.length;
-    const text = readText(path, resolve(base, file), maxPasswordFileBytes, 'a password on one line', list);
-    const password = text.replace(/\r?\n$/, '');
-    if (isLoginText(password)) passwords.set(name, password);
-    else if (list.faults.length === before)
-      list.add(
-        path,
-        'found a file without a usable password, expected one line of 1 to 255 octets without NUL',
-      );
+    const password = readSecretLine(path, route?.auth?.passwordFile, base, 'password', list);
+    if (password !== undefined) passwords.set(name, password);
   }
   return passwords;
 }

@@ -1,6 +1,7 @@
 /**
- * The config in force, every default filled in, as a file that loads to the same config again. What it leaves out are
- * the admin token and the passwords of routes.
+ * The config in force, every default filled in, as a file that loads to the same config again once its secrets are
+ * put back: where one is (the admin token; passwords of routes; token, key and password of a backend) it says so alone.
+ * The secret of an introspection client stays in its file, which is named.
  */
 import { stringify } from 'yaml';
 import type { AuthBackendConfig } from './auth-backend-config.js';

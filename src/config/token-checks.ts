@@ -3,7 +3,7 @@ import type { FileAuth } from './schema.js';
 import type { FaultList } from './validate.js';
 
 /** The mechanisms that need `auth.tokens`. */
-const bearerMechanisms: ReadonlySet<string> = new Set(['OAUTHBEARER', 'XOAUTH2']);
+export const bearerMechanisms: ReadonlySet<string> = new Set(['OAUTHBEARER', 'XOAUTH2']);
 
 export function checkTokens(auth: FileAuth, list: FaultList): void {
   const { tokens, mechanisms } = auth;

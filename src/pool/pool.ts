@@ -10,7 +10,7 @@
  *   The rest of the price, a new DNS resolver a task, is 50 µs.
  * - No AbortSignal. piscina gives a task that can be aborted a thread of its own whatever concurrentTasksPerWorker
  *   says, and keeps it in a queue that maxQueue does not count (P4). Waiting tasks leave our lanes instead.
- * - Lanes in front of piscina's queue, so that log-ins cannot starve DNS (lanes.ts). piscina's own queue holds only
+ * - Lanes in front of piscina's queue, so that log-ins cannot starve DNS (base/lane.ts). piscina's own queue holds only
  *   what our lanes let through while a thread is being replaced; it is bounded all the same.
  */
 import { fileURLToPath } from 'node:url';
@@ -23,7 +23,7 @@ import { Lane } from '../base/lane.js';
 import type { Pool, PoolOptions, TaskName, Tasks, ThreadAnswer } from './tasks.js';
 
 /** Tasks that one thread has at a time. DNS tasks wait, so a burst of connections is asked for at once; 128 × one or
- *  two sockets each stays far below the descriptors of a worker. */
+ *  two sockets each are at most half of the files that a worker keeps to itself (base/open-files.ts). */
 const dnsPerThread = 128;
 /** scrypt runs in libuv's pool, whose four threads also write and fsync the queue: one hash per thread of ours leaves
  *  most of them to the commits that 250s wait for. */

@@ -11,25 +11,20 @@ const secretBytes = 32;
 const lifeMs = 12 * 3_600_000;
 
 export class TicketSecret {
-  readonly #timer: NodeJS.Timeout;
   #secret = newSecret();
 
   /** @param renewed is told each new one */
   constructor(renewed: (secret: string) => void) {
-    this.#timer = setInterval(() => {
+    // For as long as the process lives, and no reason for it to.
+    setInterval(() => {
       this.#secret = newSecret();
       renewed(this.#secret);
-    }, lifeMs);
-    this.#timer.unref();
+    }, lifeMs).unref();
   }
 
   /** Base64. For workers alone: never in a log, never on disk. */
   get current(): string {
     return this.#secret;
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
   }
 }
 

@@ -45,8 +45,7 @@ export function servedMechanisms(
   return auth.mechanisms.filter((mechanism) => {
     if (mechanism === 'OAUTHBEARER' || mechanism === 'XOAUTH2') return auth.tokens !== undefined;
     if (mechanism === 'EXTERNAL') return true;
-    if (users === undefined)
-      return auth.backend !== undefined && (mechanism === 'PLAIN' || mechanism === 'LOGIN');
+    if (users === undefined) return auth.backend !== undefined && isAskable(mechanism, log);
     if (users.names.length === 0) return false;
     const lacking = users.lacking(mechanism);
     if (lacking > 0)
@@ -56,4 +55,14 @@ export function servedMechanisms(
       );
     return lacking === 0;
   });
+}
+
+/** A backend is asked with a password, which the other mechanisms never show. The default of auth.mechanisms has one of them. */
+function isAskable(mechanism: ConfiguredMechanism, log: Log): boolean {
+  if (mechanism === 'PLAIN' || mechanism === 'LOGIN') return true;
+  log.info(
+    { event: 'auth.not-announced', mechanism },
+    'a mechanism of auth.mechanisms is not announced: auth.backend can be asked by PLAIN and LOGIN alone',
+  );
+  return false;
 }

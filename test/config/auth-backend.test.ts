@@ -48,6 +48,27 @@ describe('a backend', () => {
     expect(faultsOf(withBackend(backend), {}, others).join('\n')).toMatch(fault);
   });
 
+  test.each([
+    [
+      '[SCRAM-SHA-256]',
+      /auth\.mechanisms: found none that `auth\.backend` can be asked with, expected PLAIN or LOGIN/,
+    ],
+    ['[SCRAM-SHA-256, CRAM-MD5]', /expected PLAIN or LOGIN/],
+  ])('with the mechanisms %s would be asked by nobody', (mechanisms, fault) => {
+    const yaml = withBackend('{ dovecot: { socket: /run/d } }', `, mechanisms: ${mechanisms}`);
+    expect(faultsOf(yaml, {}, others).join('\n')).toMatch(fault);
+  });
+
+  test.each([
+    ['http: { url: "https://me:hush@a.test/" }', 'https://…@a.test/'],
+    ['http: { url: "https://me:hu/sh@b@a.test/" }', 'https://…@a.test/'],
+    ['ldap: { url: "ldap://me:hush@d.test", dn: "uid={user},o=x" }', 'ldap://…@d.test'],
+  ])('{ %s }: the password in a URL is not shown', (backend, shown) => {
+    const faults = faultsOf(withBackend(`{ ${backend} }`), {}, others).join('\n');
+    expect(faults).toContain(`'${shown}'`);
+    expect(faults).not.toMatch(/hush|me:/);
+  });
+
   test('stands alone: a users file beside it would not be asked', () => {
     const yaml = withBackend('{ dovecot: { socket: /run/d } }', ', users: { file: users.yaml }');
     expect(faultsOf(yaml, {}, others).join('\n')).toMatch(/expected one of the two/);

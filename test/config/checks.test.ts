@@ -37,7 +37,7 @@ describe('listeners', () => {
       'a submission listener without users',
       withListeners(`${submission}, route: disk`) + withTls,
       [
-        'postern.yaml:3:5: listeners[0]: found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, `auth.backend` or `auth.tokens`',
+        'postern.yaml:3:5: listeners[0]: found a submission listener without users, expected `auth: { users: { file: FILE } }` in this config, which `postern users add` fills, `auth.backend` or `auth.tokens`, with a mechanism of theirs',
       ],
     ],
     [

@@ -48,7 +48,7 @@ describe('a password file', () => {
     ['that is empty', { 'p.txt': '\n' }, 'found a file without a usable password'],
     ['of two lines', { 'p.txt': 'geheim\ngeheim\n' }, 'found a file without a usable password'],
     ['with a NUL', { 'p.txt': 'ge\0heim' }, 'found a file without a usable password'],
-    ['that is too long', { 'p.txt': 'x'.repeat(258) }, 'found a file of 258 bytes, expected at most 257'],
+    ['that is too long', { 'p.txt': 'x'.repeat(259) }, 'found a file of 259 bytes, expected at most 258'],
     ['one octet too long', { 'p.txt': 'x'.repeat(256) }, 'found a file without a usable password'],
   ])('%s is refused, and not repeated', (_, files, fault) => {
     const told = faultsOf(withPassword, {}, files);

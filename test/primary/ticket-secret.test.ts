@@ -19,5 +19,4 @@ test('a new secret every twelve hours, told when it comes', () => {
   expect(told).toEqual([tickets.current]);
   vi.advanceTimersByTime(12 * 3_600_000);
   expect(new Set([first, ...told]).size).toBe(3);
-  tickets.close();
 });

@@ -210,7 +210,7 @@ export const workerMetrics = {
   authTotal: counter(
     'postern_auth_total',
     { mechanism: 'mechanisms', result: ['ok', 'failed', 'unavailable', 'limited'] },
-    'Authentication attempts by mechanism and result; limited: not looked at, there were too many failures.',
+    'Authentication attempts by mechanism and result; limited: not looked at, there were too many failures or checks under way.',
   ),
   authBackendSeconds: histogram(
     'postern_auth_backend_seconds',

@@ -12,6 +12,11 @@ import { writeWholeFile } from '../base/whole-file.js';
 const fileName = 'frozen-routes.json';
 const fileVersion = 1;
 
+const saidOf = {
+  frozen: 'an operator froze a route: its mail is accepted and waits',
+  thawed: 'an operator thawed a route: its mail goes on',
+} as const;
+
 export interface FrozenRoutesOptions {
   readonly dataDir: string;
   readonly log: Log;
@@ -37,7 +42,7 @@ export class FrozenRoutes {
   static async open(options: FrozenRoutesOptions): Promise<FrozenRoutes> {
     const names = await readNames(options);
     if (names.length > 0)
-      options.log.warn({ event: 'routes.frozen', routes: names }, 'nothing is tried on these routes');
+      options.log.warn({ event: 'routes.frozen', frozen: names }, 'nothing is tried on these routes');
     return new FrozenRoutes(options, names);
   }
 
@@ -53,28 +58,28 @@ export class FrozenRoutes {
 
   /** Resolves when it is on disk and the workers are told. @throws PosternError NOT_FOUND, DATA_DIR_UNUSABLE */
   async freeze(route: string): Promise<void> {
-    return this.#change(route, (names) => names.add(route));
+    return this.#change(route, 'frozen', (names) => names.add(route));
   }
 
   /** A frozen route that has left the config can be thawed too. @throws as freeze */
   async thaw(route: string): Promise<void> {
-    return this.#change(route, (names) => names.delete(route));
+    return this.#change(route, 'thawed', (names) => names.delete(route));
   }
 
-  async #change(route: string, apply: (names: Set<string>) => void): Promise<void> {
-    const done = this.#last.then(async () => this.#perform(route, apply));
+  async #change(route: string, to: 'frozen' | 'thawed', apply: (names: Set<string>) => void): Promise<void> {
+    const done = this.#last.then(async () => this.#perform(route, to, apply));
     this.#last = done.catch(() => undefined); // its caller hears of it
     return done;
   }
 
-  async #perform(route: string, apply: (names: Set<string>) => void): Promise<void> {
+  async #perform(route: string, to: 'frozen' | 'thawed', apply: (names: Set<string>) => void): Promise<void> {
     const { log, changed } = this.#options;
     if (!this.#names.has(route) && !this.#routes.includes(route)) throw unknown(route, this.#routes);
     const next = new Set(this.#names);
     apply(next);
     await this.#write([...next].toSorted());
     this.#names = next;
-    log.warn({ event: 'routes.frozen', routes: this.names }, 'an operator changed which routes are frozen');
+    log.warn({ event: `routes.${to}`, route, frozen: this.names }, saidOf[to]);
     changed(this.names);
   }
 

@@ -96,6 +96,12 @@ export class QueueCustody {
       this.#log.info({ event: 'worker.drained', slot, worker_pid: pid }, 'a worker has drained');
       return;
     }
+    // It has said why, and leaves no mail behind: the reload or the start that wanted it tells the rest.
+    if (worker.unable !== undefined && blame.kind === 'none') {
+      const { code } = worker.unable;
+      this.#log.info({ event: 'worker.ended', slot, worker_pid: pid, code }, 'a worker that could not start');
+      return;
+    }
     const how = { signal: exit?.signal ?? null, exit_code: exit?.code ?? null };
     const facts = {
       event: 'worker.died',

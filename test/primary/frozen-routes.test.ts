@@ -39,6 +39,16 @@ describe('freezing and thawing a route', () => {
     expect(readdirSync(dataDir)).toEqual(['frozen-routes.json']);
   });
 
+  test('the log says which route was frozen, which thawed, and which are frozen then', async () => {
+    const routes = await open();
+    await routes.freeze('store');
+    await routes.thaw('store');
+    expect(log.lines).toMatchObject([
+      { event: 'routes.frozen', route: 'store', frozen: ['store'] },
+      { event: 'routes.thawed', route: 'store', frozen: [] },
+    ]);
+  });
+
   test('doing what is done already is fine, also for two at once', async () => {
     const routes = await open();
     await Promise.all([routes.freeze('store'), routes.freeze('store'), routes.freeze('office')]);

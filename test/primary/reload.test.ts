@@ -192,6 +192,9 @@ describe('a reload that is refused', () => {
     ]);
     expect(await primary.slots()).toEqual([0, 1]);
     expect((await primary.fetch('/readyz')).status).toBe(200);
+    // Nothing died: it said why it cannot start, and the reload says the rest.
+    await primary.event('worker.ended', { slot: 1, code: 'TLS_UNUSABLE' });
+    expect(primary.events('worker.died')).toEqual([]);
     // The next one works.
     primary.change(changed);
     expect(await primary.api('/api/v1/reload', 'POST')).toMatchObject({ ok: true, changed: ['hostname'] });

@@ -70,11 +70,21 @@ function refusals({ workers }: Status): string[] {
   );
 }
 
+const whyDead = 'the log says why (worker.died, worker.unable)';
+
 /** Slots whose worker died and has no successor yet, or whose successor is not ready. */
 function missingWorkers({ workers, slots }: Status): string[] {
   const serving = new Set(workers.filter(({ state }) => state === 'ready').map(({ slot }) => slot));
+  const starting = new Map(
+    workers.filter(({ state }) => state === 'starting').map((worker) => [worker.slot, worker]),
+  );
   const missing = Array.from({ length: slots }, (_, slot) => slot).filter((slot) => !serving.has(slot));
-  return missing.map((slot) => `worker ${slot} takes no mail; the log says why (worker.died, worker.unable)`);
+  return missing.map((slot) => {
+    const { restarts } = starting.get(slot) ?? {};
+    if (restarts === undefined) return `worker ${slot} takes no mail; ${whyDead}`;
+    const before = restarts === 0 ? '' : ` again, after ${count(restarts, 'restart')}; ${whyDead}`;
+    return `worker ${slot} is starting${before}`;
+  });
 }
 
 function workerRow(worker: WorkerStatus): string[] {
@@ -114,7 +124,7 @@ function restingHops({ route, hopsResting, waiting }: RouteLoad): string {
 
 export function reloadCommand(): Command {
   return new Command('reload')
-    .description('read the config and the certificates again; sessions go on')
+    .description('read the config and the certificates again; no transaction is cut')
     .addOption(configOption())
     .addOption(jsonOption())
     .action(async (options: Options) => {

@@ -16,7 +16,8 @@ start at the folder of the config file, those of \`maildir:\` at \`dataDir\`. \`
 Sizes take B, KiB, MiB, GiB and TiB (powers of 1024) and kB, MB, GB and TB (powers of 1000); a number alone is bytes.
 Durations take ms, s, m, h and d, also several (\`1h30m\`); only 0 stands without a unit.
 
-\`postern reload\` and SIGHUP take up changed keys, and cut no session. Only a restart takes up a change of
+\`postern reload\` and SIGHUP take up changed keys, and cut no transaction: a session between two messages is asked
+with \`421 4.3.2\` to come again once it has been idle for 10 seconds, and one that lasts is ended after 10 minutes. Only a restart takes up a change of
 ${restartKeys.map((key) => `\`${key}\``).join(', ')},
 and of how many listeners there are: a reload that finds one is refused as a whole.
 `;

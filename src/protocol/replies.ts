@@ -32,6 +32,8 @@ const rows = {
 
   // the end of the session
   shuttingDown: [421, '4.3.2', 'Service shutting down, try again', 'RFC 5321 §3.8'],
+  // The old worker of a reload: its successor takes the next session at once.
+  reloading: [421, '4.3.2', 'Service reloading, try again', 'RFC 5321 §3.8'],
   timeout: [421, '4.4.2', 'Timeout waiting for the client', 'RFC 5321 §4.5.3.2'],
   tooManyErrors: [421, '4.7.0', 'Too many errors', 'limits.md'],
   tooManyCommands: [421, '4.7.0', 'Too many commands without a message', 'limits.md'],

@@ -30,6 +30,7 @@ const commandBytesPerTurn = 8_192;
 const cutReplies = {
   timeout: replies.timeout,
   shutdown: replies.shuttingDown,
+  reload: replies.reloading,
   'too-old': replies.sessionTooOld,
 } as const;
 

@@ -221,6 +221,7 @@ export type CloseReason =
   | 'errors' // too many errors (421)
   | 'timeout'
   | 'shutdown'
+  | 'reload' // its worker drains, since another has taken over
   | 'line-too-long' // a line went on past every bound
   | 'not-smtp' // HTTP, TLS or SSH on a plain port
   | 'plaintext-after-starttls' // RFC 3207 §5, CVE-2011-0411

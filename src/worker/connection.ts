@@ -191,7 +191,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
 
   /** 421 4.3.2, whatever goes on; the callers choose the moment. */
   shutDown(): void {
-    if (this.#phase === 'open') this.#run(() => this.#session.cut('shutdown', this));
+    const reason = this.#service.draining === 'reload' ? 'reload' : 'shutdown';
+    if (this.#phase === 'open') this.#run(() => this.#session.cut(reason, this));
     else if (this.#phase === 'handshake') {
       this.#ending.cutHandshake('shutdown');
       this.#socket.destroy();

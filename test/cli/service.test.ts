@@ -60,11 +60,19 @@ describe('postern status', () => {
       'A part of the queue is not counted here: a worker is missing, or still reads its files. Look again in a moment.',
       'frozen route: office; 2 messages to hand over wait until `postern queue thaw office`',
       'worker 0 refuses mail: the disk is full',
-      'worker 1 takes no mail; the log says why (worker.died, worker.unable)',
+      'worker 1 is starting again, after 3 restarts; the log says why (worker.died, worker.unable)',
       'worker 2 takes no mail; the log says why (worker.died, worker.unable)',
       'quarantined: /var/lib/postern/queue/quarantine/a.mdb',
       'Quarantined files hold mail that waits; `postern queue salvage` stores what is whole in them.',
     ]);
+  });
+
+  test('a worker that only starts is not said to have died', async () => {
+    const workers = status.workers.map((worker) => ({ ...worker, state: 'starting', restarts: 0 }));
+    const admin = await fakeAdmin({ 'GET /api/v1/status': { body: { ...status, workers, slots: 2 } } });
+    const { stdout } = await postern(['status', '-c', admin.configFile]);
+    expect(stdout).toContain('worker 0 is starting\nworker 1 is starting\n');
+    expect(stdout).not.toContain('worker.died');
   });
 
   test('says it once when all workers refuse mail', async () => {

@@ -430,6 +430,7 @@ describe('the end', () => {
   test.each([
     ['timeout', '421 4.4.2'],
     ['shutdown', '421 4.3.2'],
+    ['reload', '421 4.3.2'],
   ] as const)('C-026 C-027: cut for %s says %s and abandons what is open', (reason, code) => {
     const peer = new Peer().start().send(envelope).send('half a');
     peer.codes();

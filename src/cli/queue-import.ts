@@ -35,7 +35,9 @@ interface Summary {
 
 export function importCommand(): Command {
   return new Command('import')
-    .description('store the messages of an export; those in the queue already are skipped')
+    .description(
+      'store the messages of an export; those in the queue already are skipped, those delivered since are sent again',
+    )
     .argument('<file>', 'what `postern queue export` wrote; - is stdin')
     .option('--hold', 'hold each message until it is released')
     .option('--check', 'only read the export and say whether it is whole; asks no server')

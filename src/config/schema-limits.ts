@@ -56,29 +56,31 @@ export const limits = section({
     .describe(`Open connections of ${network}, across all workers. ${merged}`),
   connectionsPerHostPerMinute: perMinute()
     .prefault(300)
-    .describe(`Connections of ${host} in a minute, across all workers; more get 421. 0: no limit.`),
+    .describe(`Connections of ${host} in a minute, across all workers; more get 421. 0: no limit. ${merged}`),
   connectionsPerNetworkPerMinute: perMinute()
     .prefault(1_200)
-    .describe(`Connections of ${network} in a minute, across all workers; more get 421. 0: no limit.`),
+    .describe(
+      `Connections of ${network} in a minute, across all workers; more get 421. 0: no limit. ${merged}`,
+    ),
   messagesPerHostPerMinute: perMinute()
     .prefault(0)
     .describe(
-      `Messages accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+      `Messages accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit. ${merged}`,
     ),
   messagesPerNetworkPerMinute: perMinute()
     .prefault(0)
     .describe(
-      `Messages accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+      `Messages accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit. ${merged}`,
     ),
   recipientsPerHostPerMinute: perMinute()
     .prefault(0)
     .describe(
-      `Recipients accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+      `Recipients accepted from ${host} in a minute, across all workers; then RCPT gets 451. 0: no limit. ${merged}`,
     ),
   recipientsPerNetworkPerMinute: perMinute()
     .prefault(0)
     .describe(
-      `Recipients accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit.`,
+      `Recipients accepted from ${network} in a minute, across all workers; then RCPT gets 451. 0: no limit. ${merged}`,
     ),
   errors: integer(1, 1_000_000).prefault(10).describe('Refused commands in one session before 421.'),
   softErrors: integer(1, 1_000_000)

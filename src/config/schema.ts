@@ -272,7 +272,7 @@ export const sections = {
     unauthorizedPipelining: choice(['refuse', 'tolerate'])
       .prefault('refuse')
       .describe(
-        'What becomes of a client that sends on without the reply it has to wait for (RFC 2920 §3.1): 554 and the end, or nothing.',
+        'What becomes of a client that sends on without the reply it has to wait for (RFC 2920 §3.1): 554 and the end, or nothing. Content sent behind DATA before 354 gets 554 either way: it could be smuggled commands.',
       ),
   })
     .prefault({})

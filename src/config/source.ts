@@ -3,6 +3,7 @@
  * what the keys mean.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   isAlias,
   isMap,
@@ -14,7 +15,7 @@ import {
   visit,
   type Document,
 } from 'yaml';
-import { describeError } from '../base/errors.js';
+import { describeError, errorCodeOf } from '../base/errors.js';
 import { ConfigError, type Fault, type Path } from './faults.js';
 
 // A config of ten thousand domains is below 1 MiB; recipients have files of their own.
@@ -111,6 +112,12 @@ function describeYamlError(error: { code: string; message: string }): string {
   return `not valid YAML: ${error.message}`;
 }
 
+/** Most often the command was run in another folder than the one that the default path is meant for. */
+function hint(file: string, error: unknown): string {
+  if (errorCodeOf(error) !== 'ENOENT') return '';
+  return `. It was looked for at ${resolve(file)}; name yours with --config FILE or the variable POSTERN_CONFIG`;
+}
+
 function readConfigFile(file: string): string {
   try {
     const { size } = statSync(file);
@@ -120,7 +127,13 @@ function readConfigFile(file: string): string {
   } catch (error) {
     throw new ConfigError(
       'CONFIG_UNREADABLE',
-      [{ place: file, path: '', text: `the config file cannot be read: ${describeError(error)}` }],
+      [
+        {
+          place: file,
+          path: '',
+          text: `the config file cannot be read: ${describeError(error)}${hint(file, error)}`,
+        },
+      ],
       error,
     );
   }

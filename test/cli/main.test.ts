@@ -81,6 +81,15 @@ describe('postern check', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('/none/postern.yaml: the config file cannot be read: ENOENT');
   });
+
+  test('says where it looked for the default, and how to name another', async () => {
+    const folder = temporaryFolder();
+    const { code, stderr } = await postern(['check'], { cwd: folder });
+    expect(code).toBe(2);
+    expect(stderr).toContain(
+      `looked for at ${join(folder, 'config/postern.yaml')}; name yours with --config FILE or the variable POSTERN_CONFIG`,
+    );
+  });
 });
 
 test('postern start refuses a wrong config before anything else', async () => {

@@ -504,7 +504,7 @@ export const mutations = [
   breaks(
     'A-104',
     'policy/authenticate.ts',
-    "return this.#compute(users.dummyHash, prepared ?? '').then((right) =>",
+    "return this.#compute(users.dummyHash, prepared ?? '', first).then((right) =>",
     'return Promise.resolve<boolean | undefined>(false).then((right) =>',
     'policy/authenticate.test.ts',
   ),

@@ -60,7 +60,11 @@ export const goals = [
   },
   { id: 'G-04', name: 'every one of 1000 crash images opens and holds what was acknowledged' },
   { id: 'G-13', name: 'the budget of bytes in flight is kept' },
-  { id: 'G-16', name: 'a dead worker is back in 2 s, and no connection is refused meanwhile' },
+  {
+    id: 'G-16',
+    name: 'a dead worker is back in 2 s, and no connection is refused meanwhile',
+    why: 'The time is met in the median of the measured kills, not by the slowest of them; that no connection is refused is met by all.',
+  },
   { id: 'G-17', name: 'mail is accepted within 2 s of a start with 100 000 queued messages' },
   { id: 'G-18', name: 'a stop drains within 30 s, every session gets its answer', why: 'See F-33.' },
   { id: 'G-19', name: 'a reload under load refuses and resets nothing', why: 'See F-35.' },

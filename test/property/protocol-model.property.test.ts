@@ -15,6 +15,8 @@ import {
   modelLimits,
   reversePaths,
   SessionModel,
+  xclients,
+  xforwards,
   type Command,
   type ModelOptions,
 } from './session-model.js';
@@ -77,6 +79,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('starttls' as const), argument: rarely }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('xclient' as const), argument: oneOf(xclients) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('xforward' as const), argument: oneOf(xforwards) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('auth' as const), how: oneOf(authentications) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('line' as const), text: oneOf(lines) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('quit' as const), argument: flag }) },
@@ -122,19 +126,36 @@ const dialogue = fc
   })
   .map((parts) => parts.flat());
 
+const inTls = { secure: true, startTls: false, tlsRequired: false, authRequired: false, auth: true } as const;
 const place: fc.Arbitrary<ModelOptions> = fc.constantFrom(
   { secure: false, startTls: false, tlsRequired: false, authRequired: false, auth: false },
   { secure: false, startTls: true, tlsRequired: false, authRequired: false, auth: true },
   { secure: false, startTls: true, tlsRequired: true, authRequired: true, auth: true },
   { secure: true, startTls: false, tlsRequired: false, authRequired: false, auth: true },
   { secure: true, startTls: false, tlsRequired: false, authRequired: true, auth: true },
+  { ...inTls, certificateMissing: true },
+  { ...inTls, normalize: true },
+  { ...inTls, trusted: true },
+  { ...inTls, strict: true },
+  {
+    secure: false,
+    startTls: true,
+    tlsRequired: false,
+    authRequired: false,
+    auth: true,
+    strict: true,
+    trusted: true,
+  },
 );
 
-function sessionOptions({ auth, ...place }: ModelOptions): SessionOptions {
+function sessionOptions({ auth, normalize, trusted, strict, ...place }: ModelOptions): SessionOptions {
   return {
     ...options,
     ...place,
-    mechanisms: auth ? ['PLAIN', 'LOGIN'] : [],
+    mechanisms: auth ? ['PLAIN', 'LOGIN', 'SCRAM-SHA-256', 'CRAM-MD5'] : [],
+    bareNewlines: normalize === true ? 'normalize' : 'reject',
+    mayNameClients: trusted === true,
+    refuseUnauthorizedPipelining: strict === true,
     limits: { ...limits, ...modelLimits },
   };
 }

@@ -10,9 +10,25 @@ export interface ModelOptions {
   readonly authRequired: boolean;
   /** AUTH is to be had, inside TLS. */
   readonly auth: boolean;
+  /** The client certificate that is required was not shown. */
+  readonly certificateMissing?: boolean;
+  /** Each CR or LF alone becomes a CRLF. */
+  readonly normalize?: boolean;
+  /** XCLIENT and XFORWARD are the client's to use. */
+  readonly trusted?: boolean;
+  /** Who sends on without waiting where he has to is sent away. Nobody does here. */
+  readonly strict?: boolean;
 }
 
-export const modelLimits = { recipients: 3, errors: 8, junkCommands: 10, authFailures: 3, messageBytes: 200 };
+export const modelLimits = {
+  recipients: 3,
+  errors: 8,
+  softErrors: 2,
+  junkCommands: 10,
+  transactions: 4,
+  authFailures: 3,
+  messageBytes: 200,
+};
 
 type Simple = 'RSET' | 'NOOP' | 'VRFY' | 'HELP' | 'EXPN';
 
@@ -28,6 +44,8 @@ export type Command =
   | { readonly kind: 'bdat'; readonly octets: keyof typeof chunks; readonly last: boolean }
   | { readonly kind: 'simple'; readonly verb: Simple; readonly argument: boolean }
   | { readonly kind: 'starttls'; readonly argument: boolean }
+  | { readonly kind: 'xclient'; readonly argument: keyof typeof xclients }
+  | { readonly kind: 'xforward'; readonly argument: keyof typeof xforwards }
   | { readonly kind: 'auth'; readonly how: keyof typeof authentications }
   | { readonly kind: 'line'; readonly text: keyof typeof lines }
   | { readonly kind: 'quit'; readonly argument: boolean };
@@ -67,13 +85,20 @@ export const forwardPaths = {
   '<>': 501,
 } as const;
 
-/** With the end of data; how the message is answered, and what is stored of it. */
+/** Of another address of the peer's own network, which may go on naming clients. */
+export const xclients = { ' ADDR=127.0.0.2': 220, ' ADDR=x': 501, ' FOO=1': 501, '': 501 } as const;
+export const xforwards = { ' NAME=x': 250, ' FOO=1': 501, '': 501 } as const;
+
+/**
+ * With the end of data; how the message is answered, and what is stored of it. `mended`: what is stored where newlines are
+ * normalized.
+ */
 export const contents = {
   'Subject: t\r\n\r\nbody\r\n.\r\n': { code: 250, body: 'Subject: t\r\n\r\nbody\r\n' },
   '.\r\n': { code: 250, body: '' },
   '..\r\n...x\r\n.\r\n': { code: 250, body: '.\r\n..x\r\n' },
-  'a\nb\r\n.\r\n': { code: 550, body: '' },
-  'a\r\n.\rb\r\n\r\n.\r\n': { code: 550, body: '' },
+  'a\nb\r\n.\r\n': { code: 550, body: '', mended: 'a\r\nb\r\n' },
+  'a\r\n.\rb\r\n\r\n.\r\n': { code: 550, body: '', mended: 'a\r\n\r\nb\r\n\r\n' },
   'a\0b\r\n.\r\n': { code: 550, body: '' },
   ' a\r\n\r\n.\r\n': { code: 550, body: '' },
   [`${'x'.repeat(98)}\r\n${'x'.repeat(98)}\r\n.\r\n`]: { code: 250, body: `${'x'.repeat(98)}\r\n`.repeat(2) },
@@ -105,6 +130,10 @@ export const authentications = {
   'PLAIN\n*': 501,
   'LOGIN\n!': 501,
   'PLAIN AHUAcA=': 501,
+  'SCRAM-SHA-256 biwsbj11LHI9YWJj\nYz1iaXdzLHI9YWJjc2VydmVyLHA9QUFBQQ==': 535,
+  'SCRAM-SHA-256\nbiwsbj11LHI9YWJj\n*': 501,
+  'CRAM-MD5\ndSAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==': 535,
+  'CRAM-MD5 =': 501,
   'NTLM x': 504,
   '': 501,
 } as const;
@@ -124,8 +153,8 @@ export interface Queued {
 }
 
 const beforeTls = new Set(['EHLO', 'NOOP', 'QUIT', 'STARTTLS']);
-const beforeHello = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'QUIT', 'VRFY', 'HELP', 'EXPN']);
-const junk = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP', 'EXPN']);
+const junk = new Set(['EHLO', 'HELO', 'RSET', 'NOOP', 'VRFY', 'HELP', 'EXPN', 'XCLIENT', 'XFORWARD']);
+const beforeHello = new Set([...junk, 'QUIT']);
 
 export class SessionModel {
   hello: '' | 'EHLO' | 'HELO' = '';
@@ -143,6 +172,7 @@ export class SessionModel {
   #errors = 0;
   #junk = 0;
   #authFailures = 0;
+  #transactions = 0;
   readonly #options: ModelOptions;
 
   constructor(options: ModelOptions) {
@@ -157,7 +187,7 @@ export class SessionModel {
     this.hello = '';
     this.user = '';
     this.#reset();
-    this.#errors = this.#junk = this.#authFailures = 0;
+    this.#errors = this.#junk = this.#authFailures = this.#transactions = 0;
   }
 
   /** The steps of a command as they will go. */
@@ -188,6 +218,15 @@ export class SessionModel {
           this.upgraded = true;
           return [220];
         });
+      case 'xclient':
+        return this.#command('XCLIENT', command.argument, () => this.#xclient(xclients[command.argument]));
+      case 'xforward':
+        return this.#command('XFORWARD', command.argument, () => {
+          const fault = this.#trustFault();
+          if (fault !== undefined) return fault;
+          const code = xforwards[command.argument];
+          return code === 250 ? [250] : this.#refuse(code);
+        });
       case 'auth':
         return this.#auth(command.how);
       case 'line':
@@ -208,6 +247,7 @@ export class SessionModel {
   /** What is wrong with a verb at this place, whatever follows it. */
   #ordered(verb: string): number[] | undefined {
     if (junk.has(verb) && ++this.#junk > modelLimits.junkCommands) return this.#leave();
+    if (this.#options.certificateMissing === true && verb !== 'QUIT') return this.#refuse(554);
     if (this.#options.tlsRequired && !this.#secure && !beforeTls.has(verb)) return this.#refuse(530);
     return this.hello === '' && !beforeHello.has(verb) ? this.#refuse(503) : undefined;
   }
@@ -215,9 +255,11 @@ export class SessionModel {
   #mail({ path, extra }: Extract<Command, { kind: 'mail' }>): number[] {
     if (this.sender !== undefined) return this.#refuse(503);
     if (this.#options.authRequired && this.user === '') return this.#refuse(530);
+    if (this.#transactions === modelLimits.transactions) return this.#leave();
     const code = reversePaths[path] === 250 ? mailExtras[extra] : reversePaths[path];
     if (code !== 250) return this.#refuse(code);
     this.sender = path.slice(1, -1);
+    this.#transactions++;
     return [250];
   }
 
@@ -241,27 +283,46 @@ export class SessionModel {
   }
 
   #content(content: keyof typeof contents): number[] {
-    const { code, body } = contents[content] ?? { code: 0, body: '' };
-    return this.#end(code, body);
+    const row: { code: number; body: string; mended?: string } = contents[content] ?? { code: 0, body: '' };
+    return this.#options.normalize === true && row.mended !== undefined
+      ? this.#end(250, row.mended)
+      : this.#end(row.code, row.body);
   }
 
   /** RFC 3030 §2: the octets belong to the command, whatever its reply. */
   #bdat(octets: string, last: boolean): Step[] {
-    const text = `BDAT ${octets.length}${last ? ' LAST' : ''}\r\n${octets}`;
-    if (!last && ++this.#junk > modelLimits.junkCommands) return [{ text, codes: this.#leave() }];
+    const command = `BDAT ${octets.length}${last ? ' LAST' : ''}\r\n`;
+    if (!last && ++this.#junk > modelLimits.junkCommands)
+      return [{ text: command + octets, codes: this.#leave() }];
     const fault = this.#bdatFault();
-    if (fault !== undefined) {
-      this.#reset();
-      return [{ text, codes: this.#refuse(fault) }];
-    }
+    if (fault !== undefined) this.#reset();
+    const codes = fault === undefined ? this.#chunk(octets, last) : this.#refuse(fault);
+    // Octets behind a command before EHLO are early talk to a strict server.
+    if (this.#options.strict !== true || octets === '') return [{ text: command + octets, codes }];
+    return [
+      { text: command, codes: [] },
+      { text: octets, codes },
+    ];
+  }
+
+  #chunk(octets: string, last: boolean): number[] {
     const body = (this.body ?? '') + octets;
-    const code = body.length > modelLimits.messageBytes ? 552 : contentCode(body, last);
-    if (code !== 250 || last) return [{ text, codes: this.#end(code, body) }];
+    const mended = this.#options.normalize === true ? body.replaceAll(/\r\n?|\n/g, '\r\n') : body;
+    const code = mended.length > modelLimits.messageBytes ? 552 : this.#contentCode(body, last);
+    if (code !== 250 || last) return this.#end(code, mended);
     this.body = body;
-    return [{ text, codes: [250] }];
+    return [250];
+  }
+
+  /** RFC 5321 §2.3.8: a CR or LF alone, a NUL, a first line that continues another. A CR at the end may get its LF yet. */
+  #contentCode(body: string, last: boolean): number {
+    const settled = last ? body : body.replace(/\r$/, '');
+    const bad = this.#options.normalize === true ? /\0|^[ \t]/ : /\r(?!\n)|(?<!\r)\n|\0|^[ \t]/;
+    return bad.test(settled) ? 550 : 250;
   }
 
   #bdatFault(): number | undefined {
+    if (this.#options.certificateMissing === true) return 554;
     if (this.#options.tlsRequired && !this.#secure) return 530;
     if (this.hello === '' || this.sender === undefined) return 503;
     return this.recipients === 0 ? 554 : undefined;
@@ -292,6 +353,22 @@ export class SessionModel {
       case 'EXPN':
         return this.#refuse(502);
     }
+  }
+
+  #trustFault(): number[] | undefined {
+    if (this.#options.trusted !== true) return this.#refuse(550);
+    return this.sender === undefined ? undefined : this.#refuse(503);
+  }
+
+  /** Back to the greeting; how often the peer has erred is not forgotten. */
+  #xclient(code: number): number[] {
+    const fault = this.#trustFault();
+    if (fault !== undefined) return fault;
+    if (code !== 220) return this.#refuse(code);
+    this.hello = '';
+    this.user = '';
+    this.#authFailures = 0;
+    return [220];
   }
 
   #auth(how: keyof typeof authentications): Step[] {
@@ -337,11 +414,4 @@ export class SessionModel {
     this.recipients = 0;
     this.body = undefined;
   }
-}
-
-/** RFC 5321 §2.3.8: a CR or LF alone, a NUL, a first line that continues another. A CR at the end may get its LF yet. */
-function contentCode(body: string, last: boolean): number {
-  const settled = last ? body : body.replace(/\r$/, '');
-  const bad = /\r(?!\n)|(?<!\r)\n|\0|^[ \t]/.test(settled);
-  return bad ? 550 : 250;
 }

@@ -10,7 +10,13 @@ const words = [
   'QUIT', 'STARTTLS', 'AUTH PLAIN AHUAcA==', 'AUTH PLAIN', 'AUTH PLAIN =', 'AUTH LOGIN', 'AUTH LOGIN dQ==', 'AUTH X', 'dQ==',
   'cA==', 'AHUAcA==', 'AHUAeA==', '*', '.', '..', '', 'Subject: t', ' folded', 'Received: from a by mx.test;', 'BDAT 0',
   'BDAT 0 LAST', 'BDAT 3', 'BDAT 5 LAST', 'BDAT 12', 'BDAT x', 'BDAT 99999999999999999999', 'XCLIENT NAME=x', 'XFORWARD NAME=x',
-  'PROXY TCP4 192.0.2.1 192.0.2.2 1 2', 'GET / HTTP/1.1',
+  'PROXY TCP4 192.0.2.1 192.0.2.2 1 2', 'GET / HTTP/1.1', 'AUTH SCRAM-SHA-256 biwsbj11LHI9YWJj', 'AUTH SCRAM-SHA-256-PLUS cD10bHMtZXhwb3J0ZXIsLG49dSxyPWFiYw==',
+  'Yz1iaXdzLHI9YWJjc2VydmVyLHA9QUFBQQ==', 'AUTH CRAM-MD5',
+  'dSAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==', 'AUTH OAUTHBEARER',
+  'bixhPXUsAWF1dGg9QmVhcmVyIGFiYwEB', 'AQ==',
+  'AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIGFiYwEB', 'AUTH EXTERNAL =',
+  'XCLIENT ADDR=127.0.0.2 LOGIN=u', 'XCLIENT ADDR=192.0.2.1',
+  'XFORWARD ADDR=192.0.2.1 HELO=x',
 ] as const; // prettier-ignore
 
 const parameters = [

@@ -35,7 +35,6 @@ afterAll(async () => {
 
 async function connect(port = postern.smtpPort): Promise<SmtpClient> {
   const client = await SmtpClient.connect(port);
-  client.raw.on('error', () => undefined);
   clients.push(client);
   return client;
 }

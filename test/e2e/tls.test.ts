@@ -12,6 +12,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { errorCodeOf } from '../../src/base/errors.js';
+import { clientAuthority, clientFile } from '../support/client-certificates.js';
 import { peerPath, skipReason } from '../support/peers.js';
 import { root, startPostern, type RunningPostern } from '../support/postern.js';
 import { memoryOf, until } from '../support/processes.js';
@@ -33,7 +34,7 @@ beforeAll(async () => {
         ...pair('localhost'),
         alternatives: [pair('localhost-rsa')],
         sni: [{ names: ['other.test', '*.other.test'], ...pair('other') }],
-        clientCa: join(tlsFolder, 'clients/authority.crt'),
+        clientCa: clientAuthority,
       },
       listeners: [
         { name: 'mx', tls: 'starttls' },
@@ -145,8 +146,7 @@ describe.skipIf(skipReason('openssl'))('openssl s_client', () => {
   });
 
   test('with a client certificate is let in, without one told 554', async () => {
-    const at = join(tlsFolder, 'clients/joe');
-    const joe = ['-cert', `${at}.crt`, '-key', `${at}.key`];
+    const joe = ['-cert', clientFile('joe', 'crt'), '-key', clientFile('joe', 'key')];
     expect(await talk(...joe)).toMatch(/^250 /m);
     expect(await talk()).toMatch(/^554 5\.7\.1 /m);
   });

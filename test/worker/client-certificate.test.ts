@@ -1,13 +1,12 @@
 /** What a client's certificate says of him, and what it does not. */
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { clientCertificate, mailAddresses } from '../../src/worker/client-certificate.js';
-import { root } from '../support/postern.js';
+import { clientFile, type ClientName } from '../support/client-certificates.js';
 
-function read(name: string): X509Certificate {
-  return new X509Certificate(readFileSync(join(root, 'test/support/tls/clients', `${name}.crt`)));
+function read(name: ClientName): X509Certificate {
+  return new X509Certificate(readFileSync(clientFile(name, 'crt')));
 }
 
 describe('who it stands for', () => {

@@ -1,15 +1,12 @@
 /** EXTERNAL over real sockets: whom a client certificate lets in, and who is not even offered it. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { root } from '../support/postern.js';
+import { clientAuthority, clientIdentity, type ClientName } from '../support/client-certificates.js';
 import { SmtpClient } from '../support/smtp-client.js';
 import { startWorker, type TestWorker } from './harness.js';
 
-const clients = join(root, 'test/support/tls/clients');
 let running: TestWorker;
 
 beforeAll(async () => {
@@ -24,7 +21,7 @@ beforeAll(async () => {
         xclient: ['127.0.0.1'],
       },
     ],
-    tls: { clientCa: join(clients, 'authority.crt') },
+    tls: { clientCa: clientAuthority },
     users: { 'joe@example.test': 'p' },
     mechanisms: ['EXTERNAL', 'PLAIN'],
   });
@@ -35,11 +32,10 @@ afterAll(async () => {
 });
 
 async function visit(
-  certificate?: string,
+  certificate?: ClientName,
   port = running.port,
 ): Promise<{ client: SmtpClient; ehlo: string }> {
-  const file = (end: string): Buffer => readFileSync(join(clients, `${certificate}.${end}`));
-  const shown = certificate === undefined ? {} : { cert: file('crt'), key: file('key') };
+  const shown = certificate === undefined ? {} : clientIdentity(certificate);
   const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ...shown });
   await once(socket, 'secureConnect');
   const client = SmtpClient.over(socket);
@@ -74,7 +70,7 @@ test('EXTERNAL takes its initial response in a line of its own', async () => {
   client.destroy();
 });
 
-test.each([undefined, 'stranger', 'expired'])(
+test.each([undefined, 'stranger', 'expired'] as const)(
   'EXTERNAL is not offered with the certificate %s (C-113)',
   async (name) => {
     const { client, ehlo } = await visit(name);

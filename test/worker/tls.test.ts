@@ -1,19 +1,18 @@
 /** Certificates by name, client certificates and session tickets, over real sockets to a Worker in this process. */
 import { once } from 'node:events';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { clientAuthority, clientIdentity } from '../support/client-certificates.js';
 import { until } from '../support/processes.js';
 import { root, testCertificate } from '../support/postern.js';
 import { SmtpClient } from '../support/smtp-client.js';
 import { startWorker, type TestWorker } from './harness.js';
 
 const folder = join(root, 'test/support/tls');
-const authority = join(folder, 'clients/authority.crt');
 const other = { certificate: join(folder, 'names/other.crt'), key: join(folder, 'names/other.key') };
 const rsa = {
   certificate: join(folder, 'names/localhost-rsa.crt'),
@@ -29,7 +28,7 @@ const listeners = [
 const tls = {
   alternatives: [rsa],
   sni: [{ names: ['other.test', '*.other.test'], ...other }],
-  clientCa: authority,
+  clientCa: clientAuthority,
 };
 const ticketSecret = randomBytes(32);
 
@@ -56,11 +55,6 @@ afterAll(async () => {
   for (const socket of sockets) socket.destroy();
   for (const worker of [first, second, trustsOthers]) await worker.close();
 });
-
-function identity(name: string): ConnectionOptions {
-  const file = (end: string): Buffer => readFileSync(join(folder, 'clients', `${name}.${end}`));
-  return { cert: file('crt'), key: file('key') };
-}
 
 interface Visit {
   readonly socket: TLSSocket;
@@ -136,7 +130,7 @@ describe('what is spoken', () => {
 
 describe('client certificates', () => {
   test.each([...versions])('%s: one that verifies is let in and logged', async (version) => {
-    const { client } = await visit(first, 'require', { ...identity('joe'), maxVersion: version });
+    const { client } = await visit(first, 'require', { ...clientIdentity('joe'), maxVersion: version });
     await client.command('EHLO t');
     expect(await client.command('MAIL FROM:<a@x.test>')).toMatch(/^250/);
     await client.command('RSET');
@@ -147,9 +141,9 @@ describe('client certificates', () => {
 
   test.each<[string, ConnectionOptions, string | undefined]>([
     ['none', {}, undefined],
-    ["a stranger's of the same name", identity('stranger'), 'DEPTH_ZERO_SELF_SIGNED_CERT'],
-    ['an expired one', identity('expired'), 'CERT_HAS_EXPIRED'],
-    ["a server's", identity('server'), 'INVALID_PURPOSE'],
+    ["a stranger's of the same name", clientIdentity('stranger'), 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ['an expired one', clientIdentity('expired'), 'CERT_HAS_EXPIRED'],
+    ["a server's", clientIdentity('server'), 'INVALID_PURPOSE'],
   ])('where one is required, with %s every command but QUIT gets 554', async (_, options, fault) => {
     for (const version of versions) {
       const { client } = await visit(first, 'require', { ...options, maxVersion: version });
@@ -172,7 +166,7 @@ describe('client certificates', () => {
 
   test.each<[string, ConnectionOptions]>([
     ['none', {}],
-    ['one that does not verify', identity('stranger')],
+    ['one that does not verify', clientIdentity('stranger')],
   ])('where one is asked for, %s is no obstacle', async (_, options) => {
     const { client } = await visit(first, 'ask', options);
     expect(await client.command('EHLO t')).toMatch(/^250/);
@@ -181,9 +175,9 @@ describe('client certificates', () => {
 
   test('at a name of tls.sni the authorities are the same', async () => {
     const options = { servername: 'mx.other.test' };
-    const good = await visit(first, 'require', { ...options, ...identity('joe') });
+    const good = await visit(first, 'require', { ...options, ...clientIdentity('joe') });
     expect(await good.client.command('EHLO t')).toMatch(/^250/);
-    const bad = await visit(first, 'require', { ...options, ...identity('stranger') });
+    const bad = await visit(first, 'require', { ...options, ...clientIdentity('stranger') });
     expect(await bad.client.command('EHLO t')).toMatch(/^554/);
   });
 });
@@ -218,7 +212,7 @@ describe.each([...versions])('session tickets, %s', (maxVersion) => {
   });
 
   test('carry the verified certificate of the first handshake', async () => {
-    const { session } = await visit(first, 'require', { ...identity('joe'), maxVersion });
+    const { session } = await visit(first, 'require', { ...clientIdentity('joe'), maxVersion });
     const { socket, client } = await visit(second, 'require', { maxVersion, session });
     expect(socket.isSessionReused()).toBe(true);
     expect(await client.command('EHLO t')).toMatch(/^250/);
@@ -226,7 +220,7 @@ describe.each([...versions])('session tickets, %s', (maxVersion) => {
 
   test.each<[string, ConnectionOptions]>([
     ['no certificate', {}],
-    ['one that does not verify', identity('stranger')],
+    ['one that does not verify', clientIdentity('stranger')],
   ])('of a session with %s make nobody verified', async (_, options) => {
     const { session } = await visit(first, 'require', { ...options, maxVersion });
     const { socket, client } = await visit(second, 'require', { maxVersion, session });
@@ -235,7 +229,7 @@ describe.each([...versions])('session tickets, %s', (maxVersion) => {
   });
 
   test('are worth nothing where other authorities are trusted', async () => {
-    const { session } = await visit(first, 'require', { ...identity('joe'), maxVersion });
+    const { session } = await visit(first, 'require', { ...clientIdentity('joe'), maxVersion });
     const { socket, client } = await visit(trustsOthers, 'require', { maxVersion, session });
     expect(socket.isSessionReused()).toBe(false);
     expect(await client.command('EHLO t')).toMatch(/^554/);

@@ -1,6 +1,9 @@
 /** What a log-in that fails leaves behind: one line in the log and one count, whatever it failed by. */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 
+import { replies } from '../../src/protocol/replies.js';
+import { Logins } from '../../src/worker/logins.js';
+import type { Service } from '../../src/worker/service.js';
 import { recordingLog } from '../support/recording-log.js';
 import { SmtpClient } from '../support/smtp-client.js';
 import { startWorker, type TestWorker } from './harness.js';
@@ -69,3 +72,19 @@ test.each([
   expect(running.worker.takeReport()?.events.authFailures).toMatchObject({ '127.0.0.1': 1 });
   client.destroy();
 }); // prettier-ignore
+
+test('SCRAM-PLUS on a channel that has gone meanwhile is our trouble (454), not a bug', () => {
+  const service = {
+    loginGuard: { refuses: () => undefined },
+    saslChecks: { scram: { salt: () => ({ nonce: 'n', salt: Buffer.alloc(1), iterations: 4096 }) } },
+  } as unknown as Service; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what a salt is asked of
+  const facts = { sid: 'S', listener: 'submission', client: '192.0.2.1' };
+  const gone = { binding: () => undefined, identities: () => [] };
+  const verdict = new Logins(service, facts, gone).answer({
+    kind: 'scram-salt',
+    mechanism: 'SCRAM-SHA-256-PLUS',
+    family: 'SCRAM-SHA-256',
+    authenticationId: 'u',
+  });
+  expect(verdict).toEqual({ ok: false, reply: replies.authUnavailable });
+});

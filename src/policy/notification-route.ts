@@ -3,7 +3,7 @@
  * like any recipient there; one that would be refused at RCPT gets none, since his address was made up. Others are
  * reached by `notifications.route`, else as the mail of users is. Pure; asked by the relay.
  */
-import { RelayDecision, type RelayConfig } from './relay-decision.js';
+import { RelayDecision, type RelayAnswer, type RelayConfig, type RelayRefusal } from './relay-decision.js';
 
 /** The checked Config fits. */
 export interface NotificationRouteConfig extends RelayConfig {
@@ -42,14 +42,24 @@ export class NotificationRoute {
    * @returns undefined: there is no way to tell this sender
    */
   destinationForSender(address: string): string | undefined {
+    const answer = this.#decide(address);
+    return answer?.ok === true ? answer.route : undefined;
+  }
+
+  /** Why there is no way: 'relay-denied' is that no route leads there; the others, that RCPT would refuse it as well. */
+  refusalOfSender(address: string): RelayRefusal {
+    const answer = this.#decide(address);
+    return answer === undefined || answer.ok ? 'relay-denied' : answer.refusal;
+  }
+
+  #decide(address: string): RelayAnswer | undefined {
     const at = address.lastIndexOf('@');
     if (at <= 0) return undefined;
-    const answer = this.#decision.decide(
+    return this.#decision.decide(
       { address, localPart: unquote(address.slice(0, at)), domain: address.slice(at + 1).toLowerCase() },
       // As a user of ours: the message goes out in our name.
       { role: 'submission', user: 'postern', listenerRoute: this.#outside },
     );
-    return answer.ok ? answer.route : undefined;
   }
 }
 

@@ -39,7 +39,7 @@ export interface RelayFacts {
   readonly listenerRoute: string | undefined;
 }
 
-type RelayRefusal =
+export type RelayRefusal =
   'relay-denied' | 'unknown-recipient' | 'bad-local-part' | 'auth-required' | 'takes-no-mail';
 
 export type RelayAnswer =

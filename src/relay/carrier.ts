@@ -17,6 +17,8 @@ export type Handover = 'final' | 'relayed' | 'dsn';
 export interface CarryOutcome {
   /** `host:port` or the Maildir's path, for the log: of what was tried last, or rests. */
   readonly hop: string;
+  /** What the connection to it was in: `TLSv1.3`, or 'none'; undefined where there was no connection. */
+  readonly tls?: string | undefined;
   /** One per address. */
   readonly results: readonly CarryResult[];
   readonly handover?: Handover | undefined;

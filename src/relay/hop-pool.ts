@@ -122,6 +122,7 @@ export class HopPool implements Carrier {
   async carry(lease: Lease, addresses: readonly string[]): Promise<CarryOutcome> {
     const results: CarryResult[] = [];
     let hop = '';
+    let tls: string | undefined;
     let handover: Handover | undefined;
     let ambiguous = false;
     let corrupt = false;
@@ -134,6 +135,7 @@ export class HopPool implements Carrier {
         const untried = done.untried && from === 0;
         return {
           hop: hop === '' ? done.hop : hop,
+          tls,
           results,
           handover,
           ambiguous,
@@ -143,13 +145,14 @@ export class HopPool implements Carrier {
         };
       }
       hop = done.connection.name;
+      tls = done.connection.socket.tlsVersion;
       handover = handoverOfBoth(handover, done.outcome.handover);
       results.push(...done.outcome.results);
       ambiguous ||= done.outcome.ambiguous;
       corrupt ||= done.outcome.corrupt;
       await this.#release(done.connection);
     }
-    return { hop, results, handover, ambiguous, corrupt };
+    return { hop, tls, results, handover, ambiguous, corrupt };
   }
 
   close(): Promise<void> {

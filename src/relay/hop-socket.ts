@@ -32,6 +32,7 @@ export class HopSocket {
   #error: PosternError | undefined;
   #uninvited: HopReply | undefined;
   #certificate = '';
+  #tlsVersion = 'none';
   /** Called once, when the socket can no longer be used. */
   onBroken: (() => void) | undefined;
 
@@ -45,6 +46,11 @@ export class HopSocket {
   /** 'verified', or what is wrong with the hop's certificate (`CERT_HAS_EXPIRED`); '' without TLS. For the log. */
   get certificate(): string {
     return this.#certificate;
+  }
+
+  /** `TLSv1.3`; 'none' without TLS. */
+  get tlsVersion(): string {
+    return this.#tlsVersion;
   }
 
   get error(): PosternError | undefined {
@@ -116,6 +122,7 @@ export class HopSocket {
     this.#socket = secure;
     secure.once('secureConnect', () => {
       const fault = trust?.fault(secure, host);
+      this.#tlsVersion = secure.getProtocol() ?? 'unknown';
       this.#certificate = secure.authorized ? 'verified' : String(secure.authorizationError);
       if (fault === undefined) this.#opening?.resolve();
       else this.fail(notTrusted(host, fault));

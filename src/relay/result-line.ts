@@ -3,15 +3,12 @@
  * 4 KiB, up to which a pipe keeps it in one piece; addresses and replies are others' words and may be long.
  */
 import { routeOf } from '../base/destination.js';
+import { jsonBytes, loggedAddresses } from '../base/logged-values.js';
 import type { Lease, RecipientResult } from '../queue/spool.js';
 
 import type { CarryOutcome } from './carrier.js';
 import { attemptsOf } from './retry-schedule.js';
 
-const loggedRecipients = 5;
-const loggedCharacters = 256;
-/** Of all addresses together, as JSON: five of ASCII fit. Beyond ASCII, or escaped, a character takes up to six. */
-const loggedRecipientsBytes = 1_400;
 /** Of the hop, as JSON: host names and ordinary Maildir paths fit. */
 const loggedHopBytes = 512;
 
@@ -22,6 +19,8 @@ export interface ResultLine {
   /** Where the route looks MX up: `<route>/<domain>`. */
   readonly destination?: string;
   readonly hop: string;
+  /** Of the connection to a network hop: the version, or 'none'. */
+  readonly tls?: string;
   readonly to: readonly string[];
   /** All of them, whether named in `to` or not. */
   readonly recipients: number;
@@ -33,7 +32,7 @@ export interface ResultLine {
 /** @param results of one state, at least one; the reply logged is that of the first */
 export function resultLine(
   lease: Lease,
-  outcome: Pick<CarryOutcome, 'hop' | 'restsUntilMs'>,
+  outcome: Pick<CarryOutcome, 'hop' | 'tls' | 'restsUntilMs'>,
   results: readonly RecipientResult[],
   seconds: number,
 ): ResultLine {
@@ -45,7 +44,8 @@ export function resultLine(
     route,
     ...(lease.route === route ? {} : { destination: cutJson(lease.route, loggedHopBytes) }),
     hop: cutJson(outcome.hop, loggedHopBytes),
-    to: namedRecipients(results),
+    ...(outcome.tls === undefined ? {} : { tls: outcome.tls }),
+    to: loggedAddresses(results.map(({ address }) => address)),
     recipients: results.length,
     reply: withRest(results[0], outcome.restsUntilMs),
     attempts: attemptsOf(lease),
@@ -60,25 +60,8 @@ function withRest(result: RecipientResult | undefined, restsUntilMs: number | un
   return `${reply}; hop rests until ${new Date(restsUntilMs).toISOString()}`;
 }
 
-function namedRecipients(results: readonly RecipientResult[]): string[] {
-  const named: string[] = [];
-  let bytes = 0;
-  for (const { address } of results.slice(0, loggedRecipients)) {
-    const name = address.slice(0, loggedCharacters);
-    bytes += jsonBytes(name);
-    // The first is named in any case: cut to 256 characters it takes 1.5 KiB at most.
-    if (named.length > 0 && bytes > loggedRecipientsBytes) break;
-    named.push(name);
-  }
-  return named;
-}
-
 function cutJson(text: string, maxBytes: number): string {
   let cut = text.slice(0, maxBytes);
   while (jsonBytes(cut) > maxBytes) cut = cut.slice(0, Math.floor(cut.length * 0.9));
   return cut;
-}
-
-function jsonBytes(text: string): number {
-  return Buffer.byteLength(JSON.stringify(text));
 }

@@ -81,9 +81,10 @@ describe('the greeting', () => {
 describe('STARTTLS', () => {
   it('opportunistic: is used where offered, and EHLO is said again inside (RFC 3207 §4.2)', async () => {
     const hop = await fakeHop({ tls });
-    const settlement = await new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' })).deliver(body);
-    expect(told(settlement)).toEqual(['delivered 250 2.0.0 taken']);
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'opportunistic' }));
+    expect(told(await rig.deliver(body))).toEqual(['delivered 250 2.0.0 taken']);
     expect(hop.messages[0]?.secure).toBe(true);
+    expect(rig.events('relay.delivered')).toMatchObject([{ tls: 'TLSv1.3' }]);
     expect(hop.commands.slice(0, 3)).toEqual(['EHLO mx.example.org', 'STARTTLS', 'EHLO mx.example.org']);
   });
 
@@ -107,8 +108,10 @@ describe('STARTTLS', () => {
 
   it('off: is not used where offered', async () => {
     const hop = await fakeHop({ tls });
-    await new RelayRig(routeTo([smtp(hop.port)], { tls: 'off' })).deliver(body);
+    const rig = new RelayRig(routeTo([smtp(hop.port)], { tls: 'off' }));
+    await rig.deliver(body);
     expect(hop.messages[0]?.secure).toBe(false);
+    expect(rig.events('relay.delivered')).toMatchObject([{ tls: 'none' }]);
   });
 
   it('opportunistic: a hop without it gets the mail in clear', async () => {

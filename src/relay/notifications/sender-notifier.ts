@@ -11,6 +11,7 @@ import type { Log } from '../../base/log.js';
 import type { Config, RetryConfig } from '../../config/config.js';
 import type { Meters } from '../../metrics/meters.js';
 import { NotificationRoute, type PostmasterAddress } from '../../policy/notification-route.js';
+import type { RelayRefusal } from '../../policy/relay-decision.js';
 import type { Lease, RecipientState, Spool } from '../../queue/spool.js';
 import type { CarryOutcome } from '../carrier.js';
 import { missingRouteRetry } from '../missing-route.js';
@@ -48,6 +49,9 @@ export interface NotifierOptions {
 /** What became of a duty; the first three are the `result` label. */
 type Fate = 'sent' | 'rate_limited' | 'impossible' | 'not-stored';
 
+/** Why nobody can be told; RCPT would say the same of a sender of ours. */
+type Impossible = 'no-postmaster' | 'no-route' | Exclude<RelayRefusal, 'relay-denied'>;
+
 /** Each holds up to maxReturnedBytes and what is made of it: some megabytes altogether, while mail in an outage may
  *  expire by the thousand. */
 const atOnce = 8;
@@ -82,7 +86,8 @@ class SenderNotifier implements Notifier {
   /** By route of the config. */
   readonly #rules: ReadonlyMap<string, DutyRules>;
   readonly #missingRules: DutyRules;
-  #explained = false;
+  /** Reasons that the log has had in words. */
+  readonly #explained = new Set<string>();
 
   constructor(options: NotifierOptions, template: Template) {
     this.#options = options;
@@ -254,16 +259,20 @@ class SenderNotifier implements Notifier {
     this.#options.log.warn(this.#line(event, lease, duty, to));
   }
 
-  /** In words once: after that the operator knows, and senders without a route may be many. */
+  /** In words once for each reason: after that the operator knows, and such senders may be many. */
   #explain(lease: Lease, duty: Duty, to: string | undefined): void {
-    const line = this.#line('notification.impossible', lease, duty, to);
-    const words =
-      duty.kind === 'postmaster'
-        ? 'a notification could not be delivered and the postmaster cannot be told: set postmaster to an address in domains, or notifications.route to a route that reaches it. What failed stays in the queue for notifications.keepFailed'
-        : 'there is no route to this sender, so that he cannot be told: set notifications.route to a route that delivers anywhere, for example one with to: mx. The message stays in the queue as failed for notifications.keepFailed';
-    if (this.#explained) this.#options.log.info(line);
+    const reason = this.#reasonOf(lease, duty);
+    const line = { ...this.#line('notification.impossible', lease, duty, to), reason };
+    const words = wordsFor(reason);
+    if (this.#explained.has(reason)) this.#options.log.info(line);
     else this.#options.log.warn(line, words);
-    this.#explained = true;
+    this.#explained.add(reason);
+  }
+
+  #reasonOf({ message }: Lease, { kind }: Duty): Impossible {
+    if (kind === 'postmaster') return 'no-postmaster';
+    const refusal = this.#route.refusalOfSender(message.reversePath);
+    return refusal === 'relay-denied' ? 'no-route' : refusal;
   }
 
   #toNobody(lease: Lease, told: readonly Told[]): void {
@@ -278,6 +287,14 @@ class SenderNotifier implements Notifier {
         'a report to the postmaster could not be delivered; it stays in the queue',
       );
   }
+}
+
+function wordsFor(reason: Impossible): string {
+  if (reason === 'no-postmaster')
+    return 'a notification could not be delivered and the postmaster cannot be told: set postmaster to an address in domains, or notifications.route to a route that reaches it. What failed stays in the queue for notifications.keepFailed';
+  if (reason === 'no-route')
+    return 'there is no route to this sender, so that he cannot be told: set notifications.route to a route that delivers anywhere, for example one with to: mx. The message stays in the queue as failed for notifications.keepFailed';
+  return `this sender is in a domain of ours, which would refuse him as a recipient (${reason}): his address counts as made up, and he is not told. If it is real, add it to the recipients of that domain. The message stays in the queue as failed for notifications.keepFailed`;
 }
 
 /** Not stored: it is tried again, and told of then. */

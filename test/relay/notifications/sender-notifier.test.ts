@@ -210,6 +210,21 @@ describe('a failure', () => {
       [40, 'string'],
       [30, 'undefined'],
     ]);
+    expect(rig.lines).toMatchObject([{ reason: 'no-route' }, { reason: 'no-route' }]);
+  });
+
+  test('whose sender is of ours and does not exist is kept; the log says that, and not that a route is missing', async () => {
+    const list = { kind: 'list', addresses: ['real@example.org'] } as const;
+    const rig = new Rig({ domains: [{ names: ['example.org'], recipients: list, route: 'inside' }] });
+    expect(await rig.fail({ reversePath: 'made-up@example.org' })).toEqual(['failed']);
+    expect(rig.lines).toMatchObject([
+      {
+        event: 'notification.impossible',
+        reason: 'unknown-recipient',
+        msg: expect.stringContaining('in a domain of ours'),
+      },
+    ]);
+    expect(rig.lines[0]?.['msg']).not.toContain('there is no route');
     expect(rig.lines[0]?.['msg']).toContain('notifications.route');
   });
 

@@ -112,6 +112,9 @@ export interface SalvageReport {
   /** In the queue already. */
   known: number;
   unreadable: number;
+  /** Pages that are lost: whole messages may have been in them, of which nothing is left to count. Then `unreadable` is
+   *  the least there were. */
+  damagedPlaces: number;
 }
 
 export type QueueCall =
@@ -239,6 +242,8 @@ export interface Status {
   workers: WorkerStatus[];
   queue: QueueStats;
   quarantined: string[];
+  /** Quarantined files that were salvaged, until somebody removes them; the first hundred. */
+  salvaged: string[];
   /** Frozen routes. */
   frozen: string[];
 }

@@ -111,6 +111,13 @@ export function slotOfQuarantined(file: string): number | undefined {
   return slot === undefined ? undefined : Number(slot);
 }
 
+/** Full paths of the salvaged ones that nobody has removed, ordered by name. */
+export async function listSalvagedFiles(directory: string): Promise<string[]> {
+  const target = quarantineDirectory(directory);
+  const names = (await namesIn(target)).filter((name) => name.endsWith(salvagedSuffix));
+  return names.sort().map((name) => join(target, name));
+}
+
 /** Full paths of the files that were moved aside and not yet salvaged, ordered by name. */
 export async function listQuarantinedFiles(directory: string): Promise<string[]> {
   const target = quarantineDirectory(directory);

@@ -80,10 +80,10 @@ async function salvageAll(client: AdminClient, files: readonly string[]): Promis
 function describeReports(reports: readonly SalvageReport[]): string[] {
   return columns([
     ['salvaged', 'known', 'unreadable', 'file now'],
-    ...reports.map(({ salvaged, known, unreadable, file }) => [
+    ...reports.map(({ salvaged, known, unreadable, damagedPlaces, file }) => [
       String(salvaged),
       String(known),
-      String(unreadable),
+      damagedPlaces > 0 ? `at least ${unreadable}` : String(unreadable),
       printable(file),
     ]),
   ]);

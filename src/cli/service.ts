@@ -43,6 +43,8 @@ function describeStatus(status: Status): string[] {
     ...missingWorkers(status),
     ...status.quarantined.map((file) => `quarantined: ${printable(file)}`),
     ...(status.quarantined.length === 0 ? [] : [salvageHint]),
+    ...status.salvaged.map((file) => `salvaged: ${printable(file)}`),
+    ...(status.salvaged.length === 0 ? [] : [salvagedHint]),
   ];
 }
 
@@ -57,6 +59,9 @@ function frozenRoute(route: string, { routes = [] }: QueueStats): string {
 
 const salvageHint =
   'Quarantined files hold mail that waits; `postern queue salvage` stores what is whole in them.';
+
+const salvagedHint =
+  'Salvaged files were damaged; what was whole in them is in the queue. Remove them when nobody looks for the rest (log event queue.salvaged).';
 
 /** What keeps mail out although everything runs: a full disk, mostly. */
 function refusals({ workers }: Status): string[] {

@@ -60,6 +60,7 @@ export class Backend implements AdminBackend {
       workers: supervisor.slots.flatMap(statusesOf),
       queue: await this.#queueStats(),
       quarantined: [...queue.quarantined],
+      salvaged: await queue.salvaged(),
       frozen: [...frozenRoutes.names],
     };
   }

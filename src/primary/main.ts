@@ -8,6 +8,7 @@ import { describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import {
   listQuarantinedFiles,
+  listSalvagedFiles,
   listSpoolFiles,
   quarantineSpoolFile,
   removeReservesBeyond,
@@ -72,6 +73,7 @@ async function runLocked(options: PrimaryOptions, queueDirectory: string): Promi
   const listeners: SupervisorListener[] = [];
   const directory = {
     list: async () => listSpoolFiles(queueDirectory),
+    listSalvaged: async () => listSalvagedFiles(queueDirectory),
     quarantine: async (file: string) => quarantineSpoolFile(queueDirectory, file),
     takesFilesBeside: async (file: string) => takesFiles(dirname(file)),
   };

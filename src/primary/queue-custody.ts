@@ -13,11 +13,16 @@ import type { WorkerProcess } from './worker-process.js';
 /** The queue directory; base/spool-files in the program. */
 export interface QueueDirectory {
   list(): Promise<QueueFile[]>;
+  /** What was moved away, salvaged, and is kept until somebody removes it. */
+  listSalvaged(): Promise<string[]>;
   /** Moves a file away; where to. */
   quarantine(file: string): Promise<string>;
   /** Whether a new file beside this one can be written, to the disk. */
   takesFilesBeside(file: string): Promise<boolean>;
 }
+
+// Told in the status.
+const maxSalvagedTold = 100;
 
 export class QueueCustody {
   #quarantined: string[];
@@ -36,6 +41,16 @@ export class QueueCustody {
   /** Paths of queue files that were moved away and not yet salvaged. */
   get quarantined(): readonly string[] {
     return this.#quarantined;
+  }
+
+  /** Salvaged files that lie there still; a bounded number of them. */
+  async salvaged(): Promise<string[]> {
+    try {
+      return (await this.#directory.listSalvaged()).slice(0, maxSalvagedTold);
+    } catch {
+      // A disk that cannot be read is told of by everything else.
+      return [];
+    }
   }
 
   /** Its messages are back in the queue, or somebody took it away. */

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import {
   listQuarantinedFiles,
+  listSalvagedFiles,
   listSpoolFiles,
   lockFileOf,
   quarantineDirectory,
@@ -71,6 +72,7 @@ describe('the queue files of a data directory', () => {
     expect(slotOfQuarantined(join(quarantineDirectory(directory), 'by-hand.mdb'))).toBeUndefined();
     await rename(files[0] ?? '', salvagedName(files[0] ?? ''));
     expect(await listQuarantinedFiles(directory)).toEqual([files[1]]);
+    expect(await listSalvagedFiles(directory)).toEqual([salvagedName(files[0] ?? '')]);
   });
 
   it('are out of the list in quarantine, with their bytes as they were (F-05)', async () => {

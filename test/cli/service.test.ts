@@ -38,6 +38,7 @@ const status: Status = {
     complete: false,
   },
   quarantined: ['/var/lib/postern/queue/quarantine/a.mdb'],
+  salvaged: ['/var/lib/postern/queue/quarantine/b.mdb.salvaged'],
   frozen: ['office'],
 };
 
@@ -64,6 +65,8 @@ describe('postern status', () => {
       'worker 2 takes no mail; the log says why (worker.died, worker.unable)',
       'quarantined: /var/lib/postern/queue/quarantine/a.mdb',
       'Quarantined files hold mail that waits; `postern queue salvage` stores what is whole in them.',
+      'salvaged: /var/lib/postern/queue/quarantine/b.mdb.salvaged',
+      'Salvaged files were damaged; what was whole in them is in the queue. Remove them when nobody looks for the rest (log event queue.salvaged).',
     ]);
   });
 

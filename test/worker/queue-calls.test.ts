@@ -35,7 +35,7 @@ function callsOver(of: Spool, slot = 3): QueueCalls {
     hopsResting: () => new Map([['office', 2], ['well', 0], ['idle', 1]]), // prettier-ignore
     salvage: (file) => {
       salvaged.push(file);
-      return Promise.resolve({ file, salvaged: 1, known: 0, unreadable: 0 });
+      return Promise.resolve({ file, salvaged: 1, known: 0, unreadable: 0, damagedPlaces: 0 });
     },
   });
 }

@@ -104,19 +104,25 @@ class Salvage {
       salvaged: this.#stored,
       known: this.#known,
       unreadable: this.#reader.unreadable.size,
+      damagedPlaces: this.#reader.gaps,
     };
+    const { damagedPlaces, unreadable, ...counts } = report;
     const facts = {
       event: 'queue.salvaged',
-      ...report,
+      ...counts,
+      unreadable,
       uncertain: this.#uncertain,
-      damaged_places: this.#reader.gaps,
+      damaged_places: damagedPlaces,
     };
-    const isWhole = report.unreadable === 0 && this.#reader.gaps === 0;
+    const isWhole = unreadable === 0 && damagedPlaces === 0;
+    const lost = damagedPlaces === 0 ? `${unreadable}` : `at least ${unreadable}`;
+    const uncounted =
+      damagedPlaces === 0 ? '' : ' (of those that were whole in damaged places nothing is left to count)';
     this.#host.log[isWhole ? 'warn' : 'error'](
       facts,
       isWhole
         ? 'all messages of a quarantined queue file are in the queue'
-        : 'what is whole in a quarantined queue file is in the queue; the rest is lost, unless it is found in the file by other means',
+        : `what is whole in a quarantined queue file is in the queue; ${lost} messages${uncounted} are lost, unless they are found in the file by other means`,
     );
     return report;
   }

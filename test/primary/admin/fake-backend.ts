@@ -119,6 +119,7 @@ export class FakeBackend implements AdminBackend {
       workers: [{ slot: 0, pid: 4712, state: 'ready', upSeconds: 12, restarts: 0, connections: 3 }],
       queue: stats,
       quarantined: ['/data/queue/quarantine/slot-0-x-1.mdb'],
+      salvaged: [],
       frozen: ['office'],
     });
   }
@@ -180,7 +181,10 @@ export class FakeBackend implements AdminBackend {
           value: { ageMinutes: [5, 10], rows: [{ domain: 'example.test', counts: [1, 0, 2] }] },
         };
       case 'salvage':
-        return { ok: true, value: { file: call.file, salvaged: 3, known: 1, unreadable: 0 } };
+        return {
+          ok: true,
+          value: { file: call.file, salvaged: 3, known: 1, unreadable: 0, damagedPlaces: 0 },
+        };
       case 'import-begin':
         if (call.id === knownId) return { ok: false, code: 'EXISTS', message: 'it is here' };
         return { ok: true, value: null };

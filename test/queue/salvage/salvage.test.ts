@@ -53,7 +53,13 @@ describe('F-05 what is readable in a quarantined file', () => {
     });
     const { spool } = await bench.open();
     const report = await salvageFile(spool, file, host());
-    expect(report).toEqual({ file: `${file}.salvaged`, salvaged: 3, known: 0, unreadable: 0 });
+    expect(report).toEqual({
+      file: `${file}.salvaged`,
+      salvaged: 3,
+      known: 0,
+      unreadable: 0,
+      damagedPlaces: 0,
+    });
     expect([existsSync(file), existsSync(report.file)]).toEqual([false, true]);
     expect(await listQuarantinedFiles(bench.directory)).toEqual([]);
     expect(counts).toEqual({ stored: 3 });

@@ -5,7 +5,7 @@
 import type { Dialogue } from './dialogue.js';
 import { isReply } from './mail-commands.js';
 import { MessageDialogue } from './message-dialogue.js';
-import { replies } from './replies.js';
+import { forRecipient, replies } from './replies.js';
 import type { Accepted, Reply, SessionSink } from './types.js';
 
 export function beginData(dialogue: Dialogue, reply: Reply | undefined, sink: SessionSink): void {
@@ -50,32 +50,34 @@ export function advanceMessage(dialogue: Dialogue, sink: SessionSink): void {
     dialogue.ask(next, sink);
     return;
   }
-  replyToOthers(dialogue, next, sink);
-  dialogue.reply(next, 'MESSAGE', sink);
+  dialogue.reply(replyToOthers(dialogue, next, sink), 'MESSAGE', sink);
   dialogue.transaction = null; // RFC 5321 §4.1.1.4: also when the message fails
   if (message.closes) dialogue.close('refused', sink);
 }
 
 export function messageTaken(dialogue: Dialogue, { reply }: Accepted, sink: SessionSink): void {
   if (reply === undefined) throw new Error('a message was accepted without the reply that names it');
-  replyToOthers(dialogue, reply, sink);
-  sink.reply(reply, 'MESSAGE');
+  sink.reply(replyToOthers(dialogue, reply, sink), 'MESSAGE');
   dialogue.transaction = null;
   dialogue.patience.messageTaken();
 }
 
 export function messageRefused(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
-  replyToOthers(dialogue, reply, sink);
-  sink.reply(reply, 'MESSAGE');
+  sink.reply(replyToOthers(dialogue, reply, sink), 'MESSAGE');
   dialogue.transaction = null;
 }
 
 /**
  * RFC 2033 §4.2: at its end a message has a reply for each recipient that was accepted, in their order. The queue takes a
- * message for all of them or for none, so they are equal; this says all but the last.
+ * message for all of them or for none, so they differ in the name alone; this says all but the last.
+ * @returns the last
  */
-function replyToOthers(dialogue: Dialogue, reply: Reply, sink: SessionSink): void {
-  if (dialogue.options.protocol !== 'lmtp' || !openMessage(dialogue).ended) return;
-  const others = dialogue.openTransaction().recipients.length - 1;
-  for (let told = 0; told < others; told++) sink.reply(reply, 'MESSAGE');
+function replyToOthers(dialogue: Dialogue, reply: Reply, sink: SessionSink): Reply {
+  if (dialogue.options.protocol !== 'lmtp' || !openMessage(dialogue).ended) return reply;
+  let last = reply;
+  dialogue.openTransaction().recipients.forEach(({ mailbox }, index) => {
+    if (index > 0) sink.reply(last, 'MESSAGE');
+    last = forRecipient(reply, mailbox.address);
+  });
+  return last;
 }

@@ -1,13 +1,16 @@
 /**
  * Every reply that Postern can send, by name: the one place with digits of reply codes. Constant ones are encoded
  * when this file is loaded. The `name` of a row is the `reason` label of rejections_total, so it is not changed
- * lightly. Nothing a client sent is ever put into a reply (attacks.md A-084).
+ * lightly. Nothing a client sent is ever put into a reply (attacks.md A-084), but the address of an LMTP recipient:
+ * printable ASCII of it, and cut.
  */
 import { xclientNames, xforwardNames } from './client-attributes.js';
 import type { Reply, SessionLimits, SessionOptions } from './types.js';
 
 // RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF.
 const maxReplyLineBytes = 512;
+// RFC 5321 §4.5.3.1.3: a path; the rest of the line is ours.
+const maxRepliedAddress = 254;
 
 /** code, enhanced code ('' where RFC 2034 §4 has none), text, where it comes from */
 type Row = readonly [code: number, enhanced: string, text: string, source: string];
@@ -119,6 +122,14 @@ export type ReplyName = keyof typeof rows;
 /** The constant replies. */
 export const replies: Readonly<Record<ReplyName, Reply>> = Object.freeze(encodeAll(rows));
 
+/** Our trouble, not the client's: they do not count as its errors. */
+export const ourTrouble: ReadonlySet<Reply> = new Set([
+  replies.localError,
+  replies.insufficientStorage,
+  replies.tlsUnavailable,
+  replies.authUnavailable,
+]);
+
 function encodeAll<Name extends string>(table: Readonly<Record<Name, Row>>): Record<Name, Reply> {
   const encoded: Partial<Record<Name, Reply>> = {};
   for (const name in table) {
@@ -131,6 +142,16 @@ function encodeAll<Name extends string>(table: Readonly<Record<Name, Row>>): Rec
 /** The only 250 that a message-end may be answered with: its message is committed and fsynced. */
 export function queuedAs(id: string): Reply {
   return encode('queued', 250, '2.0.0', [`Ok: queued as ${id}`]);
+}
+
+/**
+ * RFC 2033 §4.2: the order says whose reply it is; people and their logs read better with the address in it.
+ * @param reply of one line
+ */
+export function forRecipient(reply: Reply, address: string): Reply {
+  const { name, code, enhanced, bytes } = reply;
+  const text = bytes.toString('latin1', `${code} ${enhanced} `.length, bytes.length - 2);
+  return encode(name, code, enhanced, [`<${address.slice(0, maxRepliedAddress)}> ${text}`]);
 }
 
 /** RFC 4954 §4: a challenge may be as long as a response, so the bound on reply lines does not hold for it. */

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import {
+  forRecipient,
   dnsblDeferred,
   dnsblRefused,
   greeting,
@@ -68,6 +69,16 @@ test('the reply that promises: 250 2.0.0 Ok: queued as ID', () => {
 
 test('A-084: what is put into a reply cannot begin another line', () => {
   expect(greeting('a\r\n250 b').bytes.toString()).toBe('220 a??250 b\r\n');
+});
+
+test('A-084: an LMTP recipient in its reply is printable and cut, and the line as short as any', () => {
+  expect(forRecipient(queuedAs('ID'), 'b@ok.test').bytes.toString()).toBe(
+    '250 2.0.0 <b@ok.test> Ok: queued as ID\r\n',
+  );
+  const hostile = forRecipient(replies.nulInMessage, `"\r\n250 \u009b${'ü'.repeat(600)}"@ok.test`);
+  expect(hostile).toMatchObject({ name: 'nulInMessage', code: 550, enhanced: '5.6.0' });
+  expect(hostile.bytes.toString()).toMatch(/^550 5\.6\.0 <"\?\?250 \?{241,}> Message has a NUL\r\n$/);
+  expect(hostile.bytes.length).toBeLessThanOrEqual(512);
 });
 
 test('a greeting text without the host name gets it in front', () => {

@@ -33,7 +33,9 @@ export const limits = section({
     ),
   diskReserve: size('0', '1TiB')
     .prefault('1GiB')
-    .describe('Space kept free on the file system of `dataDir`; below it new mail gets 452.'),
+    .describe(
+      'Space kept free on the file system of `dataDir`; below it new mail gets 452. Messages that have begun still come in, so let it be several times `messageBytes`.',
+    ),
   queueMessages: integer(1, 1_000_000_000)
     .prefault(1_000_000)
     .describe('Messages in the queue; beyond it new mail gets 452. Each worker has an even share.'),

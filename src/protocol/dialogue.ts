@@ -7,7 +7,7 @@ import type { XforwardAttributes } from './client-attributes.js';
 import { KeptInput } from './kept-input.js';
 import type { MessageDialogue } from './message-dialogue.js';
 import { Patience } from './patience.js';
-import { replies } from './replies.js';
+import { ourTrouble, replies } from './replies.js';
 import type { OpenTransaction } from './transaction.js';
 import type {
   CloseReason,
@@ -80,6 +80,8 @@ export class Dialogue {
   question: Question | undefined;
   /** Of the verb that is asked about. */
   argument = '';
+  /** The last MAIL was refused for a trouble of ours. */
+  inOurWake = false;
   /** The answer, until it is acted on. */
   verdict: Verdict | undefined;
 
@@ -131,7 +133,10 @@ export class Dialogue {
   reply(reply: Reply, context: ReplyContext, sink: SessionSink): void {
     sink.reply(reply, context);
     if (reply.code < 400) return;
-    const next = this.patience.error();
+    // RFC 2920 §3.1: RCPT and DATA were on their way when MAIL was refused.
+    const isWake = this.inOurWake && reply === replies.mailFirst;
+    const next = isWake || ourTrouble.has(reply) ? this.patience.excusable() : this.patience.error();
+    if (context === 'MAIL') this.inOurWake = ourTrouble.has(reply);
     if (next === 'end') this.leave(replies.tooManyErrors, context, 'errors', sink);
     else if (next === 'pause') this.ask({ kind: 'pause', why: 'errors' }, sink);
   }

@@ -44,6 +44,7 @@ export function beginTransaction(
     parameters,
     dialogue.forwarded,
   );
+  dialogue.inOurWake = false;
   // XFORWARD_README: for the next transaction alone.
   dialogue.forwarded = undefined;
   dialogue.reply(reply ?? replies.senderOk, 'MAIL', sink);

@@ -1,4 +1,5 @@
 /** What follows MAIL and RCPT, RFC 5321 §4.1.1.2 and §4.1.1.3: bytes in; the path and its parameters, or the reply that says what is wrong. */
+import { COLON, GREATER, LESS } from './characters.js';
 import { parseMailParameters, parseRcptParameters, type ParameterFault } from './parameters.js';
 import { PathParser, type PathFault } from './path-parser.js';
 import { replies } from './replies.js';
@@ -6,6 +7,9 @@ import type { Mailbox, Question, RcptParameters, Reply, SessionOptions } from '.
 import { matches } from './verb-table.js';
 
 export type MailQuestion = Extract<Question, { kind: 'mail' }>;
+
+// As much of a path as RFC 5321 §4.5.3.1.3 lets it be long.
+const maxPathTextBytes = 256;
 
 // Used within one command only, so one for all sessions.
 const paths = new PathParser();
@@ -66,6 +70,15 @@ function parsePath(
 ): PathFault | undefined {
   const path = start + prefix.length;
   return path < end && matches(bytes, start, prefix) ? paths.parse(bytes, path, end, kind) : 'syntax';
+}
+
+/** For a log: what a command says between its brackets, or behind its colon where it has none. Cut. */
+export function pathText(bytes: Buffer, start: number, end: number): string {
+  const open = bytes.indexOf(LESS, start);
+  const from = open >= 0 && open < end ? open + 1 : Math.min(end, bytes.indexOf(COLON, start) + 1 || end);
+  const close = bytes.indexOf(GREATER, from);
+  const to = close >= 0 && close < end ? close : end;
+  return bytes.toString('utf8', from, Math.min(to, from + maxPathTextBytes));
 }
 
 export function isReply(result: object): result is Reply {

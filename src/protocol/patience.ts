@@ -4,10 +4,15 @@
  */
 import type { SessionLimits, SessionOptions } from './types.js';
 
+// A client that has a queue for us brings its messages one by one and is told 452 for each; what it pipelined behind MAIL
+// is refused with it. Beyond, it does not listen.
+const maxExcused = 1_000;
+
 export class Patience {
   readonly #options: SessionOptions;
   #errors = 0;
   #junk = 0;
+  #excused = 0;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -19,6 +24,11 @@ export class Patience {
     this.#errors++;
     if (this.#errors >= errors) return 'end';
     return this.#errors > softErrors ? 'pause' : 'go-on';
+  }
+
+  /** Answered 4xx for a trouble of ours, or in the wake of that: an error only where there is no end of it. */
+  excusable(): 'go-on' | 'pause' | 'end' {
+    return ++this.#excused > maxExcused ? this.error() : 'go-on';
   }
 
   /** @returns true when that was one too many */

@@ -16,6 +16,7 @@ import { commands, splitOnce, type SimpleVerb } from './commands.js';
 import { Dialogue } from './dialogue.js';
 import { mail, rcpt } from './envelope.js';
 import { LineReader } from './line-reader.js';
+import { pathText } from './mail-commands.js';
 import { readMessage } from './message-transfer.js';
 import { looksLikeAnotherProtocol, startsLikeAnotherProtocol } from './other-protocols.js';
 import { openingReplies, replies } from './replies.js';
@@ -37,6 +38,10 @@ const cutReplies = {
 export class Session {
   readonly #dialogue: Dialogue;
   readonly #lines: LineReader;
+  /** Of the command that runs: what follows its verb, borrowed. */
+  #argument: Buffer | undefined;
+  #argumentStart = 0;
+  #argumentEnd = 0;
   // Set while a turn runs: an answer that comes then is only noted, so that a long pipeline does not grow the stack.
   #running = false;
   #hasMore = false;
@@ -77,6 +82,17 @@ export class Session {
   /** From the message's first byte to its end: between two BDAT too. So is a chunk that no message will be made of. */
   get inMessage(): boolean {
     return this.inData || this.#dialogue.inMessage;
+  }
+
+  /** Of the message that is read, or was refused: as far as it was read. */
+  get messageBytes(): number {
+    return this.#dialogue.message?.bodyBytes ?? 0;
+  }
+
+  /** For the log of a MAIL or RCPT that is refused before anybody was asked about it: the path as it stands there. */
+  get refusedPath(): string {
+    if (this.#argument === undefined) return '';
+    return pathText(this.#argument, this.#argumentStart, this.#argumentEnd);
   }
 
   get heloName(): string {
@@ -158,7 +174,6 @@ export class Session {
     if (dialogue.isOver) return;
     const context = this.inData ? 'MESSAGE' : 'UNKNOWN';
     this.#hasMore = false;
-    dialogue.dropTransaction(sink);
     sink.reply(cutReplies[reason], context);
     dialogue.close(reason, sink);
   }
@@ -217,6 +232,7 @@ export class Session {
         if (inAuth)
           continueAuthentication(dialogue, lines.source.toString('latin1', lines.start, lines.end), sink);
         else this.#command(lines.source, lines.start, lines.end, sink);
+        this.#argument = undefined;
         return;
       case 'too-long':
         if (inAuth) refuseLongResponse(dialogue, sink);
@@ -241,12 +257,15 @@ export class Session {
       return;
     }
     const { verb } = row;
+    let from = start + verb.length;
+    while (from < end && bytes[from] === SPACE) from++;
+    this.#argument = bytes;
+    this.#argumentStart = from;
+    this.#argumentEnd = end;
     if (this.#isUnauthorizedPipelining(row)) {
       dialogue.leave(replies.earlyTalk, verb, 'early-talk', sink);
       return;
     }
-    let from = start + verb.length;
-    while (from < end && bytes[from] === SPACE) from++;
     const refused = dialogue.phase === 'refused' && verb !== 'QUIT';
     const fault = refused ? replies.refusedSession : orderFault(row, dialogue.options, dialogue);
     if (verb === 'BDAT') {

@@ -95,6 +95,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     this.#replies.push(reply.bytes);
     this.#deadlines.progressed();
     this.#service.replyCounter.count(reply, context);
+    if (reply.code === 421) this.#ending.said(reply);
     if (reply.code >= 400) this.#peer.reception.refused(reply, context, this.#session);
     if (context === 'RCPT') this.#peer.reception.recipientAnswered();
   }
@@ -150,6 +151,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   /** Once a second: deadlines of whole commands and whole messages, which dripping bytes do not move. */
   tick(nowMs: number): void {
     const late = this.#deadlines.isLate(nowMs, this.#session.inData);
+    if (late && this.#phase !== 'closing') this.#ending.passed(this.#deadlines.limitPassed(nowMs));
     if (this.#phase === 'open') {
       if (late) this.#run(() => this.#session.cut('timeout', this));
       else if (this.#isTooOld(nowMs)) this.#run(() => this.#session.cut('too-old', this));

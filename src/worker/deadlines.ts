@@ -30,6 +30,10 @@ const lingerMs = 5_000;
 
 type Wait = DeadlineKind | 'handshake' | 'linger';
 
+/** Keys of `limits`, without its unit. */
+export type DeadlineLimit =
+  'commandTimeout' | 'dataTimeout' | 'messageTimeout' | 'dataBytesPerSecond' | 'tlsHandshakeTimeout';
+
 export class Deadlines {
   readonly #source: CurrentLimits;
   #kind: Wait = 'none';
@@ -104,8 +108,19 @@ export class Deadlines {
   isLate(nowMs: number, inMessage: boolean): boolean {
     if (nowMs - this.#sinceMs >= this.#boundMs) return true;
     if (!inMessage || this.#congestedSinceMs !== undefined) return false;
-    const messageMs = nowMs - this.#congestedMs - this.#messageSinceMs;
-    return messageMs >= this.#source.limits.messageTimeoutMs || this.#isSlow(nowMs);
+    return this.#isTooLong(nowMs) || this.#isSlow(nowMs);
+  }
+
+  /** Why it is late, when it is: which limit of the config. */
+  limitPassed(nowMs: number): DeadlineLimit {
+    if (nowMs - this.#sinceMs < this.#boundMs)
+      return this.#isTooLong(nowMs) ? 'messageTimeout' : 'dataBytesPerSecond';
+    if (this.#kind === 'handshake') return 'tlsHandshakeTimeout';
+    return this.#kind === 'data' ? 'dataTimeout' : 'commandTimeout';
+  }
+
+  #isTooLong(nowMs: number): boolean {
+    return nowMs - this.#congestedMs - this.#messageSinceMs >= this.#source.limits.messageTimeoutMs;
   }
 
   /** How long nothing has happened. */

@@ -3,8 +3,9 @@
  * A client's QUIT, and its leaving between two transactions, are no reasons. Owned by the connection, which says what
  * happened as it happens; the first fault of a handshake stays, of the reasons to close the last.
  */
-import type { CloseReason } from '../protocol/types.js';
+import type { CloseReason, Reply } from '../protocol/types.js';
 import type { HandshakeFault } from './handshake-fault.js';
+import { limitBehind, limitKey, type Limit } from './limit-names.js';
 import type { Peer } from './peer.js';
 import type { Service } from './service.js';
 
@@ -13,6 +14,8 @@ export class Ending {
   readonly #peer: Peer;
   #reason: CloseReason | 'tls-failed' | undefined;
   #handshakeFault: HandshakeFault | undefined;
+  /** Key of the config. */
+  #limit: string | undefined;
 
   constructor(service: Service, peer: Peer) {
     this.#service = service;
@@ -26,6 +29,17 @@ export class Ending {
 
   because(reason: CloseReason): void {
     this.#reason = reason;
+  }
+
+  /** A 421: which limit it tells of, if any. */
+  said(reply: Reply): void {
+    const limit = limitBehind(reply.name);
+    if (limit !== undefined) this.passed(limit);
+  }
+
+  /** The first limit is the one that ends it. */
+  passed(limit: Limit): void {
+    this.#limit ??= limitKey(limit, this.#service.stress);
   }
 
   /** We break the handshake off. */
@@ -59,6 +73,7 @@ export class Ending {
       event: 'session.cut',
       ...this.#peer.logFacts,
       reason,
+      ...(this.#limit === undefined ? {} : { limit: this.#limit }),
       ...(this.#handshakeFault === undefined ? {} : { handshake: this.#handshakeFault }),
       ...this.#peer.certificateFact,
     });

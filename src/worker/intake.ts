@@ -3,6 +3,7 @@
  * that says the message is queued. Also opens each message with its trace field on top (RFC 5321 §4.4).
  */
 import { describeError, errorCodeOf } from '../base/errors.js';
+import { loggedAddresses, maxLoggedCharacters } from '../base/logged-values.js';
 import type { Log } from '../base/log.js';
 import type { Cell, Meters } from '../metrics/meters.js';
 import { traceField } from '../protocol/received.js';
@@ -12,10 +13,6 @@ import type { ByteBudget } from '../queue/byte-budget.js';
 import type { MessageWriter, Spool } from '../queue/spool.js';
 import { forwardedFact, type Client } from './client.js';
 import type { Listener } from './listener.js';
-
-// A log line stays below 4 KiB, the size up to which a pipe keeps it in one piece.
-const loggedRecipients = 5;
-const loggedCharacters = 256;
 
 /** Nothing is wrong but that there is no space: 452, as MAIL gets it from then on. */
 function isFull(error: unknown): boolean {
@@ -116,16 +113,14 @@ export class Intake {
       client: facts.client.address,
       ...facts.client.facts,
       ...forwardedFact(transaction.forwarded),
-      helo: facts.clientName.slice(0, loggedCharacters),
-      from: reversePath.address.slice(0, loggedCharacters),
-      to: recipients
-        .slice(0, loggedRecipients)
-        .map(({ mailbox }) => mailbox.address.slice(0, loggedCharacters)),
+      helo: facts.clientName.slice(0, maxLoggedCharacters),
+      from: reversePath.address.slice(0, maxLoggedCharacters),
+      to: loggedAddresses(recipients.map(({ mailbox }) => mailbox.address)),
       recipients: recipients.length,
       bytes: writer.bytes,
       ...(facts.tlsVersion === '' ? {} : { tls: facts.tlsVersion }),
       ...(facts.clientCertificate === '' ? {} : { clientCert: facts.clientCertificate }),
-      ...(facts.user === '' ? {} : { user: facts.user.slice(0, loggedCharacters) }),
+      ...(facts.user === '' ? {} : { user: facts.user.slice(0, maxLoggedCharacters) }),
     });
     return { ok: true, reply: queuedAs(writer.id) };
   }

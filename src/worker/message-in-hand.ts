@@ -41,6 +41,7 @@ export class MessageInHand {
 
   write(slice: Buffer): void {
     this.#writer?.write(slice);
+    this.#service.room.took(slice.length);
   }
 
   abandon(reason: AbandonReason, sid: string): void {

@@ -3,6 +3,7 @@
  * who logs in (logins), is there room. Knows no sockets and no queue files. A plain verdict is an answer at once; a
  * promise suspends the session.
  */
+import { loggedAddresses, maxLoggedCharacters } from '../base/logged-values.js';
 import type { RateKind } from '../base/tallies.js';
 import { replies, dnsblDeferred, dnsblRefused } from '../protocol/replies.js';
 import type { Mailbox, Question, Reply, ReplyContext, Transaction, Verdict } from '../protocol/types.js';
@@ -31,8 +32,6 @@ const refusalEvents: Partial<Record<ReplyContext, string>> = {
   RCPT: 'recipient.refused',
   MESSAGE: 'message.refused',
 };
-// What a client says of itself is cut to this in a log line.
-const loggedCharacters = 256;
 
 // What is said of many recipients alike is one line: in LMTP the refusal of a message, and of each RCPT that is too many.
 const toldMessages = new WeakSet<Transaction>();
@@ -124,23 +123,45 @@ export class Reception {
     const event = refusalEvents[context];
     if (event === undefined) return;
     if (isTold(reply, context, session.transaction)) return;
-    const sender = session.transaction?.reversePath.address ?? this.#refusedSender;
-    this.#refusedSender = '';
     this.#service.log.info({
       event,
       sid: this.#sid,
       listener: this.#listener.name,
       client: this.#client.address,
       ...this.#client.facts,
-      helo: session.heloName.slice(0, loggedCharacters),
-      ...(sender === '' && session.transaction === null ? {} : { from: sender.slice(0, loggedCharacters) }),
+      helo: session.heloName.slice(0, maxLoggedCharacters),
+      ...this.#whatIsRefused(context, session),
       ...forwardedFact(session.transaction?.forwarded),
-      ...(this.#lastRecipient === '' ? {} : { to: this.#lastRecipient.slice(0, loggedCharacters) }),
       reason: reply.name,
       code: reply.code,
       enhanced: reply.enhanced,
       ...(this.#certificate?.verified === true ? { clientCert: this.#certificate.subject } : {}),
     });
+  }
+
+  /** From whom, to whom, and of a message how large: what somebody asks for who misses his mail. */
+  #whatIsRefused(context: ReplyContext, session: Session): object {
+    const { transaction } = session;
+    if (context === 'MAIL') {
+      const sender = this.#refusedSender === '' ? session.refusedPath : this.#refusedSender;
+      this.#refusedSender = '';
+      return { from: sender.slice(0, maxLoggedCharacters) };
+    }
+    const from =
+      transaction === null ? {} : { from: transaction.reversePath.address.slice(0, maxLoggedCharacters) };
+    if (context === 'RCPT') {
+      const recipient = this.#lastRecipient === '' ? session.refusedPath : this.#lastRecipient;
+      return { ...from, to: recipient.slice(0, maxLoggedCharacters) };
+    }
+    if (transaction === null) return from;
+    const { recipients, parameters } = transaction;
+    return {
+      ...from,
+      to: loggedAddresses(recipients.map(({ mailbox }) => mailbox.address)),
+      recipients: recipients.length,
+      bytes: session.messageBytes,
+      ...(parameters.sizeBytes === undefined ? {} : { size: parameters.sizeBytes }),
+    };
   }
 
   /** What failed by our verdict has its line already. */

@@ -1,7 +1,8 @@
 /**
  * Is there room for another message? Looks at the file system of the data directory once a second, at the bytes in
  * flight and at the queue at each look and after each message; while there is no room, the ask mask has MAIL set and
- * MAIL gets 452 (RFC 5321 §4.2.3) before the reserve is touched. Messages whose MAIL was accepted still come in.
+ * MAIL gets 452 (RFC 5321 §4.2.3) before the reserve is touched. Between two looks what comes in counts against what was
+ * free, and where that is used up the next look is at once. Messages whose MAIL was accepted still come in.
  */
 import { statfs } from 'node:fs/promises';
 import { describeError } from '../base/errors.js';
@@ -24,6 +25,9 @@ type RoomSpool = Pick<Spool, 'giveBackSpace'> & {
 
 // What a fresh queue file must find free: one that cannot be made would end the worker. It takes 128 KiB at first.
 const newFileBytes = 2 ** 20;
+// What must have come in since a look before it is taken for too old, so that a disk near its reserve is not asked for each
+// piece of a message.
+const lookAgainBytes = 2 ** 20;
 
 export class RoomMonitor {
   /** Read by every session at each command. */
@@ -34,6 +38,9 @@ export class RoomMonitor {
   readonly #messagesShare: number;
   readonly #bytesShare: number;
   #diskShort = false;
+  /** What may still come in by the last look; all workers write to the same disk, and are taken to take as much as this one. */
+  #allowanceBytes = Infinity;
+  #takenBytes = 0;
   /** As the log was told. */
   #queueFull = false;
   #commitRefused = false;
@@ -56,7 +63,8 @@ export class RoomMonitor {
     if (this.#closed) return 'a commit to the queue failed: the worker ends and is replaced';
     if (this.#commitRefused) return 'MAIL gets 452: the disk is full';
     const reserve = formatBytes(this.#config.limits.diskReserve);
-    if (this.#diskShort) return `MAIL gets 452: less free disk than limits.diskReserve (${reserve})`;
+    if (this.#diskShort || this.#isUsedUp)
+      return `MAIL gets 452: less free disk than limits.diskReserve (${reserve})`;
     const stats = this.#spool.stats();
     return this.#isQueueFull(stats)
       ? `MAIL gets 452: ${this.#fullQueue(stats)}`
@@ -71,9 +79,15 @@ export class RoomMonitor {
   async look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
+    // Not yet on the disk that is asked now. What comes in meanwhile may be or not: it counts in full.
+    const inFlightBytes = this.#spool.stats().bytesInFlight;
+    const takenBefore = this.#takenBytes;
     const freeBytes = await this.#freeBytes();
     this.#looking = false;
-    const short = freeBytes < this.#config.limits.diskReserve;
+    this.#takenBytes -= takenBefore;
+    const { workers, limits } = this.#config;
+    this.#allowanceBytes = (freeBytes - limits.diskReserve) / workers - inFlightBytes;
+    const short = freeBytes < limits.diskReserve;
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
     if (short && freeBytes >= newFileBytes) this.#spool.giveBackSpace();
@@ -95,6 +109,18 @@ export class RoomMonitor {
     }
   }
 
+  /** Bytes of a message came in. */
+  took(bytes: number): void {
+    this.#takenBytes += bytes;
+    if (!this.#isUsedUp) return;
+    this.ask.mask |= askBits.MAIL;
+    if (this.#takenBytes >= lookAgainBytes) void this.look();
+  }
+
+  get #isUsedUp(): boolean {
+    return this.#config.limits.diskReserve > 0 && this.#takenBytes > this.#allowanceBytes;
+  }
+
   /** The spool's word (SpoolHooks.diskFull): a commit found no space, or finds space again. */
   diskFull(full: boolean): void {
     this.#commitRefused = full;
@@ -112,7 +138,12 @@ export class RoomMonitor {
     const stats = this.#spool.stats();
     const isFlooded = stats.bytesInFlight > this.#config.limits.bytesInFlight;
     const isFull =
-      this.#closed || this.#commitRefused || this.#diskShort || isFlooded || this.#isQueueFull(stats);
+      this.#closed ||
+      this.#commitRefused ||
+      this.#diskShort ||
+      this.#isUsedUp ||
+      isFlooded ||
+      this.#isQueueFull(stats);
     if (isFull) this.ask.mask |= askBits.MAIL;
     else this.ask.mask &= ~askBits.MAIL;
   }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 
 import type { Session } from '../../src/protocol/session.js';
-import type { Question, SessionOptions } from '../../src/protocol/types.js';
+import { replies } from '../../src/protocol/replies.js';
+import { askBits, type Question, type SessionOptions } from '../../src/protocol/types.js';
 import { limits, options, Peer } from './harness.js';
 
 /** Answers nothing of what asks for time, until the test does. */
@@ -73,6 +74,37 @@ test('under stress a session that began without has less patience at once', () =
   peer.send('FOO\r\n');
   expect(peer.codes().at(-1)).toBe('421 4.7.0');
   expect(peer.closed).toBe('errors');
+});
+
+/** A server without room. */
+class FullPeer extends Peer {
+  override ask(question: Question): void {
+    if (question.kind !== 'mail') super.ask(question);
+    else this.session.answer({ ok: false, reply: replies.insufficientStorage }, this);
+  }
+}
+
+describe('a trouble of ours', () => {
+  const over = { ...options, ask: { mask: askBits.MAIL }, limits: { ...limits, errors: 3 } };
+
+  test('is no error of the client, nor is what it pipelined behind MAIL', () => {
+    const peer = new FullPeer(over).start();
+    peer.send('EHLO t\r\n');
+    for (let tried = 0; tried < 5; tried++)
+      peer.send('MAIL FROM:<a@x.test>\r\nRCPT TO:<b@ok.test>\r\nDATA\r\n');
+    expect(peer.codes().slice(2, 5)).toEqual(['452 4.3.1', '503 5.5.1', '503 5.5.1']);
+    expect(peer.closed).toBeUndefined();
+  });
+
+  test('does not excuse for ever, nor anything else', () => {
+    const peer = new FullPeer(over).start();
+    peer.send('EHLO t\r\n');
+    for (let tried = 0; tried < 1_003; tried++) peer.send('MAIL FROM:<a@x.test>\r\n');
+    expect(peer.closed).toBe('errors');
+    const other = new FullPeer(over).start();
+    other.send('EHLO t\r\nMAIL FROM:<a@x.test>\r\nFOO\r\nFOO\r\nFOO\r\n');
+    expect(other.closed).toBe('errors');
+  });
 });
 
 function teased(): PatientPeer {

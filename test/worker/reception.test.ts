@@ -1,6 +1,7 @@
 /** What one client is answered, and what the log says of it, over real sockets to a Worker. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
+import type { LimitsConfig } from '../../src/config/config.js';
 import { startFakeDns, type FakeDns } from '../support/fake-dns.js';
 import { recordingLog } from '../support/recording-log.js';
 import { SmtpClient } from '../support/smtp-client.js';
@@ -54,7 +55,7 @@ test('the line of a refused recipient names it, and no line names another one', 
   expect(lines.map(({ to, reason }) => [to, reason])).toEqual([
     ['b@no.test', 'relayDenied'],
     ['d@no.test', 'relayDenied'],
-    [undefined, 'badRecipient'],
+    ['', 'badRecipient'],
   ]);
   client.destroy();
 });
@@ -96,10 +97,75 @@ test('the line of a sender that there is no room for names it', async () => {
   const lines = journal.lines.filter(({ event }) => event === 'sender.refused');
   expect(lines.map(({ from, reason }) => [from, reason])).toEqual([
     ['a@client.test', 'insufficientStorage'],
-    [undefined, 'badSender'],
+    ['a@client.test', 'badSender'],
   ]);
   client.destroy();
   await full.close();
+});
+
+test('a sender that is refused is named, whatever is wrong with the command', async () => {
+  const client = await SmtpClient.greeted(running.ports['named'] ?? 0);
+  await client.command('MAIL FROM:<big@client.test> SIZE=999999999999');
+  await client.command('MAIL FROM:<no address>');
+  await client.command('MAIL FROM:<first@client.test>');
+  await client.command('MAIL FROM:<second@client.test>');
+  const lines = journal.lines.filter(({ event }) => event === 'sender.refused');
+  expect(lines.map(({ from, reason }) => [from, reason])).toEqual([
+    ['big@client.test', 'messageTooLarge'],
+    ['no address', 'badSender'],
+    ['second@client.test', 'nestedMail'],
+  ]);
+  client.destroy();
+});
+
+test('the line of a refused message says from whom, to whom, and how large', async () => {
+  const client = await SmtpClient.greeted(running.ports['named'] ?? 0);
+  await client.command('MAIL FROM:<a@client.test> SIZE=70');
+  for (let n = 0; n < 7; n++) await client.command(`RCPT TO:<b${n}@ok.test>`);
+  await client.command('DATA');
+  client.write('Subject: x\r\n\r\nbare\nnewline\r\n.\r\n');
+  expect(await client.reply()).toMatch(/^550 5\.6\.0 /);
+  const [line] = journal.lines.filter(({ event }) => event === 'message.refused');
+  expect(line).toMatchObject({
+    from: 'a@client.test',
+    to: [0, 1, 2, 3, 4].map((n) => `b${n}@ok.test`),
+    recipients: 7,
+    reason: 'bareNewline',
+    bytes: expect.any(Number),
+    size: 70,
+  });
+  client.destroy();
+});
+
+describe('the line of a session that is cut names the limit', () => {
+  test.each<[string, Partial<LimitsConfig>, ...string[]]>([
+    ['limits.errors', { errors: 1 }, 'FOO'],
+    ['limits.junkCommands', { junkCommands: 1 }, 'NOOP'],
+    ['limits.transactions', { transactions: 1 }, 'MAIL FROM:<a@x.test>', 'RSET', 'MAIL FROM:<a@x.test>'],
+    ['limits.commandTimeout', { commandTimeoutMs: 1 }],
+    ['limits.sessionAge', { sessionAgeMs: 1 }],
+    ['limits.dataTimeout', { dataTimeoutMs: 1 }, 'MAIL FROM:<a@x.test>', 'RCPT TO:<b@ok.test>', 'DATA'],
+    ['limits.messageTimeout', { messageTimeoutMs: 1 }, 'MAIL FROM:<a@x.test>', 'RCPT TO:<b@ok.test>', 'DATA'],
+  ])('%s', async (limit, exactLimits, ...lines) => {
+    const strict = await startWorker({ exactLimits, log: journal.log });
+    const client = await SmtpClient.greeted(strict.port);
+    for (const line of lines) await client.command(line);
+    await vi.waitFor(() => expect(journal.events()).toContain('session.cut'), 3_000);
+    expect(journal.lines.find(({ event }) => event === 'session.cut')).toMatchObject({ limit });
+    client.destroy();
+    await strict.close();
+  });
+
+  test('a session that an old worker of a reload ends is told so, and no limit', async () => {
+    const old = await startWorker({ log: journal.log });
+    const client = await SmtpClient.greeted(old.port);
+    await old.worker.drain('reload', 0);
+    expect(await client.reply()).toBe('421 4.3.2 Service reloading, try again');
+    expect(journal.lines.find(({ event }) => event === 'session.cut')).toMatchObject({ reason: 'reload' });
+    expect(journal.lines.find(({ event }) => event === 'session.cut')).not.toHaveProperty('limit');
+    client.destroy();
+    await old.close();
+  });
 });
 
 describe('A-120 A-113: the list is asked about the client, whoever that has come to be', () => {

@@ -1,12 +1,14 @@
+import { statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { pino } from 'pino';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { askBits } from '../../src/protocol/types.js';
 import type { MessageState } from '../../src/queue/spool.js';
 import { RoomMonitor } from '../../src/worker/room-monitor.js';
 
 interface Over {
   readonly diskReserve?: number;
+  readonly bytesInFlight?: number;
   readonly directory?: string;
   readonly workers?: number;
   readonly inFlight?: () => number;
@@ -21,7 +23,7 @@ const none = { active: 0, deferred: 0, held: 0, parked: 0, failed: 0 };
 function monitor(over: Over = {}): RoomMonitor {
   const limits = {
     diskReserve: over.diskReserve ?? 0,
-    bytesInFlight: 100,
+    bytesInFlight: over.bytesInFlight ?? 100,
     queueMessages: 10,
     queueBytes: 4096,
   };
@@ -54,6 +56,31 @@ test('below the reserve MAIL is asked about, and the queue is asked for its spac
   expect(asked).toBe(1);
   expect(room.ask.mask).toBe(askBits.MAIL);
   expect(room.diskShort).toBe(true);
+});
+
+test('what came in since the last look counts against the reserve, also for the other workers', async () => {
+  const { bavail, bsize } = await statfs(tmpdir());
+  const margin = 2 ** 30;
+  const room = monitor({ diskReserve: bavail * bsize - margin, workers: 2 });
+  await room.look();
+  expect(room.ask.mask).toBe(0);
+  room.took(margin);
+  expect(room.ask.mask).toBe(askBits.MAIL);
+  expect(room.refusing).toContain('limits.diskReserve');
+  // The look that this began: nothing has been written, so there is room as before.
+  await vi.waitFor(() => expect(room.ask.mask).toBe(0));
+});
+
+test('what is received and not yet on the disk counts too', async () => {
+  const { bavail, bsize } = await statfs(tmpdir());
+  const margin = 2 ** 30;
+  const room = monitor({
+    diskReserve: bavail * bsize - margin,
+    inFlight: () => 2 * margin,
+    bytesInFlight: Infinity,
+  });
+  await room.look();
+  expect([room.ask.mask, room.diskShort]).toEqual([askBits.MAIL, false]);
 });
 
 test('a file system that cannot be asked counts as full', async () => {

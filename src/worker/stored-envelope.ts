@@ -6,6 +6,7 @@
 import { z } from 'zod';
 
 import { PosternError } from '../base/errors.js';
+import { PathParser } from '../protocol/path-parser.js';
 import type { StoredEnvelope } from '../queue/spool.js';
 
 // RFC 5321 §4.5.3.1.3 allows 256 octets in a path; UTF-8 addresses and what we accept by default stay well below.
@@ -26,11 +27,21 @@ function text(maxLength: number) {
     .refine((value) => !/\p{Cc}/u.test(value), 'holds a control character');
 }
 
+const paths = new PathParser();
+
+/** What MAIL and RCPT take between their brackets, and nothing behind it. */
+function path(kind: 'reverse' | 'forward') {
+  return text(maxAddress).refine((address) => {
+    const bytes = Buffer.from(`<${address}>`);
+    return paths.parse(bytes, 0, bytes.length, kind) === undefined && paths.end === bytes.length;
+  }, 'is no mailbox (RFC 5321 §4.1.2)');
+}
+
 const timeMs = z.number().int().nonnegative();
 const count = z.number().int().nonnegative();
 
 const recipient = z.strictObject({
-  address: text(maxAddress).min(1),
+  address: path('forward'),
   route: text(maxAddress).min(1),
   notify: z.array(z.enum(['SUCCESS', 'FAILURE', 'DELAY'])).max(3).optional(),
   originalRecipient: text(maxAddress).optional(),
@@ -56,7 +67,7 @@ const attempt = z.strictObject({
 
 const storedEnvelope = z
   .strictObject({
-    reversePath: text(maxAddress),
+    reversePath: path('reverse'),
     recipients: z.array(recipient).min(1).max(maxRecipients),
     body: z.enum(['7BIT', '8BITMIME']).optional(),
     smtpUtf8: z.boolean(),

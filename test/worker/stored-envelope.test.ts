@@ -35,6 +35,8 @@ describe('is no envelope', () => {
     { why: 'with a field that is not known: it would be lost', change: { more: 1 } },
     { why: 'with a line break in the sender: it goes into MAIL', change: { reversePath: 'a@b\r\nRCPT TO:<x@y>' } },
     { why: 'with a line break in a recipient: it goes into RCPT', change: { recipients: [{ ...recipient, address: 'a@b\nDATA' }] } },
+    { why: 'with a parameter behind the sender: it goes into MAIL', change: { reversePath: 'a@b.test> AUTH=<c@d.test' } },
+    { why: 'with a parameter behind a recipient: it goes into RCPT', change: { recipients: [{ ...recipient, address: 'a@b.test> NOTIFY=NEVER X<' }] } },
     { why: 'with an escape sequence in a reply: it goes to terminals', change: { recipients: [{ ...recipient, lastReply: '\u001b[2J' }] } },
     { why: 'with a line break in ENVID', change: { envelopeId: 'a\r\nb' } },
     { why: 'without recipients', change: { recipients: [] } },

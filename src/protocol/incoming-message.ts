@@ -15,6 +15,14 @@ const defectRefusals: Readonly<Record<Defect, readonly [Reply, AbandonReason]>> 
   'line-too-long': [replies.dataLineTooLong, 'too-large'],
 };
 
+/** RFC 5322 §2.2.3: white space around it, and a fold before it, are not part of it. Printable, as what others say has to be. */
+function unfolded(text: string): string {
+  return text
+    .replaceAll('\r\n', '')
+    .trim()
+    .replaceAll(/[^ -~]/g, '?');
+}
+
 const carriageReturn = Buffer.from('\r', 'latin1');
 const nothing = Buffer.alloc(0);
 
@@ -47,6 +55,11 @@ export class IncomingMessage {
     this.#normalizes = options.bareNewlines === 'normalize';
     this.#header = new HeaderScanner(options.hostname);
     this.#reader = new DataReader(options.limits.dataLineBytes);
+  }
+
+  /** As the header says, cut and unfolded; '' where it does not. */
+  get messageId(): string {
+    return unfolded(this.#header.messageId);
   }
 
   /** @see DataReader.doubtfulEnd */

@@ -42,6 +42,10 @@ export class MessageDialogue {
     return this.#message.refusal !== undefined;
   }
 
+  get messageId(): string {
+    return this.#message.messageId;
+  }
+
   get bodyBytes(): number {
     return this.#message.bodyBytes;
   }

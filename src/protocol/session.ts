@@ -89,6 +89,11 @@ export class Session {
     return this.#dialogue.message?.bodyBytes ?? 0;
   }
 
+  /** Of the same message: its Message-ID as it stands in the header, cut; '' where there is none. A stranger's words. */
+  get messageId(): string {
+    return this.#dialogue.message?.messageId ?? '';
+  }
+
   /** For the log of a MAIL or RCPT that is refused before anybody was asked about it: the path as it stands there. */
   get refusedPath(): string {
     if (this.#argument === undefined) return '';

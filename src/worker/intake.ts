@@ -31,6 +31,8 @@ export interface SessionFacts {
   /** Subject of the one that verified; '' where there is none. */
   readonly clientCertificate: string;
   readonly user: string;
+  /** As its header has it, cut; '' where it has none. */
+  readonly messageId: string;
 }
 
 export class Intake {
@@ -118,6 +120,7 @@ export class Intake {
       to: loggedAddresses(recipients.map(({ mailbox }) => mailbox.address)),
       recipients: recipients.length,
       bytes: writer.bytes,
+      ...(facts.messageId === '' ? {} : { messageId: facts.messageId }),
       ...(facts.tlsVersion === '' ? {} : { tls: facts.tlsVersion }),
       ...(facts.clientCertificate === '' ? {} : { clientCert: facts.clientCertificate }),
       ...(facts.user === '' ? {} : { user: facts.user.slice(0, maxLoggedCharacters) }),

@@ -123,6 +123,7 @@ export class Peer implements ClientChannel {
       tlsVersion: this.#tlsVersion,
       clientCertificate: this.#verified?.subject ?? '',
       user: session.user,
+      messageId: session.messageId,
     };
   }
 

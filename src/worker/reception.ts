@@ -160,6 +160,7 @@ export class Reception {
       to: loggedAddresses(recipients.map(({ mailbox }) => mailbox.address)),
       recipients: recipients.length,
       bytes: session.messageBytes,
+      ...(session.messageId === '' ? {} : { messageId: session.messageId }),
       ...(parameters.sizeBytes === undefined ? {} : { size: parameters.sizeBytes }),
     };
   }

@@ -393,7 +393,7 @@ export const mutations = [
     'C-070',
     'protocol/header-scanner.ts',
     'this.receivedFields++;',
-    'this.receivedFields += at > 0 ? 0 : 1;',
+    'this.receivedFields += this.headerBytes > 0 ? 0 : 1;',
     transcripts,
   ),
   breaks(

@@ -44,6 +44,27 @@ test.each([
     expect(scan(text, pieceBytes), `pieces of ${pieceBytes}`).toMatchObject(expected);
 });
 
+test.each([
+  ['in its line', 'A: b\r\nMessage-ID: <1@x.test>\r\nB: c\r\n\r\n', ' <1@x.test>\r\n'],
+  ['in any case, and folded', 'message-id:\r\n <1@x.test>\r\n\r\n', '\r\n <1@x.test>\r\n'],
+  ['of the first field alone', 'MESSAGE-ID:1\r\nMessage-ID:2\r\n 3\r\n\r\n', '1\r\n'],
+  ['cut', `Message-ID:${'x'.repeat(1000)}\r\n ${'y'.repeat(1000)}\r\n\r\n`, 'x'.repeat(256)],
+  [
+    'not of what only begins like it',
+    'Message: 1\r\nMessage-IDs: 2\r\nMessage\rID:3\r\n Message-ID: 4\r\n\r\nMessage-ID:5\r\n',
+    '',
+  ],
+])('the Message-ID is kept %s', (_, text, expected) => {
+  const bytes = Buffer.from(text, 'latin1');
+  const scanner = new HeaderScanner('mx.test');
+  for (const pieceBytes of [1, 2, 3, 5, 10_000]) {
+    scanner.begin();
+    for (let from = 0; from < bytes.length && !scanner.ended; from += pieceBytes)
+      scanner.scan(bytes, from, Math.min(bytes.length, from + pieceBytes));
+    expect(scanner.messageId, `pieces of ${pieceBytes}`).toBe(expected);
+  }
+});
+
 describe('C-070 our own name behind `by`', () => {
   test.each([
     ['in one line', 'Received: from a by mx.test with ESMTP id 1;\r\n', 1],

@@ -123,7 +123,7 @@ test('the line of a refused message says from whom, to whom, and how large', asy
   await client.command('MAIL FROM:<a@client.test> SIZE=70');
   for (let n = 0; n < 7; n++) await client.command(`RCPT TO:<b${n}@ok.test>`);
   await client.command('DATA');
-  client.write('Subject: x\r\n\r\nbare\nnewline\r\n.\r\n');
+  client.write('Message-Id:\r\n <\u009b1@x.test>\r\n\r\nbare\nnewline\r\n.\r\n');
   expect(await client.reply()).toMatch(/^550 5\.6\.0 /);
   const [line] = journal.lines.filter(({ event }) => event === 'message.refused');
   expect(line).toMatchObject({
@@ -131,9 +131,20 @@ test('the line of a refused message says from whom, to whom, and how large', asy
     to: [0, 1, 2, 3, 4].map((n) => `b${n}@ok.test`),
     recipients: 7,
     reason: 'bareNewline',
+    messageId: '<??1@x.test>',
     bytes: expect.any(Number),
     size: 70,
   });
+  client.destroy();
+});
+
+test('the line of an accepted message has its Message-ID, and none where it has none', async () => {
+  const client = await SmtpClient.greeted(running.ports['named'] ?? 0);
+  await client.send('Message-ID: <1@x.test>\r\n\r\nx', { to: 'b@ok.test' });
+  await client.send('Subject: x\r\n\r\nMessage-ID: <2@x.test>', { to: 'b@ok.test' });
+  const [first, second] = journal.lines.filter(({ event }) => event === 'message.accepted');
+  expect(first).toMatchObject({ messageId: '<1@x.test>' });
+  expect(second).not.toHaveProperty('messageId');
   client.destroy();
 });
 

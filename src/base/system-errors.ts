@@ -12,6 +12,14 @@ export function isDenied(error: unknown): boolean {
   return hasCode(error, ['EACCES', 'EPERM', EACCES, EPERM]);
 }
 
+// Of LMDB: a commit failed so that the environment gives nothing any more.
+const mdbPanic = -30_795;
+
+/** What was in the environment is as it was on disk; this process cannot get at it any more. */
+export function isEnvironmentPanic(error: unknown): boolean {
+  return hasCode(error, [mdbPanic]);
+}
+
 function hasCode(error: unknown, codes: readonly (string | number)[]): boolean {
   return error instanceof Error && 'code' in error && codes.some((code) => code === error.code);
 }

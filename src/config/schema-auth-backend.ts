@@ -18,7 +18,9 @@ const bounds = {
   concurrent: integer(1, 1_000).prefault(20).describe('Logins that one worker asks about at once.'),
   waiting: integer(0, 100_000)
     .prefault(500)
-    .describe('Logins of one worker that wait for their turn; more get 454.'),
+    .describe(
+      'Logins of one worker that wait for their turn, and as many more of users who are known where they come from; more get 454.',
+    ),
 } as const;
 
 const plaintext = flag()

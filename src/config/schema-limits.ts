@@ -16,7 +16,7 @@ export const limits = section({
   recipients: integer(100, 100_000)
     .prefault(1_000)
     .describe(
-      'Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100). Each has 100 while the open transactions of a worker have 200000 together.',
+      'Recipients of one message; more get 452 (RFC 5321 §4.5.3.1.8: at least 100). While the open transactions of a worker have 200000 together, each has 100; at twice as many, none more.',
     ),
   bytesInFlight: size('1MiB', '64GiB')
     .prefault('256MiB')
@@ -138,14 +138,18 @@ export const limits = section({
   dataTimeout: duration('1s', '1d')
     .prefault('5m')
     .describe('Between two reads of a message (RFC 5321 §4.5.3.2.5: at least 3m).'),
-  messageTimeout: duration('1s', '1d').prefault('30m').describe('For one whole message.'),
+  messageTimeout: duration('1s', '1d')
+    .prefault('30m')
+    .describe('For one whole message, from 354 or its first BDAT to its end.'),
   tlsHandshakeTimeout: duration('1s', '1h').prefault('30s').describe('For one TLS handshake.'),
   proxyHeaderTimeout: duration('1s', '1m')
     .prefault('5s')
     .describe('For the PROXY header of a connection from `proxyProtocol`.'),
   dataBytesPerSecond: integer(0, 1_000_000)
     .prefault(500)
-    .describe('Slowest that a message may come in, on its average since its first byte; 0: no limit.'),
+    .describe(
+      'Slowest that a message may come in, on its average since its first byte, without the time between two BDAT; 0: no limit.',
+    ),
   dataRateAfter: duration('1s', '1h')
     .prefault('10s')
     .describe('Time from the first byte of a message until `dataBytesPerSecond` holds.'),

@@ -10,7 +10,7 @@ import { basename, dirname, extname } from 'node:path';
 
 import { PosternError, describeError } from '../base/errors.js';
 import { freeBytesAt } from './disk-room.js';
-import { isNoSpace } from '../base/system-errors.js';
+import { isEnvironmentPanic, isNoSpace } from '../base/system-errors.js';
 
 /** As a key and its value lie in the file. */
 export interface StoredRecord {
@@ -170,10 +170,9 @@ export class LmdbEnv {
     try {
       return read();
     } catch (error) {
-      const what = `${this.file}: ${describeError(error)}`;
-      // A commit failed so that LMDB gives nothing any more. The file is sound, the process about to end.
-      if (what.includes('MDB_PANIC')) throw new PosternError('SPOOL_CLOSED', what, error);
-      throw new PosternError('SPOOL_CORRUPT', what, error);
+      // After a panic the file is sound, and the process about to end.
+      const code = isEnvironmentPanic(error) ? 'SPOOL_CLOSED' : 'SPOOL_CORRUPT';
+      throw new PosternError(code, `${this.file}: ${describeError(error)}`, error);
     }
   }
 

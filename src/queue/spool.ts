@@ -238,7 +238,7 @@ export interface Spool {
 
   stats(): SpoolStats;
   /** Takes over the files of a process that is gone: opens, verifies and scans them, then serves them like its own.
-   *  Resolves when all are scanned. Accepting mail does not wait for it.
+   *  Resolves when all are scanned, with how many messages they held. Accepting mail does not wait for it.
    *  @param blame the process ended by something that a message may have caused (not by a stop, not by an outside
    *  SIGKILL): attempts that it had begun and not ended count against their messages; three park one */
   adopt(files: readonly string[], blame: boolean): Promise<number>;

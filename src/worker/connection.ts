@@ -150,7 +150,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
 
   /** Once a second: deadlines of whole commands and whole messages, which dripping bytes do not move. */
   tick(nowMs: number): void {
-    const late = this.#deadlines.isLate(nowMs, this.#session.inData);
+    const late = this.#deadlines.isLate(nowMs, this.#session.inMessage);
     if (late && this.#phase !== 'closing') this.#ending.passed(this.#deadlines.limitPassed(nowMs));
     if (this.#phase === 'open') {
       if (late) this.#run(() => this.#session.cut('timeout', this));

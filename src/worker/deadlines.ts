@@ -104,7 +104,7 @@ export class Deadlines {
     this.#sinceMs = nowMs;
   }
 
-  /** @param inMessage between 354 and the end of data */
+  /** @param inMessage from 354, or the first BDAT, to the end of data */
   isLate(nowMs: number, inMessage: boolean): boolean {
     if (nowMs - this.#sinceMs >= this.#boundMs) return true;
     if (!inMessage || this.#congestedSinceMs !== undefined) return false;

@@ -1,7 +1,7 @@
 /**
  * How one connection ended: the reason that metrics count and the log has, and what was wrong with a handshake that failed.
  * A client's QUIT, and its leaving between two transactions, are no reasons. Owned by the connection, which says what
- * happened as it happens; the first fault of a handshake stays, of the reasons to close the last.
+ * happened as it happens: of two faults of a handshake that which we found ends it, of the reasons to close the last counts.
  */
 import type { CloseReason, Reply } from '../protocol/types.js';
 import type { HandshakeFault } from './handshake-fault.js';

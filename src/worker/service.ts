@@ -55,7 +55,7 @@ export interface Service {
   readonly authenticator: PasswordAuthenticator | undefined;
   readonly saslChecks: SaslChecks;
   readonly connections: Set<OpenConnection>;
-  /** Set once; 'stop' sends idle clients away at once, 'reload' lets them finish. */
+  /** 'stop' sends idle clients away at once, 'reload' lets them finish. */
   draining: 'no' | 'stop' | 'reload';
   /** Called after a connection left `connections`. */
   connectionClosed(): void;

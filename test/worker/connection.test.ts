@@ -93,6 +93,21 @@ describe('deadlines are of whole commands and whole messages (promise 3)', () =>
   );
 });
 
+test('A-051: a message whose BDAT drip, each whole at once, is cut with 421', patience, async () => {
+  const { port } = await start({ limits: { messageTimeout: '1s', dataBytesPerSecond: 0 } });
+  const client = await greeted(port);
+  await client.command('MAIL FROM:<a@x.test>');
+  await client.command('RCPT TO:<b@ok.test>');
+  const timer = setInterval(() => client.write(`BDAT 300\r\n${'x'.repeat(298)}\r\n`), 300);
+  try {
+    let reply = await client.reply();
+    while (reply.startsWith('250')) reply = await client.reply();
+    expect(reply).toMatch(/^421 4\.4\.2/);
+  } finally {
+    clearInterval(timer);
+  }
+});
+
 test('A-051: what comes with its BDAT counts as what comes behind it', patience, async () => {
   const { port } = await start({ limits: { dataRateAfter: '1s', dataBytesPerSecond: 500 } });
   const client = await greeted(port);

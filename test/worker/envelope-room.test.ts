@@ -25,10 +25,28 @@ test('C-039 A-062: when all transactions have too many, each may have a hundred,
   expect(journal.events()).toEqual(['envelopes.crowded', 'envelopes.room']);
 });
 
-test('a limit that is no higher than what any server must take stays', () => {
-  const room = new EnvelopeRoom(100, recordingLog().log, 10);
-  room.look(1_000_000);
-  expect(room.recipients).toBe(100);
+test('A-062: at twice as many nobody adds any, until there are clearly fewer', () => {
+  const journal = recordingLog();
+  const room = new EnvelopeRoom(1_000, journal.log, 10_000);
+  const after = (held: number): number => {
+    room.look(held);
+    return room.recipients;
+  };
+  expect([19_999, 20_000, 12_000, 11_999, 5_999].map(after)).toEqual([100, 0, 0, 100, 1_000]);
+  expect(journal.events()).toEqual([
+    'envelopes.crowded',
+    'envelopes.full',
+    'envelopes.crowded',
+    'envelopes.room',
+  ]);
+});
+
+test('a limit that is no higher than what any server must take stays until all is full', () => {
+  const room = new EnvelopeRoom(50, recordingLog().log, 10);
+  room.look(19);
+  expect(room.recipients).toBe(50);
+  room.look(20);
+  expect(room.recipients).toBe(0);
 });
 
 /** @returns the codes of so many RCPT */

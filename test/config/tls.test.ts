@@ -74,6 +74,11 @@ describe('several certificates', () => {
       /tls\.sni\[0\]\.key: found a key that does not fit the certificate, expected the key that other\.crt was made with$/,
     ],
     [
+      'an RSA certificate of a name beside an ECDSA one for all, which clients would take',
+      ', sni: [{ names: [x.test], certificate: rsa.crt, key: rsa.key }]',
+      /tls\.sni\[0\]\.certificate: found a certificate with an RSA key, expected one with an ECDSA key: most clients would be shown the certificate of `tls` that has an ECDSA key$/,
+    ],
+    [
       'an alternative with the same kind of key, which would take its place',
       `, alternatives: [{ ${other} }]`,
       /tls\.alternatives\[0\]\.certificate: found another certificate with an ECDSA key, expected another kind than `certificate` has$/,

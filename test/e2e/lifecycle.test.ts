@@ -87,7 +87,7 @@ describe('start', () => {
 });
 
 describe('reload', () => {
-  test('F-35: cuts no session, refuses no connection, and the new config holds', async () => {
+  test('F-35: cuts no transaction, refuses no connection, and the new config holds', async () => {
     const postern = await start();
     const before = postern.workerPids();
     const open = await SmtpClient.greeted(postern.smtpPort);

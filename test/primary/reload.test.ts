@@ -79,7 +79,7 @@ describe('F-35 a reload', () => {
     expect(primary.events('worker.drained').map(({ worker_pid }) => worker_pid)).toEqual([...old.values()]);
   });
 
-  test('refuses no connection and cuts no session, also with a single worker', async () => {
+  test('refuses no connection and cuts no transaction, also with a single worker', async () => {
     const primary = await startReady({ workers: 1 });
     const session = await open(primary);
     let closed = false;

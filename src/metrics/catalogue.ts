@@ -6,7 +6,8 @@
 
 /**
  * Which values a label can have. A list: exactly these. 'listeners', 'routes', 'dnsblLists', 'mechanisms', 'workers':
- * the names in the config. 'fixed in code': a set that the program bounds but that is not worth listing twice.
+ * the names in the config (routes: and `missing`, for all that it does not have). 'fixed in code': a set that the
+ * program bounds but that is not worth listing twice.
  */
 export type LabelValues =
   readonly string[] | 'listeners' | 'routes' | 'dnsblLists' | 'mechanisms' | 'workers' | 'fixed in code';
@@ -158,7 +159,7 @@ export const workerMetrics = {
   relayDeliveriesTotal: counter(
     'postern_relay_deliveries_total',
     { route: 'routes', result: ['delivered', 'deferred', 'failed'] },
-    'Recipients tried, by route and result.',
+    'Recipients tried, by route and result; route missing: all routes that are not in the config.',
   ),
   relayAmbiguousTotal: counter(
     'postern_relay_ambiguous_total',
@@ -168,7 +169,7 @@ export const workerMetrics = {
   relaySeconds: histogram(
     'postern_relay_seconds',
     { route: 'routes' },
-    'Seconds of one delivery attempt of a message.',
+    'Seconds of one delivery attempt of a message; route missing: all routes that are not in the config.',
     relaySeconds,
   ),
   relayHopsResting: gauge(

@@ -1,6 +1,7 @@
 /**
- * Mail for a route that the config no longer has. It is treated as mail of a route whose hop never answers: each attempt
- * fails for now and says why, until the route is back or the message too old, and then its sender is told. So it shows in lists with its reason, and nothing waits for ever without anybody knowing.
+ * Mail for a route that the config no longer has. It is treated as mail of a route whose hop never answers: each
+ * attempt fails for now and says why, until the route is back or the message too old, and then its sender is told. So it
+ * shows in lists with its reason, and nothing waits for ever without anybody knowing.
  */
 import type { RetryConfig, RouteConfig } from '../config/config.js';
 import type { Lease } from '../queue/spool.js';
@@ -8,14 +9,16 @@ import type { Lease } from '../queue/spool.js';
 import { sameResult, type Carrier, type CarryOutcome } from './carrier.js';
 import { printable } from './last-reply.js';
 
+export const missingRouteDays = 30;
+
 /**
- * What `routes.NAME.retry` of the route was is not known any more. So: attempts as by default, and the longest `expire` that
- * a route can have, since a typing error in the config must not fail mail before its time.
+ * What `routes.NAME.retry` of the route was is not known any more. So: attempts as by default, and the longest `expire`
+ * that a route can have, since a typing error in the config must not fail mail before its time.
  */
 export const missingRouteRetry: RetryConfig = {
   firstMs: 60_000,
   maxMs: 3_600_000,
-  expireMs: 30 * 86_400_000,
+  expireMs: missingRouteDays * 86_400_000,
 };
 
 /** Of what such mail waits for nothing can be reached, and one attempt costs a commit: a few at a time. */
@@ -36,6 +39,15 @@ export function missingRoute(name: string): RouteConfig {
     messagesPerConnection: 1,
     retry: missingRouteRetry,
   };
+}
+
+export function isMissing(route: RouteConfig): boolean {
+  return route.hops.length === 0;
+}
+
+/** The `route` label of metrics. Names of routes that are gone may come from an import, and no config bounds them. */
+export function routeLabel(route: RouteConfig): string {
+  return isMissing(route) ? 'missing' : route.name;
 }
 
 export class MissingHop implements Carrier {

@@ -6,7 +6,7 @@
 import type { Log } from '../base/log.js';
 import type { RouteConfig } from '../config/config.js';
 
-import { missingRoute } from './missing-route.js';
+import { missingRoute, missingRouteDays } from './missing-route.js';
 import type { RelayRoute } from './relay-route.js';
 
 const defaultMaxRoutes = 100;
@@ -63,7 +63,8 @@ export class MissingRoutes {
     this.#said.add(name);
     this.#log.warn(
       { event: 'relay.no-route', route: name },
-      'mail is queued for a route that is no longer in the config: it is tried again until the route is back, and fails when it is too old',
+      // The name is in its field alone: one from an import is no text for a command line.
+      `mail is queued for a route that the config does not have: put \`routes.NAME\` back and run \`postern reload\`, or remove the mail with \`postern queue delete --route NAME\`; else it fails when it is ${missingRouteDays} days old`,
     );
   }
 }

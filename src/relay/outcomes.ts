@@ -17,6 +17,7 @@ import type {
 
 import { sameResult, type CarryOutcome, type CarryResult, type Outage } from './carrier.js';
 import { printable } from './last-reply.js';
+import { routeLabel } from './missing-route.js';
 import type { Concluded, Notifier } from './notifier.js';
 import { expiredPrefix } from './notifications/status-code.js';
 import { resultLine } from './result-line.js';
@@ -51,10 +52,11 @@ export class Outcomes {
   constructor(options: OutcomesOptions) {
     this.#options = options;
     const { meters, route } = options;
-    const count = (state: TriedState): Cell => meters.relayDeliveriesTotal.of(route.name, resultNames[state]);
+    const label = routeLabel(route);
+    const count = (state: TriedState): Cell => meters.relayDeliveriesTotal.of(label, resultNames[state]);
     this.#counts = { delivered: count('delivered'), pending: count('pending'), failed: count('failed') };
-    this.#ambiguous = meters.relayAmbiguousTotal.of(route.name);
-    this.#seconds = meters.relaySeconds.of(route.name);
+    this.#ambiguous = meters.relayAmbiguousTotal.of(label);
+    this.#seconds = meters.relaySeconds.of(label);
   }
 
   /** An attempt has ended. @param cut by us: its recipients are due at once and do not expire */
@@ -105,6 +107,11 @@ export class Outcomes {
   /** Resolves when there is room for more. Undefined: there is. */
   room(): Promise<void> | undefined {
     return this.#settling.size >= maxSettling ? Promise.race(this.#settling) : undefined;
+  }
+
+  /** Nothing that was handed over is still on its way to the disk. */
+  get isSettled(): boolean {
+    return this.#settling.size === 0;
   }
 
   async settled(): Promise<void> {

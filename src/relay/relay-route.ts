@@ -15,7 +15,7 @@ import { HopPool } from './hop-pool.js';
 import { HopRecords } from './hop-records.js';
 import type { HopTimeouts } from './hop-timeouts.js';
 import { Maildir } from './maildir.js';
-import { MissingHop } from './missing-route.js';
+import { isMissing, MissingHop } from './missing-route.js';
 import { MixedMxCarrier } from './mixed-mx-carrier.js';
 import { MxCarrier } from './mx-carrier.js';
 import type { MxLookup } from './mx-lookup.js';
@@ -107,7 +107,7 @@ export class RelayRoute {
     });
     this.#maxQueues = (1 + sparePerLane) * route.connections;
     // A route that is gone may have had as many destinations as one by MX.
-    this.#carrier = isMx || route.hops.length === 0 ? undefined : this.#namedCarrier();
+    this.#carrier = isMx || isMissing(route) ? undefined : this.#namedCarrier();
   }
 
   /** Deliveries under way. */
@@ -122,9 +122,13 @@ export class RelayRoute {
     return this.#records.ill;
   }
 
-  /** Nothing is due, under way or kept open. */
+  /**
+   * Nothing is due, under way, kept open or still to be settled. Only then may it be forgotten: a stop that did not wait
+   * for a settlement would leave what was done with a message (delivered, its sender told) to be done twice.
+   */
   get isIdle(): boolean {
-    return this.#destinations.size === 0 && this.#waiting.size === 0 && this.#leaving.size === 0;
+    if (this.#destinations.size > 0 || this.#waiting.size > 0 || this.#leaving.size > 0) return false;
+    return this.#options.outcomes.isSettled;
   }
 
   /** Milliseconds until something new is tried there; 0: at once, as far as we know. */
@@ -295,7 +299,7 @@ export class RelayRoute {
 
   #ownCarrier(destination: string): QuietCarrier {
     const { route } = this.#options;
-    return route.hops.length === 0
+    return isMissing(route)
       ? new MissingHop(route.name)
       : this.#mxCarrier(domainOf(destination), destination);
   }

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -100,6 +101,9 @@ describe('what is due', () => {
     await rig.deliver(body);
     await rig.settled(4);
     expect(rig.events('relay.no-route')).toMatchObject([{ route: 'gone', level: 40 }]);
+    const said = rig.events('relay.no-route')[0]?.['msg'];
+    for (const way of ['`routes.NAME`', '`postern reload`', '`postern queue delete --route NAME`', '30 days'])
+      expect(said).toContain(way);
     expect(rig.spool.entries.size).toBe(3);
     const pending = rig.spool.settlements.map(told).filter(([first = '']) => first.startsWith('pending'));
     expect(pending).toEqual(
@@ -138,6 +142,48 @@ describe('what is due', () => {
     await rig.settled(6);
     const said = rig.events('relay.no-route').map(({ route }) => route);
     expect(said.toSorted()).toEqual(Array.from({ length: 5 }, (_, i) => `gone-${i}`));
+  });
+
+  it('a route that is gone makes room only when its outcomes are in the queue, and the stop waits for them', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]), { maxMissingRoutes: 1, idleConnectionMs: 1 });
+    const order: string[] = [];
+    const settle = rig.spool.settle.bind(rig.spool);
+    const disk = new EventEmitter();
+    const written = once(disk, 'written');
+    rig.spool.settle = async (...call) => {
+      order.push(`settling ${call[0].route}`);
+      await written;
+      await settle(...call);
+      order.push(`settled ${call[0].route}`);
+    };
+    let rings = 0;
+    const due = rig.spool.due.bind(rig.spool);
+    rig.spool.due = () => {
+      rings++;
+      return due();
+    };
+    rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: 'gone-0' }] });
+    rig.start();
+    await until(() => order.length === 1 && rig.dispatcher.queues === 0, 'nothing but the outcome is left');
+    rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: 'gone-1' }] });
+    rings = 0;
+    // A ring asks twice: what is due, and when to ring again.
+    await until(() => rings >= 4 || order.length > 1, 'the alarm has rung while there was no room');
+    const stopped = rig.dispatcher.stop(10_000).then(() => order.push('stopped'));
+    disk.emit('written');
+    await stopped;
+    expect(order).toEqual(['settling gone-0', 'settled gone-0', 'stopped']);
+  });
+
+  it('routes that the config does not have count under one label: a name from an import is none', async () => {
+    const hop = await fakeHop();
+    const rig = new RelayRig(routeTo([smtp(hop.port)]));
+    for (let i = 0; i < 5; i++)
+      rig.spool.add(body, { recipients: [{ address: 'a@example.test', route: `gone-${i}` }] });
+    await rig.start().settled(5);
+    expect(rig.deliveries).toEqual(new Map([['missing deferred', 5]]));
+    expect(rig.events('relay.deferred').map(({ route }) => route)).toContain('gone-4');
   });
 
   it('mail of a route that is gone does not fail before the longest time that a route can give it', async () => {

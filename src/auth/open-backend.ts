@@ -2,13 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import type { LookupFunction } from 'node:net';
 import { PosternError, describeError } from '../base/errors.js';
+import { maxLoggedCharacters } from '../base/logged-values.js';
 import type { AuthBackendConfig, LdapAuthConfig } from '../config/auth-backend-config.js';
 import { BackendAuthenticator } from '../policy/backend-authenticator.js';
 import type { Backend } from './backend.js';
 import { DovecotBackend } from './dovecot-backend.js';
 import { HttpBackend } from './http-backend.js';
 import { LdapBackend } from './ldap-backend.js';
-import { described, loggedCharacters, openGate, type Surroundings } from './open-gate.js';
+import { described, openGate, type Surroundings } from './open-gate.js';
 
 /** An entry is about 200 bytes. */
 const rememberedLogins = 10_000;
@@ -39,7 +40,7 @@ export async function openBackend(
           listener: origin.listener,
           client: origin.address,
           backend: backend.name,
-          user: user.slice(0, loggedCharacters),
+          user: user.slice(0, maxLoggedCharacters),
           ...described(error),
         },
         'a login could not be checked and got 454',

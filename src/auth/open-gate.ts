@@ -1,16 +1,25 @@
 /** A gate with its log lines and its metrics. */
 import type { LookupFunction } from 'node:net';
+
 import type { ErrorCode, PosternError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
+import { maxLoggedCharacters } from '../base/logged-values.js';
 import type { Meters } from '../metrics/meters.js';
 import { BackendGate, type BackendBounds } from './backend-gate.js';
 import type { Backend, GivenAnswer } from './backend.js';
 
-// What a client or a backend says is cut to this in a log line.
-export const loggedCharacters = 256;
-
 /** What a backend is asked about: a label of its metrics. */
 export type Asked = 'passwords' | 'tokens';
+
+const backends: Readonly<Record<Asked, string>> = {
+  passwords: 'auth.backend',
+  tokens: 'the issuer of auth.tokens',
+};
+
+const downMessages: Readonly<Record<Asked, string>> = {
+  passwords: `${backends.passwords} does not answer, look there; logins with a password that is not remembered (auth.cache) get 454 without asking it, until a probe is answered`,
+  tokens: `${backends.tokens} does not answer, look there; keys that were fetched serve for up to ten minutes, all other logins with a token get 454 without asking it, until a probe is answered`,
+};
 
 /** What the worker has for those who ask. */
 export interface Surroundings {
@@ -33,13 +42,10 @@ export function openGate<Question, Answer extends GivenAnswer>(
     down: (error, restMs) =>
       log.error(
         { event: 'auth.backend-down', backend: backend.name, ...described(error), restMs },
-        'the authentication backend does not answer; logins get 454 without asking it, until a probe is answered',
+        downMessages[asked],
       ),
     up: () =>
-      log.info(
-        { event: 'auth.backend-up', backend: backend.name },
-        'the authentication backend answers again',
-      ),
+      log.info({ event: 'auth.backend-up', backend: backend.name }, `${backends[asked]} answers again`),
   });
   meters.onSnapshot(() => {
     meters.authBackendDown.of(asked).value = gate.isDown ? 1 : 0;
@@ -48,7 +54,7 @@ export function openGate<Question, Answer extends GivenAnswer>(
 }
 
 export function described(error: PosternError): { code: ErrorCode; err: string } {
-  return { code: error.code, err: error.message.slice(0, loggedCharacters) };
+  return { code: error.code, err: error.message.slice(0, maxLoggedCharacters) };
 }
 
 /** `AUTH_TIMEOUT` → `timeout`. */

@@ -1,6 +1,7 @@
 /** Values of others, cut for a log line: it stays below 4 KiB, the size up to which a pipe keeps it in one piece. */
 
 const maxRecipients = 5;
+/** Of what a client, a certificate or a backend says. */
 export const maxLoggedCharacters = 256;
 /** Of all addresses together, as JSON: five of ASCII fit. Beyond ASCII, or escaped, a character takes up to six. */
 const maxRecipientsBytes = 1_400;

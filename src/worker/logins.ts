@@ -3,6 +3,7 @@
  * says in the log what failed and why. Knows which user it is from then on; no token and no password leaves it.
  */
 import { describeError } from '../base/errors.js';
+import { maxLoggedCharacters } from '../base/logged-values.js';
 import type { Mechanism, Reply, SaslQuestion, Verdict } from '../protocol/types.js';
 import { replies } from '../protocol/replies.js';
 import type { AuthResult } from '../policy/login.js';
@@ -21,9 +22,6 @@ export type LoginFacts = {
 
 const refused: Verdict = { ok: false, reply: replies.authFailed };
 const unavailable: Verdict = { ok: false, reply: replies.authUnavailable };
-
-// What a client says of itself, or a certificate of its owner, is cut to this in a log line.
-const loggedCharacters = 256;
 
 /** By the name of the reply. */
 const faults: Readonly<Record<string, string>> = {
@@ -191,8 +189,8 @@ export class Logins {
     const facts = {
       ...this.#facts,
       mechanism,
-      user: attempt.user.slice(0, loggedCharacters),
-      ...(result.why === undefined ? {} : { why: result.why.slice(0, loggedCharacters) }),
+      user: attempt.user.slice(0, maxLoggedCharacters),
+      ...(result.why === undefined ? {} : { why: result.why.slice(0, maxLoggedCharacters) }),
     };
     if (result.kind === 'failed') loginGuard.failed(attempt);
     if (result.kind === 'failed') log.warn({ event: 'auth.failed', ...facts });
@@ -204,7 +202,7 @@ export class Logins {
   #limited(mechanism: Mechanism, attempt: LoginAttempt, by: LoginLimit | 'checks under way'): Verdict {
     const { meters, log } = this.#service;
     meters.authTotal.of(mechanism, 'limited').value += 1;
-    const user = attempt.user.slice(0, loggedCharacters);
+    const user = attempt.user.slice(0, maxLoggedCharacters);
     log.warn({ event: 'auth.limited', ...this.#facts, mechanism, user, by });
     return by === 'checks under way' ? unavailable : { ok: false, reply: replies.tooManyLoginFailures };
   }

@@ -10,7 +10,7 @@ import { lookup } from './host-names.js';
 
 const meters = createMeters({});
 let endpoint: HttpEndpoint;
-let log: { event?: string; backend?: string }[];
+let log: { event?: string; backend?: string; msg?: string }[];
 let opened: OpenedTokens | undefined;
 
 beforeEach(async () => {
@@ -69,6 +69,9 @@ it('an issuer that does not answer is left alone, the log says so, and again whe
     expect(await source.ask(`t${time}`)).toMatchObject({ kind: 'unavailable' });
   expect(endpoint.requests).toHaveLength(3);
   expect(log).toContainEqual(expect.objectContaining({ event: 'auth.backend-down', backend: 'tokens' }));
+  const down = log.find(({ event }) => event === 'auth.backend-down');
+  expect(down?.msg).toContain('auth.tokens');
+  expect(down?.msg).toContain('keys that were fetched serve for up to ten minutes');
   expect(meters.snapshot()).toBeDefined();
   expect(meters.authBackendDown.of('tokens').value).toBe(1);
 });

@@ -52,6 +52,18 @@ describe('the dashboard', () => {
         expect(selector, where).toContain('{job=~"$job",instance=~"$instance"');
   });
 
+  it('questions about passwords and about tokens, to two backends, are never one line', () => {
+    const asking = queried.filter(({ targets = [] }) => targets.some(({ expr }) => expr.includes('postern_auth_backend_')));
+    expect(asking.length).toBeGreaterThan(0);
+    for (const { title, description, targets = [] } of asking) {
+      expect(description, title).toContain('auth.tokens');
+      for (const { expr, legendFormat } of targets.filter((target) => target.expr.includes('postern_auth_backend_'))) {
+        expect(expr, title).toMatch(/by \(backend\b/);
+        expect(legendFormat, title).toContain('{{backend}}');
+      }
+    }
+  }); // prettier-ignore
+
   it('its legends name labels that the expression keeps', () => {
     for (const { title, targets = [] } of queried)
       for (const { expr, legendFormat } of targets)

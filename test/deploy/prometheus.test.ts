@@ -67,7 +67,7 @@ describe('the rules', () => {
     const text = alerts.map(({ annotations }) => annotations.runbook).join('\n');
     const events = [...text.matchAll(/event ([a-z]+\.[a-z-]+)/g)].map(([, event]) => event ?? '');
     expect(events.length).toBeGreaterThan(0);
-    for (const event of events) expect(await sourceMentions(`event: '${event}'`), event).toBe(true);
+    for (const event of events) expect(await sourceMentions(`'${event}'`), event).toBe(true);
     const names = alerts.map(({ alert }) => alert);
     const mentioned = [...text.matchAll(/Postern[A-Z]\w+/g)].map(([name]) => name);
     expect(mentioned.filter((name) => !names.includes(name))).toEqual([]);

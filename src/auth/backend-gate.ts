@@ -1,7 +1,8 @@
 /**
- * The one way to a backend of log-ins or of tokens: so many questions at once, so many that wait, one deadline for both, and none at all while
- * it does not answer (circuit-breaker). Runs in the worker, not in the pool: these questions wait rather than compute,
- * many at once on one event loop, and a thread would add its hop (about 0.1 ms) and need the sockets for itself.
+ * The one way to a backend of log-ins or of tokens: so many questions at once, so many that wait, one deadline for both,
+ * and none at all while it does not answer (circuit-breaker). Runs in the worker, not in the pool: these questions wait
+ * rather than compute, many at once on one event loop, and a thread would add its hop (about 0.1 ms) and need the
+ * sockets for itself.
  */
 import { PosternError, type ErrorCode } from '../base/errors.js';
 import { Lane, type Entry } from '../base/lane.js';
@@ -58,7 +59,10 @@ export class BackendGate<Question, Answer extends GivenAnswer> {
     this.#options.backend.close();
   }
 
-  /** @param first before those that are not. @throws PosternError AUTH_RESTING, AUTH_FULL, AUTH_TIMEOUT, and what the backend throws */
+  /**
+   * @param first before those that are not
+   * @throws PosternError AUTH_RESTING, AUTH_FULL, AUTH_TIMEOUT, and what the backend throws
+   */
   ask(question: Question, first = false): Promise<Answer> {
     const startedMs = this.#now();
     const passage = this.#breaker.enter(startedMs);

@@ -1,4 +1,7 @@
-/** Rules of `auth` across its keys and the listeners: is there somebody whom each mechanism lets in, and a mechanism for each. */
+/**
+ * Rules of `auth` across its keys and the listeners: is there somebody whom each mechanism lets in, and a mechanism for
+ * each.
+ */
 import { checkAuthBackend } from './auth-backend-checks.js';
 import type { Parts } from './checks.js';
 import type { FileAuth, FileListener } from './schema.js';

@@ -5,8 +5,8 @@
  */
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';
-import type { AuthResult, LoginOrigin, PasswordAuthenticator } from './login.js';
 import { prepareString } from '../base/prepare-string.js';
+import type { AuthResult, LoginOrigin, PasswordAuthenticator } from './login.js';
 import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
 export interface PasswordTask {

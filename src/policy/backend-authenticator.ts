@@ -6,6 +6,7 @@
  */
 import { PosternError } from '../base/errors.js';
 import type { Mechanism } from '../protocol/types.js';
+import { prepareString } from '../base/prepare-string.js';
 import type {
   AskBackend,
   AuthResult,
@@ -14,7 +15,6 @@ import type {
   LoginOrigin,
   PasswordAuthenticator,
 } from './login.js';
-import { prepareString } from '../base/prepare-string.js';
 import { SuccessCache, type SuccessCacheOptions } from './success-cache.js';
 
 export interface BackendAuthenticatorOptions {

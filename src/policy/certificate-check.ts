@@ -2,8 +2,8 @@
  * Log-in with a client certificate that TLS has verified (SASL EXTERNAL): whom it may stand for. Where there is a users
  * file he has to be in it, so that removing a user ends what his certificate opens.
  */
-import type { AuthResult } from './login.js';
 import { prepareString } from '../base/prepare-string.js';
+import type { AuthResult } from './login.js';
 
 export interface CertificateCheckOptions {
   /** Undefined: everybody whose certificate verifies is a user. @param name prepared */

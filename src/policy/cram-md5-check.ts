@@ -5,8 +5,8 @@
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
-import type { AuthResult } from './login.js';
 import { prepareString } from '../base/prepare-string.js';
+import type { AuthResult } from './login.js';
 
 export interface CramMd5Users {
   /** The password, prepared; undefined where it is not kept. @param name prepared */

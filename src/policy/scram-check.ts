@@ -7,8 +7,8 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 import type { ScramFamily } from '../protocol/types.js';
-import type { AuthResult } from './login.js';
 import { prepareString } from '../base/prepare-string.js';
+import type { AuthResult } from './login.js';
 
 export interface ScramVerifier {
   readonly iterations: number;

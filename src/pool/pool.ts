@@ -18,8 +18,8 @@ import { fileURLToPath } from 'node:url';
 import { Piscina, queueOptionsSymbol } from 'piscina';
 
 import { describeError, PosternError } from '../base/errors.js';
-import { Call, type CallPlace } from './call.js';
 import { Lane } from '../base/lane.js';
+import { Call, type CallPlace } from './call.js';
 import type { Pool, PoolOptions, TaskName, Tasks, ThreadAnswer } from './tasks.js';
 
 /** Tasks that one thread has at a time. DNS tasks wait, so a burst of connections is asked for at once; 128 × one or

@@ -12,7 +12,10 @@ export interface Tasks {
 export type TaskName = keyof Tasks;
 
 export interface Pool {
-  /** @param first before all that are not. @throws PosternError POOL_FULL at once when the queue is full; POOL_TIMEOUT, POOL_TASK. */
+  /**
+   * @param first before all that are not
+   * @throws PosternError POOL_FULL at once when the queue is full; POOL_TIMEOUT, POOL_TASK
+   */
   run<N extends TaskName>(name: N, input: Tasks[N]['input'], first?: boolean): Promise<Tasks[N]['output']>;
   /** Tasks that wait for a thread. */
   readonly queued: number;

@@ -1,6 +1,7 @@
 /**
  * What the commands of one session share: its state, and the ways to say, ask and end something. Knows no command; the
- * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, chunk-transfer.ts, answers.ts) are given one of these.
+ * files that do (commands.ts, envelope.ts, authentication.ts, message-transfer.ts, chunk-transfer.ts, answers.ts) are
+ * given one of these.
  */
 import type { AuthDialogue } from './auth-dialogue.js';
 import type { XforwardAttributes } from './client-attributes.js';

@@ -1,4 +1,7 @@
-/** What follows MAIL and RCPT, RFC 5321 §4.1.1.2 and §4.1.1.3: bytes in; the path and its parameters, or the reply that says what is wrong. */
+/**
+ * What follows MAIL and RCPT, RFC 5321 §4.1.1.2 and §4.1.1.3: bytes in; the path and its parameters, or the reply that
+ * says what is wrong.
+ */
 import { COLON, GREATER, LESS } from './characters.js';
 import { parseMailParameters, parseRcptParameters, type ParameterFault } from './parameters.js';
 import { PathParser, type PathFault } from './path-parser.js';

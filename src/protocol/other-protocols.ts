@@ -24,7 +24,10 @@ export function startsLikeAnotherProtocol(byte: number | undefined): boolean {
   return byte < SPACE || byte >= 0x80;
 }
 
-/** By a line that is no command: an HTTP request, an SSH banner, a header field (HTTP's, or of a message after a refused DATA). */
+/**
+ * By a line that is no command: an HTTP request, an SSH banner, a header field (HTTP's, or of a message after a refused
+ * DATA).
+ */
 export function looksLikeAnotherProtocol(bytes: Buffer, start: number, end: number): boolean {
   const stop = Math.min(end, start + maxWordBytes);
   let at = start;

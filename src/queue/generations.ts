@@ -8,12 +8,12 @@ import { dirname } from 'node:path';
 import { PosternError, describeError, errorCodeOf } from '../base/errors.js';
 import { syncDirectory } from '../base/directory.js';
 import { lockFileOf, slotDirectory, spoolFilePath } from '../base/spool-files.js';
+import { isDenied, isNoSpace } from '../base/system-errors.js';
 import type { CommitterHooks } from './committer.js';
 import { DiskRoom } from './disk-room.js';
 import { checkQueueFile, isDamage } from './file-check.js';
 import { Generation, removeQueueFile } from './generation.js';
 import type { SpoolOptions } from './spool.js';
-import { isDenied, isNoSpace } from '../base/system-errors.js';
 
 // A fresh file has 128 KiB: below this, a new one would cost about what the old one gives back.
 const worthwhileBytes = 2 ** 20;

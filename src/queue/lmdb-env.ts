@@ -4,13 +4,14 @@
  * and the clean-up that lmdb-js leaves undone. It knows nothing of messages. One batch at a time: the caller
  * (committer) starts the next only when the last has settled.
  */
-import * as lmdb from 'lmdb';
 import { constants } from 'node:os';
 import { basename, dirname, extname } from 'node:path';
 
+import * as lmdb from 'lmdb';
+
 import { PosternError, describeError } from '../base/errors.js';
-import { freeBytesAt } from './disk-room.js';
 import { isEnvironmentPanic, isNoSpace } from '../base/system-errors.js';
+import { freeBytesAt } from './disk-room.js';
 
 /** As a key and its value lie in the file. */
 export interface StoredRecord {

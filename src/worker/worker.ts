@@ -167,8 +167,9 @@ export class Worker {
   }
 
   /**
-   * No new connections; open transactions get their answer. 'stop': idle clients get 421 now. 'reload': a
-   * session goes on until it is idle for some seconds between two transactions, and gets 421 then. At the bound what is left is cut with 421. Then the queue is closed; relayed is what could be.
+   * No new connections; open transactions get their answer. 'stop': idle clients get 421 now. 'reload': a session goes
+   * on until it is idle for some seconds between two transactions, and gets 421 then. At the bound what is left is cut
+   * with 421. Then the queue is closed; relayed is what could be.
    * A second call, with its own bound, may hurry a first one.
    */
   async drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** The arrows between folders are design.md's, and each package that matters has one door. Reads every import of src/. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 
 import { describe, expect, it } from 'vitest';
 
@@ -57,6 +57,13 @@ function importsOf(from: string): Import[] {
   ];
 }
 
+/** In their order. */
+function staticImportsOf(from: string): Import[] {
+  const text = withoutComments(readFileSync(join(root, from), 'utf8'));
+  const statements = text.matchAll(/^import\b(?:[^'"`;=()]*?\bfrom)?\s*'([^']+)'/gm);
+  return Array.from(statements, ([, to = '']) => toImport(from, to, false));
+}
+
 function withoutComments(text: string): string {
   return text.replace(/\/\*[^]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
 }
@@ -111,6 +118,24 @@ describe('the imports of src/', () => {
   it.each(Object.entries(oneDoor))('go to %s through one file in src/%s', (name, folder) => {
     const importers = new Set(all.filter(({ to }) => packageOf(to) === name).map(({ from }) => from));
     expect([...importers].map(folderOf)).toEqual([folder]);
+  });
+});
+
+/** node:, packages, lower folders, own folder with what is below it. */
+function rankOf({ from, to }: Import): number {
+  if (to.startsWith('node:')) return 0;
+  if (!to.endsWith('.ts')) return 1;
+  const own = dirname(from);
+  return own === '.' || to.startsWith(`${own}/`) ? 3 : 2;
+}
+
+describe('the import block of a file', () => {
+  it('has node: first, then packages, other folders, its own folder', () => {
+    const faults = sourceFiles(root).flatMap((file) => {
+      const ranks = staticImportsOf(file).map(rankOf);
+      return ranks.every((rank, at) => rank >= (ranks[at - 1] ?? 0)) ? [] : [file];
+    });
+    expect(faults).toEqual([]);
   });
 });
 

@@ -2,8 +2,8 @@
  * Log-in with a bearer token (RFC 6750): asks the source of truth, a key set or an introspection endpoint, whose token
  * it is, and lets nobody act for another. Tokens are never logged; why one was refused is, for the operator.
  */
-import type { AuthResult } from '../login.js';
 import { prepareString } from '../../base/prepare-string.js';
+import type { AuthResult } from '../login.js';
 
 export type TokenAnswer =
   | { readonly kind: 'valid'; readonly user: string }

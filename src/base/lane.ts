@@ -1,8 +1,8 @@
 /**
  * A waiting line before something that can do only so much at once: a bound on what runs and one on what waits. The
  * pool has one for each kind of task, so that a flood of log-ins (0.1 s of CPU each) fills its own line and never
- * delays or crowds out the DNS questions. Some may go first: they have a line of their own before the other, as long as it, so that those
- * who guess passwords keep nobody waiting who is known. Pure: knows no threads and no clock.
+ * delays or crowds out the DNS questions. Some may go first: they have a line of their own before the other, as long as
+ * it, so that those who guess passwords keep nobody waiting who is known. Pure: knows no threads and no clock.
  */
 
 /** A place in the line. `start` is called once, when it is its turn; then `finish` must be. */

@@ -1,13 +1,9 @@
 /**
  * From where accounts were logged in to of late: such a pair goes on being served while others guess at the account, so
  * that nobody is locked out of his own mail from where he reads it. Each worker and the primary have one; in memory
- * alone. Keys are made of digests and network keys, never of a name of any length or kind.
+ * alone. Keys are made of account keys (account-key.ts) and network keys, never of a name of any length or kind.
  */
-import { createHash } from 'node:crypto';
-
 import { LRUCache } from 'lru-cache';
-
-import { prepareString } from './prepare-string.js';
 
 /**
  * About 3 MiB at worst, in each process. A user from one network takes two: the pair, and the network, which others there
@@ -18,27 +14,6 @@ const maxKeys = 20_000;
 const keptMs = 30 * 86_400_000;
 /** A key that is as young as this is not told again: two workers hear of it once an hour. */
 const retoldMs = 3_600_000;
-
-/** Of tallies (base/tallies.ts) and of known log-ins: the same for all spellings that could be one user's. */
-export function accountKey(user: string): string {
-  const digest = createHash('sha256').update(foldedName(user)).digest('base64url');
-  return `account:${digest.slice(0, 22)}`;
-}
-
-/**
- * What some backend or other takes for the same name: besides what prepareString makes one, letters of either case,
- * with or without marks (collations of SQL), what nobody sees and spaces around (matching rules of directories, RFC 4518
- * §2). That two users may share a count does less harm than one with a count for each spelling.
- */
-function foldedName(user: string): string {
-  return (prepareString(user) ?? user)
-    .normalize('NFKD')
-    .replace(/[\p{M}\p{Cf}\p{Default_Ignorable_Code_Point}]/gu, '')
-    .toUpperCase()
-    .toLowerCase()
-    .replace(/\s+/gu, ' ')
-    .trim();
-}
 
 /** Bounds what one period can bring to tell: beyond it a success is known here alone. */
 const maxNews = 1_000;

@@ -4,7 +4,8 @@
  * account, or from the same neighbourhood, keeps nobody from his mail where he reads it. Counts are Tallies', and so is
  * the merge interval; what comes in within it can pass. Checks without an answer yet are LoginTurns'.
  */
-import { accountKey, type KnownLogins } from '../base/known-logins.js';
+import { accountKey } from '../base/account-key.js';
+import type { KnownLogins } from '../base/known-logins.js';
 import { NetworkSet, networkKeys } from '../base/networks.js';
 
 /** Of Tallies, what is used here. */

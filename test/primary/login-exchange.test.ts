@@ -1,7 +1,8 @@
 /** Workers without processes: what one has seen, all know. */
 import { expect, test } from 'vitest';
 
-import { accountKey, KnownLogins } from '../../src/base/known-logins.js';
+import { accountKey } from '../../src/base/account-key.js';
+import { KnownLogins } from '../../src/base/known-logins.js';
 import type { ToWorker } from '../../src/base/messages.js';
 import { LoginExchange } from '../../src/primary/login-exchange.js';
 import type { WorkerProcess } from '../../src/primary/worker-process.js';

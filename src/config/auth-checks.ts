@@ -2,14 +2,12 @@
  * Rules of `auth` across its keys and the listeners: is there somebody whom each mechanism lets in, and a mechanism for
  * each.
  */
+import { showsPassword } from '../base/password-mechanisms.js';
 import { checkAuthBackend } from './auth-backend-checks.js';
 import type { Parts } from './checks.js';
 import type { FileAuth, FileListener } from './schema.js';
 import { bearerMechanisms, checkTokens } from './token-checks.js';
 import type { FaultList } from './validate.js';
-
-/** The client hands its password over: all that a backend can be asked with. */
-const passwordMechanisms: ReadonlySet<string> = new Set(['PLAIN', 'LOGIN']);
 
 export function checkAuth(auth: FileAuth, parts: Parts, list: FaultList): void {
   checkAuthBackend(auth, list);
@@ -24,12 +22,12 @@ export function letsAnybodyIn(auth: FileAuth, listener: FileListener): boolean {
   return mechanisms.some((mechanism) => {
     if (mechanism === 'EXTERNAL') return listener.clientCertificate !== 'off';
     if (bearerMechanisms.has(mechanism)) return tokens !== undefined;
-    return backend === 'users' ? users.file !== undefined : passwordMechanisms.has(mechanism);
+    return backend === 'users' ? users.file !== undefined : showsPassword(mechanism);
   });
 }
 
 function checkBackendMechanisms({ backend, mechanisms }: FileAuth, list: FaultList): void {
-  if (backend === 'users' || mechanisms.some((mechanism) => passwordMechanisms.has(mechanism))) return;
+  if (backend === 'users' || mechanisms.some(showsPassword)) return;
   list.add(
     ['auth', 'mechanisms'],
     'found none that `auth.backend` can be asked with, expected PLAIN or LOGIN among them: the others need a users file, or something else than a password',

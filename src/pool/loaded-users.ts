@@ -1,4 +1,5 @@
 /** The users as they were when the file was read: what each mechanism's check looks up. In memory, changed by nobody. */
+import { showsPassword } from '../base/password-mechanisms.js';
 import type { Users } from '../policy/authenticate.js';
 import type { CramMd5Users } from '../policy/cram-md5-check.js';
 import { scramFamilies, type ScramUsers, type ScramVerifier } from '../policy/scram-check.js';
@@ -54,7 +55,7 @@ export class LoadedUsers implements Users, ScramUsers, CramMd5Users {
 
   /** How many users have nothing that this mechanism could be checked against. */
   lacking(mechanism: string): number {
-    if (mechanism === 'PLAIN' || mechanism === 'LOGIN') return 0;
+    if (showsPassword(mechanism)) return 0;
     const family = scramFamilies.find((known) => known === mechanism);
     const served = family === undefined ? this.#secrets : this.#verifiers[family];
     return this.#users.size - (family !== undefined || mechanism === 'CRAM-MD5' ? served.size : 0);

@@ -1,5 +1,6 @@
 /** The checks of a worker's log-ins, as far as the config has them, and the mechanisms that they can serve. */
 import type { Log } from '../base/log.js';
+import { showsPassword } from '../base/password-mechanisms.js';
 import type { AuthConfig, Config, ConfiguredMechanism } from '../config/config.js';
 import type { Meters } from '../metrics/meters.js';
 import { CertificateCheck } from '../policy/certificate-check.js';
@@ -57,9 +58,9 @@ export function servedMechanisms(
   });
 }
 
-/** A backend is asked with a password, which the other mechanisms never show. The default of auth.mechanisms has one of them. */
+/** Where not, it is no error: the default of auth.mechanisms has one that no backend can be asked by. */
 function isAskable(mechanism: ConfiguredMechanism, log: Log): boolean {
-  if (mechanism === 'PLAIN' || mechanism === 'LOGIN') return true;
+  if (showsPassword(mechanism)) return true;
   log.info(
     { event: 'auth.not-announced', mechanism },
     'a mechanism of auth.mechanisms is not announced: auth.backend can be asked by PLAIN and LOGIN alone',

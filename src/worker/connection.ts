@@ -110,7 +110,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   }
 
   messageAbandon(reason: AbandonReason): void {
-    this.#message.abandon(reason, this.sid);
+    this.#message.abandon(reason);
   }
 
   ask(question: Question): void {
@@ -219,6 +219,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
 
   onEnd(): void {
     this.#peerEnded = true;
+    this.#peer.reception.ended();
     if (this.#phase === 'open') this.#afterTurn();
     else this.#socket.end();
   }

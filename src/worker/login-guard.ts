@@ -35,13 +35,25 @@ export type LoginLimit = 'network' | 'account';
 
 /** What an attempt has to do with the counts. */
 export interface LoginKeys {
+  /** As `networkKeys` has it. Undefined: nobody is limited there, and nothing remembered. */
+  readonly host: string | undefined;
+  /** Undefined where the client has said no name. */
+  readonly account: string | undefined;
+  /** He logged in from there of late, or nobody is limited there. */
+  readonly isKnown: boolean;
   /** Any of them at its limit refuses it. */
   readonly watched: ReadonlyMap<string, LoginLimit>;
   /** Its failure counts on them. */
   readonly counted: readonly string[];
 }
 
-const noKeys: LoginKeys = { watched: new Map(), counted: [] };
+const noKeys: LoginKeys = {
+  host: undefined,
+  account: undefined,
+  isKnown: true,
+  watched: new Map(),
+  counted: [],
+};
 
 export class LoginGuard {
   readonly #failures: FailureCounts;
@@ -61,30 +73,22 @@ export class LoginGuard {
     return (this.isFull(host) || this.isFull(neighbourhood)) && !this.#known.knowsHost(host);
   }
 
-  /** He logged in from there of late, or nobody is limited there. */
-  knows({ address, user }: Pick<LoginAttempt, 'address' | 'user'>): boolean {
-    return this.#exempt.has(address) || this.#known.knows(accountKey(user), networkKeys(address).host);
-  }
-
-  /** Before a password is looked at, the same for users and strangers. */
-  refuses(attempt: LoginAttempt): LoginLimit | undefined {
-    return this.limitAt(this.keysOf(attempt));
-  }
-
+  /** What refuses it: asked before a password is looked at, the same for users and strangers. */
   limitAt({ watched }: LoginKeys): LoginLimit | undefined {
     for (const [key, by] of watched) if (this.isFull(key)) return by;
     return undefined;
   }
 
-  failed(attempt: LoginAttempt): void {
-    for (const key of this.keysOf(attempt).counted) this.#failures.count('authFailures', key);
+  failed({ counted }: LoginKeys): void {
+    for (const key of counted) this.#failures.count('authFailures', key);
   }
 
-  succeeded(address: string, user: string): void {
-    if (this.#exempt.has(address) || user === '') return;
-    this.#known.add(accountKey(user), networkKeys(address).host);
+  /** @param user as whom, where the attempt has no name */
+  succeeded({ host, account }: LoginKeys, user: string): void {
+    if (host !== undefined) this.#known.add(account ?? accountKey(user), host);
   }
 
+  /** Made once for an attempt, and handed on. */
   keysOf({ address, user, isGuess }: LoginAttempt): LoginKeys {
     if (this.#exempt.has(address)) return noKeys;
     const { host, neighbourhood } = networkKeys(address);
@@ -92,11 +96,14 @@ export class LoginGuard {
     const networks = [host, neighbourhood];
     const guessed = account !== undefined && isGuess ? [account] : [];
     // Who is known is spared what others do, not what he does himself.
-    const own = this.#ownKey(host, account, isGuess);
-    if (own !== undefined) return { watched: new Map([own]), counted: [...networks, ...guessed, own[0]] };
+    const isKnown = account !== undefined && this.#known.knows(account, host);
+    const whose = { host, account, isKnown };
+    const own = this.#ownKey(whose, isGuess);
+    if (own !== undefined)
+      return { ...whose, watched: new Map([own]), counted: [...networks, ...guessed, own[0]] };
     const watched = new Map<string, LoginLimit>(networks.map((key) => [key, 'network']));
     for (const key of guessed) watched.set(key, 'account');
-    return { watched, counted: [...networks, ...guessed] };
+    return { ...whose, watched, counted: [...networks, ...guessed] };
   }
 
   /** With so many more on their way. */
@@ -105,8 +112,11 @@ export class LoginGuard {
   }
 
   /** Of the account from there; without a name or a guess, of all such from where anybody logged in. */
-  #ownKey(host: string, account: string | undefined, isGuess: boolean): [string, LoginLimit] | undefined {
-    if (account !== undefined && this.#known.knows(account, host)) return [`${account} ${host}`, 'account'];
+  #ownKey(
+    { host, account, isKnown }: Pick<LoginKeys, 'account' | 'isKnown'> & { readonly host: string },
+    isGuess: boolean,
+  ): [string, LoginLimit] | undefined {
+    if (isKnown) return [`${account} ${host}`, 'account'];
     const isNobodys = account === undefined || !isGuess;
     return isNobodys && this.#known.knowsHost(host) ? [`${host} without a guess`, 'network'] : undefined;
   }

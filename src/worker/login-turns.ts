@@ -3,11 +3,14 @@
  * further than as many one after another (A-103). Who would be one too many is not refused for it but waits for the
  * answers of those before him: an office that opens its mail at nine guesses at nothing.
  */
-import type { LoginAttempt, LoginGuard, LoginKeys, LoginLimit } from './login-guard.js';
+import type { LoginGuard, LoginKeys, LoginLimit } from './login-guard.js';
 
 /** Of one worker. Each is a connection that waits; beyond it clients get 454 and come again. */
 const maxWaiting = 1_000;
-/** As long as a backend is given for its answer (auth.backend: timeout). */
+/**
+ * As long as a backend is given for its answer, unless the config says otherwise (auth.backend: timeout). Behind one that
+ * is given longer, and behind hashes that wait for the pool, a client may get 454 before the checks ahead of it are over.
+ */
 const maxWaitMs = 10_000;
 
 export interface Turn {
@@ -22,12 +25,21 @@ export type TurnAnswer =
   /** Too many wait, or it did too long. */
   | { readonly kind: 'busy' };
 
+/** In the line. */
+export interface Place {
+  readonly kind: 'place';
+  readonly answer: Promise<TurnAnswer>;
+  /** Nobody is there any more to hear it: busy, at once. */
+  readonly leave: () => void;
+}
+
 interface Waiting {
   readonly keys: LoginKeys;
   readonly settle: (answer: TurnAnswer) => void;
 }
 
 const busy: TurnAnswer = { kind: 'busy' };
+const nothing = (): void => undefined;
 
 export class LoginTurns {
   readonly #guard: LoginGuard;
@@ -35,14 +47,14 @@ export class LoginTurns {
   readonly #underWay = new Map<string, number>();
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
+  #isCalling = false;
 
   constructor(guard: LoginGuard) {
     this.#guard = guard;
   }
 
   /** May it be checked now? A turn has to be ended. */
-  begin(attempt: LoginAttempt): TurnAnswer | Promise<TurnAnswer> {
-    const keys = this.#guard.keysOf(attempt);
+  begin(keys: LoginKeys): TurnAnswer | Place {
     return this.#answerNow(keys) ?? this.#wait(keys);
   }
 
@@ -66,15 +78,24 @@ export class LoginTurns {
       if (others > 0) this.#underWay.set(key, others);
       else this.#underWay.delete(key);
     }
+    if (this.#isCalling || this.#waiting.size === 0) return;
+    // Once for all that end together: with a backend that goes down hundreds do.
+    this.#isCalling = true;
+    queueMicrotask(() => this.#callNext());
+  }
+
+  #callNext(): void {
+    this.#isCalling = false;
     for (const waiting of this.#waiting) {
       const answer = this.#answerNow(waiting.keys);
       if (answer !== undefined) waiting.settle(answer);
     }
   }
 
-  #wait(keys: LoginKeys): TurnAnswer | Promise<TurnAnswer> {
+  #wait(keys: LoginKeys): TurnAnswer | Place {
     if (this.#waiting.size >= maxWaiting) return busy;
-    return new Promise((resolve) => {
+    let leave = nothing;
+    const answer = new Promise<TurnAnswer>((resolve) => {
       const settle = (answer: TurnAnswer): void => {
         clearTimeout(timer);
         this.#waiting.delete(waiting);
@@ -83,6 +104,8 @@ export class LoginTurns {
       const waiting: Waiting = { keys, settle };
       const timer = setTimeout(settle, maxWaitMs, busy);
       this.#waiting.add(waiting);
+      leave = () => settle(busy);
     });
+    return { kind: 'place', answer, leave };
   }
 }

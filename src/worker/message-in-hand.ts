@@ -44,10 +44,13 @@ export class MessageInHand {
     this.#service.room.took(slice.length);
   }
 
-  abandon(reason: AbandonReason, sid: string): void {
+  abandon(reason: AbandonReason): void {
     this.#writer?.abort();
     this.#writer = undefined;
-    this.#service.log.debug({ event: 'message.abandoned', sid, reason }, 'message dropped before its end');
+    this.#service.log.debug(
+      { event: 'message.abandoned', ...this.#peer.logFacts, reason },
+      'message dropped before its end',
+    );
   }
 
   async store(transaction: Transaction, session: Session): Promise<Verdict> {

@@ -35,7 +35,14 @@ export class Peer implements ClientChannel {
     this.#sid = sid;
     this.#client = client;
     this.#ticket = ticket;
-    this.#reception = new Reception(service, listener, client, ticket, sid, this, '');
+    this.#reception = new Reception(service, {
+      listener,
+      client,
+      ticket,
+      sid,
+      channel: this,
+      user: '',
+    });
   }
 
   get client(): Client {
@@ -70,7 +77,14 @@ export class Peer implements ClientChannel {
     this.#client = client;
     // A login that another server has checked: on an inbound listener nobody logs in.
     const user = listener.role === 'submission' ? (attributes.login ?? '') : '';
-    this.#reception = new Reception(service, listener, client, this.#ticket, this.#sid, this, user);
+    this.#reception = new Reception(service, {
+      listener,
+      client,
+      ticket: this.#ticket,
+      sid: this.#sid,
+      channel: this,
+      user,
+    });
     if ('refusal' in entry) {
       service.meters.connectionsRefusedTotal.of(listener.name, entry.refusal).value += 1;
       service.log.info({ event: 'connection.refused', ...this.logFacts, reason: entry.refusal });
@@ -127,7 +141,9 @@ export class Peer implements ClientChannel {
     };
   }
 
+  /** The connection is closed. */
   leave(): void {
+    this.#reception.ended();
     this.#service.admission.leave(this.#ticket);
   }
 

@@ -37,6 +37,16 @@ const refusalEvents: Partial<Record<ReplyContext, string>> = {
 const toldMessages = new WeakSet<Transaction>();
 const toldOverfull = new WeakSet<Transaction>();
 
+export interface ReceptionOptions {
+  readonly listener: Listener;
+  readonly client: Client;
+  readonly ticket: NetworkTicket;
+  readonly sid: string;
+  readonly channel: ClientChannel;
+  /** Who has logged in already, by the word of a trusted peer; '' for nobody. */
+  readonly user: string;
+}
+
 export class Reception {
   readonly #service: Service;
   readonly #listener: Listener;
@@ -51,16 +61,7 @@ export class Reception {
   /** The one that was asked about and has no reply yet, for the log line of its refusal. */
   #lastRecipient = '';
 
-  /** @param user who has logged in already, by the word of a trusted peer; '' for nobody */
-  constructor(
-    service: Service,
-    listener: Listener,
-    client: Client,
-    ticket: NetworkTicket,
-    sid: string,
-    channel: ClientChannel,
-    user: string,
-  ) {
+  constructor(service: Service, { listener, client, ticket, sid, channel, user }: ReceptionOptions) {
     this.#service = service;
     this.#ticket = ticket;
     this.#listener = listener;
@@ -89,6 +90,11 @@ export class Reception {
   /** The client showed a certificate, which may or may not verify. */
   certified(certificate: ClientCertificate): void {
     this.#certificate = certificate;
+  }
+
+  /** The client will send nothing more. */
+  ended(): void {
+    this.#logins.ended();
   }
 
   answer(

@@ -15,11 +15,11 @@ class Tester {
   }
 
   refuses(address: string, user: string, isGuess = true): string | undefined {
-    return this.guard.refuses({ address, user, isGuess });
+    return this.guard.limitAt(this.guard.keysOf({ address, user, isGuess }));
   }
 
   failed(address: string, user: string, isGuess = true): void {
-    this.guard.failed({ address, user, isGuess });
+    this.guard.failed(this.guard.keysOf({ address, user, isGuess }));
   }
 
   refusesConnection(address: string): boolean {
@@ -27,7 +27,7 @@ class Tester {
   }
 
   succeeded(address: string, user: string): void {
-    this.guard.succeeded(address, user);
+    this.guard.succeeded(this.guard.keysOf({ address, user, isGuess: true }), user);
   }
 }
 
@@ -61,7 +61,8 @@ describe('limits on guessing (A-103)', () => {
     const { one, two, tell } = workers(['10.0.0.0/8']);
     one.succeeded('192.0.2.1', 'Alice');
     tell();
-    const known = (address: string, user: string): boolean => two.guard.knows({ address, user });
+    const known = (address: string, user: string): boolean =>
+      two.guard.keysOf({ address, user, isGuess: true }).isKnown;
     expect(known('192.0.2.1', 'alice')).toBe(true);
     expect(known('192.0.2.1', 'bob')).toBe(false);
     expect(known('192.0.2.2', 'alice')).toBe(false);

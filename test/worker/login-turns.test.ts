@@ -2,19 +2,24 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { KnownLogins } from '../../src/base/known-logins.js';
 import { keyScope } from '../../src/base/tallies.js';
-import { LoginGuard } from '../../src/worker/login-guard.js';
-import { LoginTurns, type Turn, type TurnAnswer } from '../../src/worker/login-turns.js';
+import { LoginGuard, type LoginKeys } from '../../src/worker/login-guard.js';
+import { LoginTurns, type Place, type Turn, type TurnAnswer } from '../../src/worker/login-turns.js';
 
 const limits = { host: 20, network: 60, account: 10 };
 
 let guard: LoginGuard;
 let turns: LoginTurns;
+/** How often a count was looked up. */
+let lookUps = 0;
 
 beforeEach(() => {
   vi.useFakeTimers();
   const counts = new Map<string, number>();
   const failures = {
-    isFull: (_: string, key: string, more = 0) => (counts.get(key) ?? 0) + more >= limits[keyScope(key)],
+    isFull: (_: string, key: string, more = 0) => {
+      lookUps++;
+      return (counts.get(key) ?? 0) + more >= limits[keyScope(key)];
+    },
     count: (_: string, key: string) => void counts.set(key, (counts.get(key) ?? 0) + 1),
   };
   guard = new LoginGuard({ failures, known: new KnownLogins(), exempt: ['127.0.0.0/8'] });
@@ -28,10 +33,17 @@ afterEach(() => {
 interface Asked {
   readonly address: string;
   answer: TurnAnswer | undefined;
+  place?: Place;
+}
+
+function keysOf(address: string, user: string): LoginKeys {
+  return guard.keysOf({ address, user, isGuess: true });
 }
 
 async function begin(asked: Asked, user: string): Promise<void> {
-  asked.answer = await turns.begin({ address: asked.address, user, isGuess: true });
+  const begun = turns.begin(keysOf(asked.address, user));
+  if (begun.kind === 'place') asked.place = begun;
+  asked.answer = begun.kind === 'place' ? await begun.answer : begun;
 }
 
 /** Each from a network of its own. */
@@ -69,7 +81,7 @@ describe('many guesses at once (A-103)', () => {
     const asked = await ask(100, 'alice');
     expect(kinds(asked)).toEqual({ turn: 10, waits: 90 });
     for (const { address, end } of turnsOf(asked)) {
-      guard.failed({ address, user: 'alice', isGuess: true });
+      guard.failed(keysOf(address, 'alice'));
       end();
     }
     await settled();
@@ -122,5 +134,39 @@ describe('the line', () => {
   it('has a thousand places', async () => {
     const asked = await ask(1_020, 'alice', (number) => `10.${number >> 8}.${number & 255}.1`);
     expect(kinds(asked)).toEqual({ turn: 10, waits: 1_000, busy: 10 });
+  });
+
+  it('is left by who has gone: his place is free for others, and no turn is spent on him (A-103)', async () => {
+    const asked = await ask(1_010, 'alice', (number) => `10.${number >> 8}.${number & 255}.1`);
+    for (const { place } of asked.slice(10, 1_009)) place?.leave();
+    await settled();
+    expect(kinds(asked)).toEqual({ turn: 10, busy: 999, waits: 1 });
+    const newcomers = await ask(10, 'alice');
+    expect(kinds(newcomers)).toEqual({ waits: 10 });
+    for (const { end } of turnsOf(asked)) end();
+    await settled();
+    expect([kinds(asked), kinds(newcomers)]).toEqual([
+      { turn: 11, busy: 999 },
+      { turn: 9, waits: 1 },
+    ]);
+  });
+
+  it('cannot be left twice, nor a turn be lost by leaving behind it', async () => {
+    const asked = await ask(11, 'alice');
+    for (const { end } of turnsOf(asked)) end();
+    await settled();
+    asked[10]?.place?.leave();
+    await settled();
+    expect(kinds(asked)).toEqual({ turn: 11 });
+  });
+
+  it('is gone through once for all checks that end together', async () => {
+    const asked = await ask(510, 'alice', (number) => `10.${number >> 8}.${number & 255}.1`);
+    lookUps = 0;
+    for (const { end } of turnsOf(asked)) end();
+    await settled();
+    expect(kinds(asked)).toEqual({ turn: 20, waits: 490 });
+    // Three keys each, looked up for what failed and for what may.
+    expect(lookUps).toBeLessThanOrEqual(500 * 3 * 2);
   });
 });

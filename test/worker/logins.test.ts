@@ -1,7 +1,9 @@
 /** What a log-in that fails leaves behind: one line in the log and one count, whatever it failed by. */
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 
 import { replies } from '../../src/protocol/replies.js';
+import { LoginGuard } from '../../src/worker/login-guard.js';
+import type { Place } from '../../src/worker/login-turns.js';
 import { Logins } from '../../src/worker/logins.js';
 import type { Service } from '../../src/worker/service.js';
 import { recordingLog } from '../support/recording-log.js';
@@ -73,9 +75,44 @@ test.each([
   client.destroy();
 }); // prettier-ignore
 
+test('the keys of an attempt are made once', async () => {
+  const keysOf = vi.spyOn(LoginGuard.prototype, 'keysOf');
+  const client = await inTls();
+  expect(await client.command(`AUTH PLAIN ${base64('\0u\0y')}`)).toMatch(/^535 /);
+  expect(keysOf).toHaveBeenCalledOnce();
+  keysOf.mockRestore();
+  client.destroy();
+});
+
+test('A-103: who has closed his side before his log-in was read does not wait in the line', async () => {
+  const leave = vi.fn<() => void>();
+  const place: Place = { kind: 'place', answer: Promise.resolve({ kind: 'busy' }), leave };
+  const service = {
+    loginGuard: { keysOf: () => ({}) },
+    loginTurns: { begin: () => place },
+    meters: { authTotal: { of: () => ({ value: 0 }) } },
+    log: journal.log,
+  } as unknown as Service; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what a line is asked of
+  const facts = { sid: 'S', listener: 'submission', client: '192.0.2.1' };
+  const logins = new Logins(service, facts, { binding: () => undefined, identities: () => [] });
+  logins.ended();
+  const verdict = await logins.answer({
+    kind: 'credentials',
+    mechanism: 'PLAIN',
+    authorizationId: '',
+    authenticationId: 'u',
+    password: 'p',
+  });
+  expect(leave).toHaveBeenCalledOnce();
+  expect(verdict).toEqual({ ok: false, reply: replies.authUnavailable });
+  expect(journal.lines).toMatchObject([
+    { event: 'auth.limited', client: '192.0.2.1', user: 'u', by: 'checks' },
+  ]);
+});
+
 test('SCRAM-PLUS on a channel that has gone meanwhile is our trouble (454), not a bug', () => {
   const service = {
-    loginGuard: { refuses: () => undefined },
+    loginGuard: { keysOf: () => ({}), limitAt: () => undefined },
     saslChecks: { scram: { salt: () => ({ nonce: 'n', salt: Buffer.alloc(1), iterations: 4096 }) } },
   } as unknown as Service; // oxlint-disable-line typescript/no-unsafe-type-assertion -- what a salt is asked of
   const facts = { sid: 'S', listener: 'submission', client: '192.0.2.1' };

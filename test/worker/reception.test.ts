@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 
 import type { LimitsConfig } from '../../src/config/config.js';
 import { startFakeDns, type FakeDns } from '../support/fake-dns.js';
+import { until } from '../support/processes.js';
 import { recordingLog } from '../support/recording-log.js';
 import { SmtpClient } from '../support/smtp-client.js';
 import { startWorker, type TestWorker } from './harness.js';
@@ -116,6 +117,20 @@ test('a sender that is refused is named, whatever is wrong with the command', as
     ['second@client.test', 'nestedMail'],
   ]);
   client.destroy();
+});
+
+test('the line of a message that is dropped says whose it was', async () => {
+  const client = await SmtpClient.greeted(running.ports['named'] ?? 0);
+  for (const line of ['MAIL FROM:<a@client.test>', 'RCPT TO:<b@ok.test>', 'DATA']) await client.command(line);
+  client.destroy();
+  await until('it is dropped', () => journal.events().includes('message.abandoned'));
+  const [line] = journal.lines.filter(({ event }) => event === 'message.abandoned');
+  expect(line).toMatchObject({
+    sid: expect.any(String),
+    listener: 'named',
+    client: '127.0.0.1',
+    reason: expect.any(String),
+  });
 });
 
 test('the line of a refused message says from whom, to whom, and how large', async () => {

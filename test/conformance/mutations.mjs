@@ -501,6 +501,7 @@ export const mutations = [
     'if (dialogue.isOver) {',
     transcripts,
   ),
+  breaks('A-103', 'worker/peer.ts', '    this.#reception.ended();\n', '', 'worker/leaving-the-line.test.ts'),
   breaks(
     'A-104',
     'policy/authenticate.ts',

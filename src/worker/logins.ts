@@ -213,7 +213,7 @@ export class Logins {
     return result.kind === 'failed' ? refused : unavailable;
   }
 
-  /** Too many failures, of the client's network or at this account, or checks that could become some: nothing is looked at. */
+  /** Too many failures, of the client's network or at this account, or checks that could be some: nothing is looked at. */
   #limited({ mechanism, user }: Attempt, by: LoginLimit | 'checks'): Verdict {
     const { meters, log } = this.#service;
     meters.authTotal.of(mechanism, 'limited').value += 1;

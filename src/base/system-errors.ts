@@ -15,9 +15,12 @@ export function isDenied(error: unknown): boolean {
 // Of LMDB: a commit failed so that the environment gives nothing any more.
 const mdbPanic = -30_795;
 
-/** What was in the environment is as it was on disk; this process cannot get at it any more. */
+/**
+ * What was in the environment is as it was on disk; this process cannot get at it any more. A read that has to begin a
+ * transaction fails with EINVAL, and only its words tell (lmdb-js 3.5.6).
+ */
 export function isEnvironmentPanic(error: unknown): boolean {
-  return hasCode(error, [mdbPanic]);
+  return hasCode(error, [mdbPanic]) || (error instanceof Error && error.message.includes('MDB_PANIC'));
 }
 
 function hasCode(error: unknown, codes: readonly (string | number)[]): boolean {

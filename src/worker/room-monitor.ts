@@ -26,7 +26,7 @@ type RoomSpool = Pick<Spool, 'giveBackSpace'> & {
 // What a fresh queue file must find free: one that cannot be made would end the worker. It takes 128 KiB at first.
 const newFileBytes = 2 ** 20;
 // What must have come in since a look before it is taken for too old, so that a disk near its reserve is not asked for each
-// piece of a message.
+// piece of a message. So where a worker has no more than that above the reserve, there is no room.
 const lookAgainBytes = 2 ** 20;
 
 export class RoomMonitor {
@@ -87,7 +87,7 @@ export class RoomMonitor {
     this.#takenBytes -= takenBefore;
     const { workers, limits } = this.#config;
     this.#allowanceBytes = (freeBytes - limits.diskReserve) / workers - inFlightBytes;
-    const short = freeBytes < limits.diskReserve;
+    const short = freeBytes < limits.diskReserve + (limits.diskReserve > 0 ? lookAgainBytes * workers : 0);
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
     if (short && freeBytes >= newFileBytes) this.#spool.giveBackSpace();
@@ -181,7 +181,7 @@ export class RoomMonitor {
     if (short) {
       this.#log.error(
         { event: 'disk.short', directory: this.#config.dataDir, freeBytes },
-        `only ${free} free, less than limits.diskReserve (${reserve}): MAIL gets 452 until there is more; the relay goes on`,
+        `only ${free} free, and limits.diskReserve (${reserve}) is kept: MAIL gets 452 until there is more; the relay goes on`,
       );
     } else {
       this.#log.info({ event: 'disk.room', freeBytes }, `${free} free again: mail is accepted`);

@@ -12,8 +12,8 @@ import { memoryOf, until } from '../support/processes.js';
 import { SmtpClient } from '../support/smtp-client.js';
 
 const MiB = 2 ** 20;
-// Each attack pours in twice as much and more. Garbage of two or three collections fits, a copy of it does not.
-const growthBytes = 32 * MiB;
+// Each attack pours in a third more at least. Garbage of a few collections fits, a copy of it does not.
+const growthBytes = 48 * MiB;
 const pouredBytes = 64 * MiB;
 // Larger than what most of them say, so that it is not this that holds them back.
 const messageBytes = 72 * MiB;

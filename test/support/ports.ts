@@ -6,10 +6,15 @@ import { randomInt } from 'node:crypto';
 const firstPort = 15_000;
 const lastPort = 32_000;
 
+// Given out by this process: whoever was told of one may not have opened it yet.
+const given = new Set<number>();
+
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(firstPort, lastPort);
-    if (await isFree(port)) return port;
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
   }
 }
 

@@ -225,7 +225,7 @@ describe('a failure', () => {
       },
     ]);
     expect(rig.lines[0]?.['msg']).not.toContain('there is no route');
-    expect(rig.lines[0]?.['msg']).toContain('notifications.route');
+    expect(rig.lines[0]?.['msg']).toContain('add it to the recipients of that domain');
   });
 
   test('of a sender of ours who does not exist is kept: his address was made up', async () => {

@@ -39,9 +39,9 @@ export function openPool(options: PoolOptions, entry: string = threadEntry()): P
   return new PiscinaPool(options, entry);
 }
 
-/** The compiled thread entry: beside this file in dist/, and in dist/ too when a test imports the source. */
+/** The compiled thread entry: in dist/ too when a test imports the source. */
 function threadEntry(): string {
-  const compiled = import.meta.url.endsWith('.ts') ? '../../dist/pool/thread.js' : './thread.js';
+  const compiled = import.meta.url.endsWith('.ts') ? '../../dist/pool/thread.js' : '../pool/thread.js';
   return fileURLToPath(new URL(compiled, import.meta.url));
 }
 

@@ -185,28 +185,30 @@ async function scanEnvelopes(generation: Generation, finder: Finder): Promise<nu
   let last = '';
   let records = 0;
   for (;;) {
-    const envelopes = finder.stopped ? [] : generation.envelopesAfter(last, slice);
+    const envelopes = finder.stopped ? [] : generation.envelopesAfter(last, slice, readEnvelope);
     if (envelopes.length === 0) return records;
     for (const { key, value } of envelopes) {
       last = idOf(key);
-      records += 1 + scanOne(generation, last, value, finder);
+      records++;
+      if (typeof value === 'string') {
+        finder.damaged(last, value, generation);
+      } else {
+        finder.found(last, value, generation);
+        records += value.chunks;
+      }
     }
     finder.sliceDone();
     await nextTurn();
   }
 }
 
-/** @returns how many chunks it has */
-function scanOne(generation: Generation, id: string, envelope: Buffer, finder: Finder): number {
-  let record: RecordOutline;
+/** @returns why it cannot be read, when it cannot */
+function readEnvelope(envelope: Buffer): RecordOutline | string {
   try {
-    record = decodeOutline(envelope);
+    return decodeOutline(envelope);
   } catch (error) {
-    finder.damaged(id, describeError(error), generation);
-    return 0;
+    return describeError(error);
   }
-  finder.found(id, record, generation);
-  return record.chunks;
 }
 
 /** What a large message left whose envelope never came: its process died, or its client did. */

@@ -128,10 +128,17 @@ export class Generation {
     return this.#env.keys(start, end, limit);
   }
 
-  /** Envelopes after that of `id` ('': from the first), in order; none only when there are no more. */
-  envelopesAfter(id: string, most: { readonly count: number; readonly bytes: number }): StoredRecord[] {
+  /**
+   * Envelopes after that of `id` ('': from the first), in order; none only when there are no more.
+   * @param read as LmdbEnv.records
+   */
+  envelopesAfter<T>(
+    id: string,
+    most: { readonly count: number; readonly bytes: number },
+    read: (envelope: Buffer) => T,
+  ): StoredRecord<T>[] {
     const { start, end } = envelopesAfter(id);
-    return this.#env.records(start, end, most);
+    return this.#env.records(start, end, most, read);
   }
 
   /** Waits for a running commit. */

@@ -13,10 +13,10 @@ import { PosternError, describeError } from '../base/errors.js';
 import { isEnvironmentPanic, isNoSpace } from '../base/system-errors.js';
 import { freeBytesAt } from './disk-room.js';
 
-/** As a key and its value lie in the file. */
-export interface StoredRecord {
+/** A key as it lies in the file, and what was read of its value. */
+export interface StoredRecord<T> {
   readonly key: Buffer;
-  readonly value: Buffer;
+  readonly value: T;
 }
 
 // Of a batch beyond its values: the pages of the trees and of the free list.
@@ -38,10 +38,16 @@ async function quiet(commit: Promise<unknown>): Promise<void> {
   }
 }
 
+function asIs(value: Buffer): Buffer {
+  return value;
+}
+
 export class LmdbEnv {
   readonly file: string;
   readonly #db: lmdb.RootDatabase<Buffer, Buffer>;
   readonly #commitTimeoutMs: number;
+  /** What `records` makes of a value. */
+  #decode: (value: Buffer) => unknown = asIs;
   #closed = false;
 
   /** Opens or creates. Synchronous: creating writes and syncs two meta pages. @throws Error as lmdb gives it */
@@ -53,6 +59,12 @@ export class LmdbEnv {
       noSubdir: true,
       encoding: 'binary',
       keyEncoding: 'binary',
+      // A walk gives each value to the decoder where lmdb-js has put it, and makes no copy. `length` is of the value; the
+      // memory under it is larger.
+      encoder: {
+        encode: asIs,
+        decode: (value: Buffer) => this.#decode(value.subarray(0, value.length)),
+      },
       // Page writes, fdatasync, the meta page through an O_DSYNC descriptor, and only then the promise. With overlap
       // (the default) readers see a commit before it is durable, and a failed meta write counts as success.
       overlappingSync: false,
@@ -69,7 +81,7 @@ export class LmdbEnv {
    */
   get(key: Buffer): Buffer | undefined {
     return this.#read(() => {
-      const value = this.#db.get(key);
+      const value = this.#db.getBinary(key);
       return value === undefined ? undefined : Buffer.from(value.buffer, value.byteOffset, value.length);
     });
   }
@@ -82,23 +94,39 @@ export class LmdbEnv {
   }
 
   /**
-   * The first records with keys in [start, end), in order: as many as `most` allows, and at least one. Copies. The cursor
-   * ends before this returns.
+   * The first records with keys in [start, end), in order: as many as `most` allows, and at least one. The cursor ends
+   * before this returns.
+   * @param read gets bytes that are overwritten as soon as it returns
    */
-  records(
+  records<T>(
     start: Buffer,
     end: Buffer,
     most: { readonly count: number; readonly bytes: number },
-  ): StoredRecord[] {
+    read: (value: Buffer) => T,
+  ): StoredRecord<T>[] {
     return this.#read(() => {
-      const found: StoredRecord[] = [];
       let bytes = 0;
-      for (const record of this.#db.getRange({ start, end, limit: most.count, snapshot: false })) {
-        found.push(record);
-        bytes += record.value.length;
-        if (bytes >= most.bytes) break;
+      this.#decode = (value) => {
+        bytes += value.length;
+        return read(value);
+      };
+      try {
+        const found: StoredRecord<T>[] = [];
+        const range: Iterable<unknown> = this.#db.getRange({
+          start,
+          end,
+          limit: most.count,
+          snapshot: false,
+        });
+        // oxlint-disable-next-line no-unsafe-type-assertion -- the values are what the decoder returned
+        for (const record of range as Iterable<StoredRecord<T>>) {
+          found.push(record);
+          if (bytes >= most.bytes) break;
+        }
+        return found;
+      } finally {
+        this.#decode = asIs;
       }
-      return found;
     });
   }
 

@@ -1,127 +1,60 @@
 /**
- * What a disk may hold after the power went at one moment of a recorded run. Strict: only what was synced is sure.
+ * What a disk may hold after the power went at one moment of a recorded run (what is sure: recorded-tree.ts).
  *
- * - A write is sure once an fsync or fdatasync of its file began after the write had ended, and has ended by then; a
- *   write through O_DSYNC is sure when it has ended. Every other write that has begun may be there, may be missing, or
- *   may be there in some of its 512-byte sectors, each for itself, in any order.
- * - A name in a directory (new, renamed, removed) is sure once an fsync of that directory began after it. Every other
- *   change of a name may have happened or not. Nothing that lies below a missing name is there.
+ * Every write that has begun and is not sure may be there, may be missing, or may be there in some of its 512-byte
+ * sectors, each for itself, in any order. Every change of a name that is not sure may have happened or not. Nothing that
+ * lies below a missing name is there.
  *
  * Of overlapping writes a sector holds the last that reached it: that is what a page cache can do. File systems promise
  * more than this; what passes here passes on all of them.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import type { Random } from '../support/random.js';
+import type { RecordedTree, TreeNode } from './recorded-tree.js';
 import type { Operation } from './recording.js';
 
 /** Which of the writes that are not sure have reached the disk. */
-export const imageModes = ['none', 'all', 'random', 'torn', 'small first', 'newest', 'oldest'] as const;
+export const imageModes = [
+  'none',
+  'one',
+  'all',
+  'random',
+  'torn',
+  'small first',
+  'newest',
+  'oldest',
+] as const;
 export type ImageMode = (typeof imageModes)[number];
 
 const sectorBytes = 512;
 
-type NameChange =
-  | { readonly kind: 'link'; readonly name: string; readonly node: Node }
-  | { readonly kind: 'unlink'; readonly name: string };
-
-interface Dated {
-  readonly beginNs: bigint;
-  readonly endNs: bigint;
+/** Writes the image to `target`, which must not exist yet. @returns how many writes were not sure */
+export function writeImage(
+  { root }: RecordedTree,
+  target: string,
+  atNs: bigint,
+  mode: ImageMode,
+  random: Random,
+): number {
+  mkdirSync(target, { recursive: true });
+  return writeDirectory(root, target, atNs, mode, random);
 }
 
-class Node {
-  readonly syncs: Dated[] = [];
-  /** Of a file. */
-  readonly writes: Operation[] = [];
-  /** Of a directory; a rename within it is two changes of one operation. */
-  readonly names: (Dated & { readonly changes: readonly NameChange[] })[] = [];
-  readonly isDirectory: boolean;
-
-  constructor(isDirectory: boolean) {
-    this.isDirectory = isDirectory;
-  }
-
-  /** The latest begin of a sync that had ended by then: what ended before it is sure. */
-  sureBeforeNs(atNs: bigint): bigint {
-    let latest = 0n;
-    for (const { beginNs, endNs } of this.syncs) if (endNs <= atNs && beginNs > latest) latest = beginNs;
-    return latest;
-  }
-}
-
-export class CrashImages {
-  readonly #root = new Node(true);
-
-  /** @param root the directory that was recorded; it was there, and its own name sure, before the run */
-  constructor(operations: readonly Operation[], root: string) {
-    // Inode numbers are used again: each belongs to the last file made with it. The root's is learnt from its path.
-    const byInode = new Map<bigint, Node>();
-    const byPath = new Map<string, Node>([[root, this.#root]]);
-    const parentOf = (path: string): Node => {
-      const parent = byPath.get(dirname(path));
-      if (parent === undefined) throw new Error(`${path} was made in a directory that is not in the record`);
-      return parent;
-    };
-    for (const operation of operations) {
-      const { op, path, to, inode } = operation;
-      if (op === 'create' || op === 'mkdir') {
-        const node = new Node(op === 'mkdir');
-        byInode.set(inode, node);
-        byPath.set(path, node);
-        parentOf(path).names.push({
-          ...dated(operation),
-          changes: [{ kind: 'link', name: basename(path), node }],
-        });
-      } else if (op === 'unlink') {
-        byPath.delete(path);
-        parentOf(path).names.push({
-          ...dated(operation),
-          changes: [{ kind: 'unlink', name: basename(path) }],
-        });
-      } else if (op === 'rename') {
-        const node = byPath.get(path);
-        if (node === undefined) throw new Error(`${path} was renamed and is not in the record`);
-        byPath.delete(path);
-        byPath.set(to, node);
-        // Never neither: journals keep a rename whole. Which side is sure is told by the directory that it went to.
-        const changes: NameChange[] = [{ kind: 'link', name: basename(to), node }];
-        if (dirname(to) === dirname(path)) changes.unshift({ kind: 'unlink', name: basename(path) });
-        else
-          parentOf(path).names.push({
-            ...dated(operation),
-            changes: [{ kind: 'unlink', name: basename(path) }],
-          });
-        parentOf(to).names.push({ ...dated(operation), changes });
-      } else {
-        const node = path === root ? this.#root : byInode.get(inode);
-        // Files that were there before the run (none of the queue's) are not looked at.
-        if (node === undefined) continue;
-        if (op === 'sync') node.syncs.push(dated(operation));
-        else node.writes.push(operation);
-      }
-    }
-  }
-
-  /** Writes the image to `target`, which must not exist yet. @returns how many writes were not sure */
-  write(target: string, atNs: bigint, mode: ImageMode, random: Random): number {
-    mkdirSync(target, { recursive: true });
-    return writeDirectory(this.#root, target, atNs, mode, random);
-  }
-}
-
-function dated({ beginNs, endNs }: Operation): Dated {
-  return { beginNs, endNs };
-}
-
-function writeDirectory(node: Node, target: string, atNs: bigint, mode: ImageMode, random: Random): number {
+function writeDirectory(
+  node: TreeNode,
+  target: string,
+  atNs: bigint,
+  mode: ImageMode,
+  random: Random,
+): number {
   const sureBeforeNs = node.sureBeforeNs(atNs);
-  const entries = new Map<string, Node>();
+  const entries = new Map<string, TreeNode>();
   for (const { beginNs, endNs, changes } of node.names) {
     if (beginNs > atNs) continue;
     const isSure = endNs <= sureBeforeNs;
-    if (!isSure && !(mode === 'all' || (mode !== 'none' && random.chance(0.5)))) continue;
+    if (!isSure && !hasHappened(mode, random)) continue;
     for (const change of changes) {
       if (change.kind === 'link') entries.set(change.name, change.node);
       else entries.delete(change.name);
@@ -142,16 +75,20 @@ function writeDirectory(node: Node, target: string, atNs: bigint, mode: ImageMod
   return unsure;
 }
 
+/** Of a change of a name that is not sure. */
+function hasHappened(mode: ImageMode, random: Random): boolean {
+  if (mode === 'none' || mode === 'one') return false;
+  return mode === 'all' || random.chance(0.5);
+}
+
 function contentOf(
-  node: Node,
+  node: TreeNode,
   atNs: bigint,
   mode: ImageMode,
   random: Random,
 ): { bytes: Buffer; unsureWrites: number } {
-  const sureBeforeNs = node.sureBeforeNs(atNs);
   const begun = node.writes.filter((write) => write.beginNs <= atNs);
-  const isSure = (write: Operation): boolean =>
-    write.endNs <= sureBeforeNs || (write.durable && write.endNs <= atNs);
+  const isSure = node.sureAt(atNs);
   const unsure = begun.filter((write) => !isSure(write));
   const cut = random.between(0, unsure.length);
   const reaches = new Map(unsure.map((write, index) => [write, shareOf(write, index, cut, mode, random)]));
@@ -176,6 +113,8 @@ function shareOf(write: Operation, index: number, cut: number, mode: ImageMode, 
   switch (mode) {
     case 'none':
       return 0;
+    case 'one':
+      return index === cut ? 1 : 0;
     case 'all':
       return 1;
     case 'random':

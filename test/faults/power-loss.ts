@@ -5,12 +5,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { CrashImages, imageModes, type ImageMode } from './crash-images.js';
+import { writeImage } from './crash-images.js';
 import { ImageChecker, type ImageReport } from './image-checker.js';
 import { inMemory } from './in-memory.js';
+import { chooseMoments, type Moment } from './moments.js';
 import { toNanoseconds } from './monotonic.js';
 import type { Sent } from './oracle.js';
 import type { Random } from '../support/random.js';
+import { RecordedTree } from './recorded-tree.js';
 import type { Operation } from './recording.js';
 
 export interface Run {
@@ -25,9 +27,7 @@ export interface Run {
 }
 
 interface ImageFault {
-  readonly image: string;
-  readonly mode: ImageMode;
-  readonly atMs: number;
+  readonly moment: Moment;
   readonly faults: readonly string[];
 }
 
@@ -38,6 +38,10 @@ export interface PowerLossVerdict {
   /** Acknowledged messages that had to be there, all images together. */
   readonly required: number;
   readonly faulty: readonly ImageFault[];
+  /** 250s of the whole run before whose time the record does not show the message on disk. */
+  readonly early: number;
+  /** Those of them whose image held the message all the same: the record was misread. */
+  readonly earlyAndKept: readonly string[];
 }
 
 /** Tried at so many moments, each with one way of losing what was not synced. */
@@ -45,46 +49,29 @@ export async function tryImages(run: Run, images: number, random: Random): Promi
   // Images are read once: memory is as good as a disk for them.
   const base = mkdtempSync(join(inMemory, 'postern-images-'));
   const checker = new ImageChecker();
-  const builder = new CrashImages(run.operations, run.root);
-  const verdict = { images, unsureWrites: 0, required: 0, faulty: [] as ImageFault[] };
+  const tree = new RecordedTree(run.operations, run.root);
+  const { moments, early } = chooseMoments(run, tree, images, random);
+  const faulty: ImageFault[] = [];
+  const earlyAndKept: string[] = [];
+  let unsureWrites = 0;
+  let sumRequired = 0;
   try {
-    for (let n = 0; n < images; n++) {
-      const atMs = momentOf(run, random);
-      const mode = random.pick(imageModes);
+    for (const [n, moment] of moments.entries()) {
       const target = join(base, `image-${n}`);
-      verdict.unsureWrites += builder.write(target, toNanoseconds(atMs), mode, random);
+      unsureWrites += writeImage(tree, target, toNanoseconds(moment.atMs), moment.mode, random);
       const report = await checker.check(target, random.chance(0.25));
-      const { required, faults } = judgeImage(report, run, atMs);
-      verdict.required += required;
-      if (faults.length > 0) verdict.faulty.push({ image: `${n}`, mode, atMs, faults });
+      const { required, faults } = judgeImage(report, run, moment.atMs);
+      sumRequired += required;
+      if (faults.length > 0) faulty.push({ moment, faults });
+      if (moment.early !== undefined && !faults.includes(`lost: ${moment.early}`))
+        earlyAndKept.push(moment.early);
       rmSync(target, { recursive: true });
     }
   } finally {
     await checker.close();
     rmSync(base, { recursive: true, force: true });
   }
-  return verdict;
-}
-
-// From the making of a queue file to its first commit.
-const makingMs = 5;
-
-/**
- * One in five each: at any time; in the middle of a sync, when a whole commit is not sure; in the middle of a write;
- * while a file is made; just after a sender had its 250.
- */
-function momentOf(run: Run, random: Random): number {
-  const [first] = run.operations;
-  if (first === undefined) throw new Error('nothing was recorded');
-  const startMs = Number(first.beginNs) / 1e6;
-  const kind = random.between(0, 4);
-  const acked = kind === 4 ? [...run.sent.values()].filter(({ outcome }) => outcome === 'acked') : [];
-  if (acked.length > 0) return Math.min(run.endMs, random.pick(acked).answeredAtMs + 0.001);
-  if (kind === 0) return startMs + random.next() * (run.endMs - startMs);
-  const wanted = (['sync', 'write', 'create'] as const)[kind - 1];
-  const { beginNs, endNs } = random.pick(run.operations.filter(({ op }) => op === wanted));
-  const lengthMs = wanted === 'create' ? makingMs : Number(endNs - beginNs) / 1e6;
-  return Math.min(run.endMs, Number(beginNs) / 1e6 + random.next() * lengthMs);
+  return { images, unsureWrites, required: sumRequired, faulty, early, earlyAndKept };
 }
 
 /** What is wrong with what the queue found, for what its senders had been told by then; `required` had to be there. */

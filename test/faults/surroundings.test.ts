@@ -44,6 +44,18 @@ function fresh(): string {
   return directory;
 }
 
+/** Killed with a filled queue; its hop takes mail again. */
+async function killedOverMail(dataDir: string, random: Random): Promise<Rig> {
+  const started = (rig = await Rig.start({ config: { dataDir } }));
+  started.hop.frozen = true;
+  const load = started.load({ senders: 4, random, pauseMs: 5 });
+  await until('a queue has formed', () => load.acked > 50);
+  await load.stop();
+  await started.kill('everything');
+  started.hop.release();
+  return started;
+}
+
 async function expectAllDelivered(of: Rig): Promise<void> {
   await of.drained(20_000);
   const verdict = await of.judge();
@@ -108,14 +120,8 @@ describe.skipIf(!canBeDenied)(
     const withoutRights = ['setpriv', '--bounding-set=-dac_override,-dac_read_search'];
 
     test('a queue file that it may not open: mail flows, the log says whose right is missing, and nothing of it is lost', async () => {
-      rig = await Rig.start({ config: { dataDir: fresh() } });
-      rig.hop.frozen = true;
       const random = new Random(seedOfRun('FAULTS_SEED'));
-      const before = rig.load({ senders: 4, random, pauseMs: 5 });
-      await until('a queue has formed', () => before.acked > 50);
-      await before.stop();
-      await rig.kill('everything');
-      rig.hop.release();
+      rig = await killedOverMail(fresh(), random);
       const slot = join(rig.postern.dataDir, 'queue/slot-0');
       const files = readdirSync(slot).filter((name) => name.endsWith('.mdb'));
       for (const name of files) chmodSync(join(slot, name), 0);
@@ -165,14 +171,8 @@ describe.skipIf(!hasFaketime)(`the clock${hasFaketime ? '' : ' (faketime is not 
     async (_name, offset) => {
       const root = fresh();
       mkdirSync(join(root, 'data'));
-      rig = await Rig.start({ config: { dataDir: join(root, 'data') } });
-      rig.hop.frozen = true;
       const random = new Random(seedOfRun('FAULTS_SEED'));
-      const before = rig.load({ senders: 4, random, pauseMs: 5 });
-      await until('a queue has formed', () => before.acked > 50);
-      await before.stop();
-      await rig.kill('everything');
-      rig.hop.release();
+      rig = await killedOverMail(join(root, 'data'), random);
       const again = await startPostern({
         again: rig.postern,
         wrapper: ['faketime', '-f', offset],

@@ -42,13 +42,10 @@ export class Deadlines {
   #progressAtMs: number;
   /** Infinity while no message is under way. */
   #messageSinceMs = Infinity;
-  /** How long, by now, the queue kept us from reading the open message, and since when it does. */
-  #congestedMs = 0;
-  #congestedSinceMs: number | undefined = undefined;
-  /** How long, by now, no bytes of the open message were awaited, since the client had the next BDAT to say or we to
-   *  answer, and since when that is so. */
-  #betweenMs = 0;
-  #betweenSinceMs: number | undefined = undefined;
+  /** How long the queue kept us from reading the open message. */
+  readonly #congested = new Stopwatch();
+  /** How long no bytes of the open message were awaited, since the client had the next BDAT to say or we to answer. */
+  readonly #between = new Stopwatch();
   /** Of the open message: when its first bytes came, by the clock of its rate, and how many have come. */
   #firstBytesMs = 0;
   #messageBytes = 0;
@@ -67,10 +64,8 @@ export class Deadlines {
   /** Runs to the end of data, also of a message that is refused long before it. */
   messageBegun(nowMs: number): void {
     this.#messageSinceMs = nowMs;
-    this.#congestedMs = 0;
-    this.#congestedSinceMs = undefined;
-    this.#betweenMs = 0;
-    this.#betweenSinceMs = undefined;
+    this.#congested.reset();
+    this.#between.reset();
     this.#messageBytes = 0;
   }
 
@@ -94,8 +89,8 @@ export class Deadlines {
   wait(kind: DeadlineKind, congested: boolean, inMessage: boolean, nowMs: number): void {
     if (!inMessage) this.#messageSinceMs = Infinity;
     else if (this.#messageSinceMs === Infinity) this.messageBegun(nowMs);
-    this.#noteCongestion(congested, nowMs);
-    this.#noteBetween(!congested && inMessage && kind !== 'data', nowMs);
+    this.#congested.run(congested, nowMs);
+    this.#between.run(!congested && inMessage && kind !== 'data', nowMs);
     const waitsFor = congested ? 'none' : kind;
     if (!this.#progress && waitsFor === this.#kind) return;
     this.#progress = false;
@@ -107,7 +102,7 @@ export class Deadlines {
   /** @param inMessage from 354, or the first BDAT, to the end of data */
   isLate(nowMs: number, inMessage: boolean): boolean {
     if (nowMs - this.#sinceMs >= this.#boundMs) return true;
-    if (!inMessage || this.#congestedSinceMs !== undefined) return false;
+    if (!inMessage || this.#congested.isRunning) return false;
     return this.#isTooLong(nowMs) || this.#isSlow(nowMs);
   }
 
@@ -120,7 +115,9 @@ export class Deadlines {
   }
 
   #isTooLong(nowMs: number): boolean {
-    return nowMs - this.#congestedMs - this.#messageSinceMs >= this.#source.limits.messageTimeoutMs;
+    return (
+      nowMs - this.#congested.totalMs(nowMs) - this.#messageSinceMs >= this.#source.limits.messageTimeoutMs
+    );
   }
 
   /** How long nothing has happened. */
@@ -142,24 +139,7 @@ export class Deadlines {
 
   /** Runs while bytes of the message are awaited and can be taken. */
   #rateClockMs(nowMs: number): number {
-    const betweenMs = this.#betweenSinceMs === undefined ? 0 : nowMs - this.#betweenSinceMs;
-    return nowMs - this.#congestedMs - this.#betweenMs - betweenMs;
-  }
-
-  #noteBetween(between: boolean, nowMs: number): void {
-    if (between) this.#betweenSinceMs ??= nowMs;
-    else if (this.#betweenSinceMs !== undefined) {
-      this.#betweenMs += nowMs - this.#betweenSinceMs;
-      this.#betweenSinceMs = undefined;
-    }
-  }
-
-  #noteCongestion(congested: boolean, nowMs: number): void {
-    if (congested) this.#congestedSinceMs ??= nowMs;
-    else if (this.#congestedSinceMs !== undefined) {
-      this.#congestedMs += nowMs - this.#congestedSinceMs;
-      this.#congestedSinceMs = undefined;
-    }
+    return nowMs - this.#congested.totalMs(nowMs) - this.#between.totalMs(nowMs);
   }
 
   get #boundMs(): number {
@@ -178,5 +158,33 @@ export class Deadlines {
       case 'auth':
         return limits.commandTimeoutMs;
     }
+  }
+}
+
+/** How long something has been so, in all. */
+class Stopwatch {
+  /** Up to the last time that it stopped. */
+  #stoppedMs = 0;
+  #sinceMs: number | undefined = undefined;
+
+  get isRunning(): boolean {
+    return this.#sinceMs !== undefined;
+  }
+
+  totalMs(nowMs: number): number {
+    return this.#stoppedMs + (this.#sinceMs === undefined ? 0 : nowMs - this.#sinceMs);
+  }
+
+  run(isRunning: boolean, nowMs: number): void {
+    if (isRunning) this.#sinceMs ??= nowMs;
+    else if (this.#sinceMs !== undefined) {
+      this.#stoppedMs += nowMs - this.#sinceMs;
+      this.#sinceMs = undefined;
+    }
+  }
+
+  reset(): void {
+    this.#stoppedMs = 0;
+    this.#sinceMs = undefined;
   }
 }

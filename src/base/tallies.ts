@@ -13,6 +13,19 @@ export const rateKinds = ['connects', 'messages', 'recipients', 'authFailures'] 
 export type RateKind = (typeof rateKinds)[number];
 
 export type TallyKind = StandingKind | RateKind;
+export const tallyKinds: readonly TallyKind[] = [...standingKinds, ...rateKinds];
+
+export function isStandingKind(kind: TallyKind): kind is StandingKind {
+  return standingKinds.some((standing) => standing === kind);
+}
+
+/** One of something for each of these kinds. */
+export function perKind<Kind extends TallyKind, T>(
+  kinds: readonly Kind[],
+  make: (kind: Kind) => T,
+): Readonly<Record<Kind, T>> {
+  return Object.fromEntries(kinds.map((kind) => [kind, make(kind)])) as Record<Kind, T>;
+}
 
 /** By kind, then by key. Only what has changed. */
 export interface TallyReport {

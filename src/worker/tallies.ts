@@ -4,9 +4,12 @@
  * is refused at once.
  */
 import {
+  isStandingKind,
   keyScope,
+  perKind,
   rateKinds,
   standingKinds,
+  tallyKinds,
   type OverLimit,
   type RateKind,
   type StandingKind,
@@ -32,13 +35,8 @@ export class Tallies {
 
   constructor(limits: TallyLimits) {
     this.#limits = limits;
-    this.#standing = { connections: newStanding(), bytes: newStanding() };
-    this.#events = {
-      connects: new Map(),
-      messages: new Map(),
-      recipients: new Map(),
-      authFailures: new Map(),
-    };
+    this.#standing = perKind(standingKinds, () => ({ counts: new Map(), changed: new Set() }));
+    this.#events = perKind(rateKinds, () => new Map());
   }
 
   /** Whether the primary found it at its limit. */
@@ -69,7 +67,7 @@ export class Tallies {
   }
 
   setOverLimit(over: OverLimit): void {
-    for (const kind of [...standingKinds, ...rateKinds]) {
+    for (const kind of tallyKinds) {
       const keys = over[kind];
       if (keys !== undefined) this.#over.set(kind, keys.length === 0 ? none : new Set(keys));
     }
@@ -97,15 +95,7 @@ export class Tallies {
   }
 
   #own(kind: TallyKind, key: string): number {
-    const counts = isStanding(kind) ? this.#standing[kind].counts : this.#events[kind];
+    const counts = isStandingKind(kind) ? this.#standing[kind].counts : this.#events[kind];
     return counts.get(key) ?? 0;
   }
-}
-
-function newStanding(): Standing {
-  return { counts: new Map(), changed: new Set() };
-}
-
-function isStanding(kind: TallyKind): kind is StandingKind {
-  return kind === 'connections' || kind === 'bytes';
 }

@@ -19,6 +19,15 @@ import { openParts, queueDirectory, type WorkerOptions, type WorkerParts } from 
 const tickMs = 1_000;
 // At the end of a drain, what is left of its time for the relay's open deliveries and the last commit.
 const closingShareMs = 5_000;
+// However late the drain is: a commit under way ends within it.
+const leastClosingMs = 1_000;
+// For the 421 of a drain's end to get out, and for the connection to be closed by the client.
+const lastWordsMs = 1_000;
+// After the first failed commit: for the rejections of the commits that fail with it to become replies, for those to be
+// read and the transactions beside them to end, and for a 421 to get out.
+const failedRepliesMs = 100;
+const failedSessionsMs = 2_000;
+const failedLastWordsMs = 500;
 
 export class Worker {
   readonly #options: WorkerOptions;
@@ -183,9 +192,11 @@ export class Worker {
     }
     await this.#untilNoConnections(Math.max(0, boundMs - closingShareMs));
     for (const connection of this.#service.connections) connection.shutDown();
-    await this.#untilNoConnections(1_000);
+    await this.#untilNoConnections(lastWordsMs);
     for (const connection of this.#service.connections) connection.destroy();
-    this.#closing ??= this.#close(Math.max(1_000, Math.min(closingShareMs, endMs - performance.now())));
+    this.#closing ??= this.#close(
+      Math.max(leastClosingMs, Math.min(closingShareMs, endMs - performance.now())),
+    );
     await this.#closing;
   }
 
@@ -205,13 +216,12 @@ export class Worker {
   }
 
   async #endAfterFailure(): Promise<void> {
-    // The rejections of the commits that fail with it have to become replies first.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await new Promise((resolve) => setTimeout(resolve, failedRepliesMs));
     this.#service.draining = 'stop';
     for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
-    await this.#untilNoConnections(2_000);
+    await this.#untilNoConnections(failedSessionsMs);
     for (const connection of this.#service.connections) connection.shutDown();
-    await this.#untilNoConnections(500);
+    await this.#untilNoConnections(failedLastWordsMs);
     this.#options.onFailed();
   }
 

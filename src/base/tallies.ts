@@ -24,6 +24,7 @@ export function perKind<Kind extends TallyKind, T>(
   kinds: readonly Kind[],
   make: (kind: Kind) => T,
 ): Readonly<Record<Kind, T>> {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each of the kinds has its entry
   return Object.fromEntries(kinds.map((kind) => [kind, make(kind)])) as Record<Kind, T>;
 }
 

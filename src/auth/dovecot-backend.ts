@@ -92,7 +92,8 @@ function toAnswer(reply: DovecotReply, login: BackendLogin): BackendAnswer {
     case 'ok':
       return { kind: 'ok', user: reply.user ?? login.user };
     case 'fail':
-      if (!reply.temporary) return { kind: 'failed' };
+      if (!reply.temporary)
+        return reply.reason === '' ? { kind: 'failed' } : { kind: 'failed', why: `dovecot: ${reply.reason}` };
       throw new PosternError('AUTH_TEMPORARY', `dovecot: it cannot say now: ${reply.reason || 'no reason'}`);
     case 'continue':
       throw new PosternError('AUTH_PROTOCOL', 'dovecot: it wants more than a name and a password');

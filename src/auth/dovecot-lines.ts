@@ -56,9 +56,7 @@ export function parseReply(line: string): DovecotReply | undefined {
   if (id === 0) return undefined;
   switch (word) {
     case 'OK':
-      return isBarred(parameters)
-        ? { kind: 'fail', id, temporary: false, reason: parameter(parameters, 'reason') ?? 'nologin' }
-        : { kind: 'ok', id, user: parameter(parameters, 'user') };
+      return toOk(id, parameters);
     case 'CONT':
       return { kind: 'continue', id };
     case 'FAIL':
@@ -74,11 +72,18 @@ export function parseReply(line: string): DovecotReply | undefined {
 }
 
 /**
- * The password is right, but the user's entry says that he may not log in. Dovecot leaves it to who asked to see to that,
- * and has it in the answer for no other reason: the same word in our request does not bring it.
+ * Extra fields of a passdb by which an OK is none for us: he may not log in, his entry or his password is no longer good,
+ * or another server has to be asked, whose user he is and who may not have shown his password at all. Dovecot leaves it
+ * to who asked to see to that, and has them in the answer for no other reason: `nologin` in our request does not bring it.
  */
-function isBarred(parameters: readonly string[]): boolean {
-  return parameters.some((field) => field === 'nologin' || field.startsWith('nologin='));
+const barring = ['nologin', 'user_disabled', 'pass_expired', 'proxy'] as const;
+
+function toOk(id: number, parameters: readonly string[]): DovecotReply {
+  const bar = barring.find((name) =>
+    parameters.some((field) => field === name || field.startsWith(`${name}=`)),
+  );
+  if (bar === undefined) return { kind: 'ok', id, user: parameter(parameters, 'user') };
+  return { kind: 'fail', id, temporary: false, reason: parameter(parameters, 'reason') ?? bar };
 }
 
 function parameter(parameters: readonly string[], name: string): string | undefined {

@@ -15,9 +15,15 @@ export interface LoginOrigin {
   readonly isKnown: boolean;
 }
 
+/** `why` goes to the log; the client learns nothing of it. */
+interface Failed {
+  readonly kind: 'failed';
+  readonly why?: string;
+}
+
 export type AuthResult =
   | { readonly kind: 'ok'; readonly user: string }
-  | { readonly kind: 'failed' }
+  | Failed
   /** Nobody's fault but ours: 454, come again. */
   | { readonly kind: 'unavailable' };
 
@@ -42,7 +48,7 @@ export interface BackendLogin {
 }
 
 /** `user`: the name that the backend knows him by. */
-export type BackendAnswer = { readonly kind: 'ok'; readonly user: string } | { readonly kind: 'failed' };
+export type BackendAnswer = { readonly kind: 'ok'; readonly user: string } | Failed;
 
 /** Asks a backend, bounded in time, number and size. @throws PosternError AUTH_… when there is no answer */
 export type AskBackend = (login: BackendLogin) => Promise<BackendAnswer>;

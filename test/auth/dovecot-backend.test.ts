@@ -22,7 +22,8 @@ async function bench(
   const ask = async (password: string, ms = 5_000): Promise<string> => {
     try {
       const answer = await backend.ask(login('alice', password), AbortSignal.timeout(ms));
-      return answer.kind === 'ok' ? `ok ${answer.user}` : answer.kind;
+      if (answer.kind === 'ok') return `ok ${answer.user}`;
+      return answer.why === undefined ? answer.kind : `${answer.kind}: ${answer.why}`;
     } catch (error) {
       return error instanceof PosternError ? `${error.code} ${error.message}` : String(error);
     }
@@ -34,6 +35,7 @@ const replies = {
   tiger: 'OK\tID\tuser=alice@example.test\n',
   plain: 'OK\tID\n',
   lion: 'FAIL\tID\tuser=alice\n',
+  moved: 'OK\tID\tuser=alice\tproxy\thost=192.0.2.9\n',
   temp: 'FAIL\tID\ttemp\treason=database down\n',
   code: 'FAIL\tID\tcode=temp_fail\n',
   more: 'CONT\tID\tabcd\n',
@@ -47,6 +49,7 @@ describe('Dovecot', () => {
     ['tiger', 'ok alice@example.test'],
     ['plain', 'ok alice'],
     ['lion', 'failed'],
+    ['moved', 'failed: dovecot: proxy'],
     ['temp', 'AUTH_TEMPORARY dovecot: it cannot say now: database down'],
     ['code', 'AUTH_TEMPORARY dovecot: it cannot say now: temp_fail'],
     ['more', 'AUTH_PROTOCOL dovecot: it wants more than a name and a password'],

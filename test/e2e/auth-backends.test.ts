@@ -67,11 +67,12 @@ const no = /^535 5\.7\.8 /;
 const notNow = /^454 4\.7\.0 /;
 
 describe.skipIf(skipReason('dovecot'))('with Dovecot', () => {
+  const barred = { carol: 'nologin reason=Moved', dan: 'user_disabled', eve: 'proxy=y host=127.0.0.9' };
   let dovecot: DovecotAuth;
   let postern: RunningPostern;
 
   beforeAll(async () => {
-    dovecot = await startDovecotAuth({ alice: 'tiger', 'bob@example.test': 'l\u00efon "' }, ['carol']);
+    dovecot = await startDovecotAuth({ alice: 'tiger', 'bob@example.test': 'l\u00efon "' }, barred);
     postern = await startPostern({ config: configWith({ dovecot: { socket: dovecot.socket } }) });
   });
   afterAll(async () => {
@@ -108,10 +109,19 @@ describe.skipIf(skipReason('dovecot'))('with Dovecot', () => {
     expect([...new Set(replies)]).toEqual([expect.stringMatching(no)]);
   });
 
-  it('a user whose entry has nologin is refused as with a wrong password (A-101)', async () => {
-    expect(await logIn(postern, 'carol', 'barred')).toMatch(no);
-    expect(await logIn(postern, 'carol', 'wrong')).toMatch(no);
-  });
+  it.each(Object.keys(barred))(
+    'a user whose entry says no is refused as with a wrong password, and the log says why (A-101): %s',
+    async (user) => {
+      expect(await logIn(postern, user, 'wrong')).toMatch(no);
+      expect(await logIn(postern, user, 'barred')).toMatch(no);
+      const why = await until(
+        'the log says why',
+        () =>
+          postern.log.filter(({ event, user: of }) => event === 'auth.failed' && of === user).at(1)?.['why'],
+      );
+      expect(why).toMatch(/^dovecot: (Moved|user_disabled|proxy)$/);
+    },
+  );
 
   it('no password is in the log', () => {
     expect(JSON.stringify(postern.log)).not.toMatch(/tiger|lion/);

@@ -25,17 +25,17 @@ export interface DovecotAuth extends Peer {
   kill(): void;
 }
 
-/** @param users name → password. @param barred those whose entries have `nologin`, with the password `barred` */
+/** @param users name → password. @param barred name → the extra fields of an entry with the password `barred` */
 export async function startDovecotAuth(
   users: Readonly<Record<string, string>>,
-  barred: readonly string[] = [],
+  barred: Readonly<Record<string, string>> = {},
 ): Promise<DovecotAuth> {
   const port = await freePort();
   const directory = mkdtempSync(join(tmpdir(), 'postern-dovecot-auth-'));
   chmodSync(directory, 0o755);
   const lines = [
     ...Object.entries(users).map(([name, password]) => `${name}:{PLAIN}${password}`),
-    ...barred.map((name) => `${name}:{PLAIN}barred::::::nologin reason=Moved`),
+    ...Object.entries(barred).map(([name, fields]) => `${name}:{PLAIN}barred::::::${fields}`),
   ];
   writeFileSync(join(directory, 'users'), `${lines.join('\n')}\n`);
   writeFileSync(join(directory, 'dovecot.conf'), authConfig(directory, port));

@@ -6,7 +6,7 @@
 
 /**
  * Which values a label can have. A list: exactly these. 'listeners', 'routes', 'dnsblLists', 'mechanisms', 'workers':
- * the names in the config (routes: and `missing`, for all that it does not have). 'fixed in code': a set that the
+ * the names in the config (routes: and `_missing`, for all that it does not have). 'fixed in code': a set that the
  * program bounds but that is not worth listing twice.
  */
 export type LabelValues =
@@ -159,7 +159,7 @@ export const workerMetrics = {
   relayDeliveriesTotal: counter(
     'postern_relay_deliveries_total',
     { route: 'routes', result: ['delivered', 'deferred', 'failed'] },
-    'Recipients tried, by route and result; route missing: all routes that are not in the config.',
+    'Recipients tried, by route and result; route _missing: all routes that are not in the config.',
   ),
   relayAmbiguousTotal: counter(
     'postern_relay_ambiguous_total',
@@ -169,7 +169,7 @@ export const workerMetrics = {
   relaySeconds: histogram(
     'postern_relay_seconds',
     { route: 'routes' },
-    'Seconds of one delivery attempt of a message; route missing: all routes that are not in the config.',
+    'Seconds of one delivery attempt of a message; route _missing: all routes that are not in the config.',
     relaySeconds,
   ),
   relayHopsResting: gauge(
@@ -330,7 +330,7 @@ export const primaryMetrics = {
   diskReserveBytes: gauge(
     'postern_disk_reserve_bytes',
     none,
-    'The reserve (limits.diskReserve): with fewer bytes free, MAIL is answered 452.',
+    'The reserve (limits.diskReserve): with less than 1 MiB for each worker above it free, MAIL is answered 452.',
   ),
 } satisfies Record<string, MetricRow>;
 

@@ -45,9 +45,12 @@ export function isMissing(route: RouteConfig): boolean {
   return route.hops.length === 0;
 }
 
+// No route of a config can have this name: names begin with a letter or digit (config/fields.ts).
+export const missingLabel = '_missing';
+
 /** The `route` label of metrics. Names of routes that are gone may come from an import, and no config bounds them. */
 export function routeLabel(route: RouteConfig): string {
-  return isMissing(route) ? 'missing' : route.name;
+  return isMissing(route) ? missingLabel : route.name;
 }
 
 export class MissingHop implements Carrier {

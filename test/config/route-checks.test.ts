@@ -1,6 +1,7 @@
 /** What one route may hold, and what of it goes together. */
 import { describe, expect, test } from 'vitest';
 import type { RouteConfig } from '../../src/config/config.js';
+import { missingLabel } from '../../src/relay/missing-route.js';
 import { faultsOf, load, smallest } from './harness.js';
 
 function routeOf(text: string): RouteConfig | undefined {
@@ -101,6 +102,12 @@ describe('next hops', () => {
       ]);
     },
   );
+
+  test('a route cannot be called as the label is under which mail of routes counts that there are no more', () => {
+    expect(faultsOf(`${smallest}  ${missingLabel}: { to: mx }\n`)).toEqual([
+      expect.stringContaining('expected a name of up to 32 letters'),
+    ]);
+  });
 });
 
 const digits = '0123456789abcdef'.repeat(4);

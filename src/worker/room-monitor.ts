@@ -5,6 +5,7 @@
  * free, and where that is used up the next look is at once. Messages whose MAIL was accepted still come in.
  */
 import { statfs } from 'node:fs/promises';
+import { leastFreeBytes, lookAgainBytes } from '../base/disk-reserve.js';
 import { describeError } from '../base/errors.js';
 import { formatBytes } from '../base/units.js';
 import type { Log } from '../base/log.js';
@@ -25,9 +26,6 @@ type RoomSpool = Pick<Spool, 'giveBackSpace'> & {
 
 // What a fresh queue file must find free: one that cannot be made would end the worker. It takes 128 KiB at first.
 const newFileBytes = 2 ** 20;
-// What must have come in since a look before it is taken for too old, so that a disk near its reserve is not asked for each
-// piece of a message. So where a worker has no more than that above the reserve, there is no room.
-const lookAgainBytes = 2 ** 20;
 
 export class RoomMonitor {
   /** Read by every session at each command. */
@@ -64,7 +62,7 @@ export class RoomMonitor {
     if (this.#commitRefused) return 'MAIL gets 452: the disk is full';
     const reserve = formatBytes(this.#config.limits.diskReserve);
     if (this.#diskShort || this.#isUsedUp)
-      return `MAIL gets 452: less free disk than limits.diskReserve (${reserve})`;
+      return `MAIL gets 452: no more free disk than limits.diskReserve (${reserve})`;
     const stats = this.#spool.stats();
     return this.#isQueueFull(stats)
       ? `MAIL gets 452: ${this.#fullQueue(stats)}`
@@ -87,7 +85,7 @@ export class RoomMonitor {
     this.#takenBytes -= takenBefore;
     const { workers, limits } = this.#config;
     this.#allowanceBytes = (freeBytes - limits.diskReserve) / workers - inFlightBytes;
-    const short = freeBytes < limits.diskReserve + (limits.diskReserve > 0 ? lookAgainBytes * workers : 0);
+    const short = freeBytes < leastFreeBytes(limits.diskReserve, workers);
     if (short !== this.#diskShort) this.#announce(short, freeBytes);
     this.#diskShort = short;
     if (short && freeBytes >= newFileBytes) this.#spool.giveBackSpace();

@@ -4,6 +4,7 @@ import type { Config } from '../config/config.js';
 import { configError, loadWithPlaces } from '../config/load.js';
 import { RelayDecision } from '../policy/relay-decision.js';
 import { configOption, type ConfigOption } from './config-file.js';
+import { loginWarnings } from './login-warnings.js';
 import { checkMachine, warnings } from './machine.js';
 import { templateFaults } from './template-faults.js';
 import { usersFaults } from './users-faults.js';
@@ -19,7 +20,7 @@ export function checkCommand(): Command {
       list.faults.push(...(await usersFaults(config)), ...templateFaults(config));
       checkMachine(config, list);
       if (list.faults.length > 0) throw configError(list.faults);
-      for (const warning of warnings(config, new Date()))
+      for (const warning of [...warnings(config, new Date()), ...(await loginWarnings(config))])
         process.stderr.write(`postern: warning: ${warning}\n`);
       process.stdout.write(`${options.config}: ok\n${summary(config)}`);
     });

@@ -11,6 +11,7 @@ import type { Config, ServerCertificate, TlsConfig } from '../config/config.js';
 import type { Path } from '../config/faults.js';
 import { isOwnAddress, thisUser } from '../config/this-machine.js';
 import type { FaultList } from '../config/validate.js';
+import { diskWarning } from './disk-warning.js';
 
 const dayMs = 86_400_000;
 // Let's Encrypt's clients renew 30 days before the end: with 14 left, renewal has failed for two weeks.
@@ -80,6 +81,7 @@ export function warnings(config: Config, now: Date): string[] {
   const found = [
     ...(tls === undefined ? [] : tlsWarnings(tls, now)),
     notificationsWarning(config),
+    diskWarning(config),
     process.getuid?.() === 0 ? rootWarning(dataDir) : undefined,
   ];
   return found.filter((warning) => warning !== undefined);

@@ -1,7 +1,9 @@
 /** `check` finds what `start` would refuse: faults of the users file, of the data directory, of addresses. */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, chownSync, mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { dataDirFault, warnings } from '../../src/cli/machine.js';
@@ -194,4 +196,77 @@ test('a certificate is warned of from 14 days before its end', () => {
     expect.stringMatching(/localhost\.crt expires on 2126-10-29: .*renew it, then `postern reload`/),
   ]);
   expect(warningsAt(end + dayMs)).toEqual([expect.stringContaining('expired on 2126-10-29')]);
+});
+
+describe('a reserve of disk that is not there', () => {
+  const listeners = [{ name: 'mx', address: '127.0.0.1', port: 0 }];
+  const { bavail, blocks, bsize } = statfsSync(temporaryFolder());
+
+  function warningsWith(diskReserve: number): string[] {
+    const file = writeConfig(temporaryFolder(), { listeners, limits: { diskReserve: `${diskReserve}B` } });
+    return warnings(loadConfig(file, {}), new Date());
+  }
+
+  test('is told: larger than the file system, or than what is free', () => {
+    expect(warningsWith(blocks * bsize + 1)).toEqual([
+      expect.stringMatching(
+        /^limits\.diskReserve .* is more than the file system of .*: all new mail will get 452; make/,
+      ),
+    ]);
+    // The files of others come and go: half of what is used lies between free and size.
+    expect(warningsWith(Math.floor((bavail + blocks) / 2) * bsize)).toEqual([
+      expect.stringMatching(
+        /^only .* free on the file system of .*limits\.diskReserve .* is kept: .*452; make room/,
+      ),
+    ]);
+    expect(warningsWith(0)).toEqual([]);
+  });
+});
+
+describe('log-ins that nothing stands behind', () => {
+  const submission = [
+    { name: 'sub', address: '127.0.0.1', port: 0, role: 'submission', tls: 'required', route: 'disk' },
+  ];
+  const certificate = { tls: testCertificate };
+
+  async function checked(auth: object): Promise<{ code: number; stderr: string }> {
+    const file = writeConfig(temporaryFolder(), { listeners: submission, ...certificate, auth });
+    const { code, stderr } = await postern(['check', '-c', file]);
+    return { code: code ?? -1, stderr };
+  }
+
+  const dovecot = (socket: string) => checked({ mechanisms: ['PLAIN'], backend: { dovecot: { socket } } });
+
+  test('a mechanism for which users of the file lack what it needs is told, with the option that stores it', async () => {
+    const users = join(temporaryFolder(), 'users.yaml');
+    await postern(['users', 'add', 'bob', '--file', users], { input: 'secret words\n' });
+    await postern(['users', 'add', 'eve', '--cram-md5', '--file', users], { input: 'secret words\n' });
+    const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'CRAM-MD5'];
+    const { code, stderr } = await checked({ mechanisms, users: { file: users } });
+    expect(code).toBe(0);
+    expect(stderr.split('\n')).toEqual([
+      expect.stringMatching(
+        /has SCRAM-SHA-1, .*not be announced: 2 users of 2 in .* have nothing .*users add NAME --scram-sha-1`/,
+      ),
+      expect.stringMatching(
+        /has CRAM-MD5, .*: 1 user of 2 in .* has nothing .*`postern users add NAME --cram-md5`/,
+      ),
+    ]);
+  });
+
+  test('a socket of Dovecot that is not there, or is none, is told', async () => {
+    const folder = temporaryFolder();
+    expect(await dovecot(join(folder, 'auth'))).toEqual({
+      code: 0,
+      stderr: expect.stringMatching(
+        /dovecot\.socket: .*auth cannot be used \(ENOENT.*Dovecot must run, .*unix_listener.*454$/,
+      ),
+    });
+    writeFileSync(join(folder, 'plain'), '');
+    expect((await dovecot(join(folder, 'plain'))).stderr).toContain('plain is no socket');
+    const server = createServer().listen(join(folder, 'there'));
+    await once(server, 'listening');
+    expect((await dovecot(join(folder, 'there'))).stderr).toBe('');
+    server.close();
+  });
 });

@@ -1,5 +1,6 @@
 /** What is wrong with a config, each fault with its place, and the error that carries all of them at once. */
 import { PosternError } from '../base/errors.js';
+import { withHiddenQuery } from './formats.js';
 
 export type Path = readonly (string | number)[];
 
@@ -48,16 +49,20 @@ export function show(value: unknown): string {
   if (typeof value === 'object') return 'a map';
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   if (typeof value !== 'string') return `a ${typeof value}`;
-  const shown = withoutLogin(value);
+  const shown = withoutSecrets(value);
   const cut = shown.length > maxShownCharacters ? `${shown.slice(0, maxShownCharacters)}…` : shown;
   return `'${cut}'`;
 }
 
-/** A URL with `user:password@` in it is wrong wherever it stands, and the password is one all the same. */
-function withoutLogin(text: string): string {
+/**
+ * A URL with `user:password@` in it is wrong wherever it stands, and the password is one all the same; a query may hold
+ * the key of a service.
+ */
+function withoutSecrets(text: string): string {
   const from = text.indexOf('://');
+  if (from < 0) return text;
   const to = text.lastIndexOf('@');
-  return from < 0 || to < from ? text : `${text.slice(0, from)}://…${text.slice(to)}`;
+  return withHiddenQuery(to < from ? text : `${text.slice(0, from)}://…${text.slice(to)}`, '…');
 }
 
 /** The candidate that `word` is most likely a misspelling of; undefined when none is near. */

@@ -150,8 +150,14 @@ export function isToken(text: string): boolean {
   return /^[\x21-\x7e]{16,256}$/.test(text);
 }
 
-/** What `config show` prints in a secret's place: neither a token nor a password, so that no copy becomes one. */
+/** What `config show` prints in a secret's place: no token, password or query of a URL, so that no copy becomes one. */
 export const hiddenSecret = '(set, not shown)';
+
+/** A query may hold a key or token of the service that is called. */
+export function withHiddenQuery(url: string, inItsPlace: string): string {
+  const from = url.indexOf('?');
+  return from < 0 ? url : `${url.slice(0, from + 1)}${inItsPlace}`;
+}
 
 /** RFC 4616 §2 for both parts of a login: 1 to 255 octets of UTF-8, no NUL; of one line, as no client types another. */
 export function isLoginText(text: string): boolean {
@@ -174,7 +180,7 @@ export function parseDovecotSocket(text: string): SocketTarget | undefined {
 
 /** With nothing secret in it: it is shown. */
 export function isHttpUrl(text: string): boolean {
-  if (!/^https?:\/\//i.test(text) || !URL.canParse(text)) return false;
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text) || text.includes(hiddenSecret)) return false;
   const { username, password, hash } = new URL(text);
   return username === '' && password === '' && hash === '';
 }

@@ -1,7 +1,7 @@
 /**
  * The config in force, every default filled in, as a file that loads to the same config again once its secrets are
- * put back: where one is (the admin token; passwords of routes; token, key and password of a backend) it says so alone.
- * The secret of an introspection client stays in its file, which is named.
+ * put back: where one is (the admin token; passwords of routes; token, key and password of a backend; the query of a
+ * URL) it says so alone. The secret of an introspection client stays in its file, which is named.
  */
 import { stringify } from 'yaml';
 import type { AuthBackendConfig } from './auth-backend-config.js';
@@ -20,7 +20,7 @@ import type {
   TlsConfig,
   TokensConfig,
 } from './config.js';
-import { domainForms, hiddenSecret } from './formats.js';
+import { domainForms, hiddenSecret, withHiddenQuery } from './formats.js';
 
 /** YAML in human units. */
 export function configShow(config: Config): string {
@@ -103,7 +103,7 @@ function showBackend(backend: AuthBackendConfig): object {
     case 'http': {
       const { url, ca, token, secret } = backend;
       const hidden = { ...given('token', token && hiddenSecret), ...given('secret', secret && hiddenSecret) };
-      return { http: { url, ...given('ca', ca), ...hidden, ...bounds } };
+      return { http: { url: showUrl(url), ...given('ca', ca), ...hidden, ...bounds } };
     }
     case 'ldap': {
       const { secure, host, port, startTls, ca, find } = backend;
@@ -111,6 +111,10 @@ function showBackend(backend: AuthBackendConfig): object {
       return { ldap: { url, startTls, ...given('ca', ca), ...showFind(find), ...bounds } };
     }
   }
+}
+
+function showUrl(url: string): string {
+  return withHiddenQuery(url, hiddenSecret);
 }
 
 function showFind(find: Extract<AuthBackendConfig, { kind: 'ldap' }>['find']): object {
@@ -141,14 +145,14 @@ function showTokens({ source, scope, clockSkewMs, timeoutMs }: TokensConfig): ob
 }
 
 function showJwks({ keys, issuer, audience, algorithms, userClaim }: JwksConfig): object {
-  const place = keys.kind === 'url' ? { url: keys.url } : { file: keys.file };
+  const place = keys.kind === 'url' ? { url: showUrl(keys.url) } : { file: keys.file };
   return { ...place, issuer, audience, algorithms, userClaim };
 }
 
 function showIntrospection(source: IntrospectionConfig): object {
   const { url, client, issuer, audience, userClaim, cacheMs } = source;
   return {
-    url,
+    url: showUrl(url),
     ...(client === undefined ? {} : { clientId: client.id, clientSecretFile: client.secretFile }),
     ...given('issuer', issuer),
     ...given('audience', audience),

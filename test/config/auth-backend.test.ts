@@ -63,7 +63,8 @@ describe('a backend', () => {
     ['http: { url: "https://me:hush@a.test/" }', 'https://…@a.test/'],
     ['http: { url: "https://me:hu/sh@b@a.test/" }', 'https://…@a.test/'],
     ['ldap: { url: "ldap://me:hush@d.test", dn: "uid={user},o=x" }', 'ldap://…@d.test'],
-  ])('{ %s }: the password in a URL is not shown', (backend, shown) => {
+    ['http: { url: "http://a.test/?key=hush" }', 'http://a.test/?…'],
+  ])('{ %s }: the password or query in a URL is not shown', (backend, shown) => {
     const faults = faultsOf(withBackend(`{ ${backend} }`), {}, others).join('\n');
     expect(faults).toContain(`'${shown}'`);
     expect(faults).not.toMatch(/hush|me:/);

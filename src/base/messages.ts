@@ -197,8 +197,8 @@ export type ToWorker =
 export type FromWorker =
   /** Ready for 'init'. */
   | { type: 'online' }
-  /** All listeners are open, mail is accepted. */
-  | { type: 'ready' }
+  /** All listeners are open. `refusing`: as in heartbeat. */
+  | { type: 'ready'; refusing?: string }
   /** Cannot run: the primary stops everything (a start) or gives the reload up. `code` as in base/errors. */
   | { type: 'unable'; code: string; message: string }
   /** What the spool is doing to which file, for the attribution of a death. */

@@ -8,8 +8,10 @@ import type { DrainBounds } from './supervisor.js';
 import type { StartOutcome } from './worker-process.js';
 
 export interface Service {
-  /** Resolves when mail is accepted, or with the reason why it never will be. */
+  /** Resolves when the listeners are open, or with the reason why they never will be. */
   start(): Promise<StartOutcome>;
+  /** Why new mail is refused now, one sentence for each thing that stands in the way; empty while it is accepted. */
+  refusing(): readonly string[];
   reload(): void;
   /** Resolves when every process has ended. Called again: with shorter bounds. */
   stop(bounds: DrainBounds): Promise<void>;
@@ -42,7 +44,7 @@ export class Lifecycle {
   async run(): Promise<number> {
     this.#listenToSignals();
     const outcome = await this.#service.start();
-    if (outcome.ok) this.#log.info({ event: 'service.ready' }, 'mail is accepted');
+    if (outcome.ok) this.#announce(this.#service.refusing());
     else if (this.#stops === 0) this.#fail(outcome);
     await this.#stopRequested;
     await this.#stopped;
@@ -56,6 +58,14 @@ export class Lifecycle {
     this.#log.info({ event: 'service.stopping', reason }, this.#stops === 1 ? 'draining' : 'draining faster');
     this.#stopped = this.#service.stop(this.#stops === 1 ? firstStop : secondStop);
     this.#settleStopRequested();
+  }
+
+  #announce(refusing: readonly string[]): void {
+    if (refusing.length === 0) return this.#log.info({ event: 'service.ready' }, 'mail is accepted');
+    return this.#log.error(
+      { event: 'service.ready', refusing },
+      `the listeners are open, and new mail is refused: ${refusing.join('; ')}`,
+    );
   }
 
   #fail(outcome: Extract<StartOutcome, { ok: false }>): void {

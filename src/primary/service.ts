@@ -39,6 +39,10 @@ export class PrimaryService implements Service {
     return supervisor.start();
   }
 
+  refusing(): readonly string[] {
+    return this.#parts.backend.ready().reasons;
+  }
+
   /** A new config is in force. */
   async apply(config: Config): Promise<void> {
     this.#parts.log.level = config.log.level;

@@ -154,6 +154,7 @@ export class WorkerProcess {
     switch (message.type) {
       case 'ready':
         this.readyAtMs = performance.now();
+        this.refusing = message.refusing ?? '';
         if (this.state === 'starting') this.state = 'ready';
         this.#settleStarted({ ok: true });
         break;

@@ -115,7 +115,7 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
     channel.send({ type: 'unable', code, message: describeError(error) }, () => exit(1));
     return;
   }
-  channel.send({ type: 'ready' });
+  channel.send({ type: 'ready', refusing: worker.refusing });
   report(worker);
   await adopt([{ files: message.adopt, blame: message.blame }, ...adoptLater]);
 }

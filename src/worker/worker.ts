@@ -99,7 +99,7 @@ export class Worker {
   async serve(): Promise<void> {
     for (const listener of this.#listeners) {
       const port = await listener.open();
-      this.#options.log.info({ event: 'listener.open', listener: listener.name, port }, 'accepting mail');
+      this.#options.log.info({ event: 'listener.open', listener: listener.name, port }, 'listening');
     }
     this.#dispatcher.start();
   }

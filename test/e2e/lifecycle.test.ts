@@ -160,6 +160,10 @@ test('/readyz says 503 and why while every MAIL gets 452; so does `postern statu
     return answer?.status === 503 && text.includes('diskReserve') ? text : undefined;
   });
   expect(refusal).toContain('MAIL gets 452');
+  const ready = await until('the log says so too', () =>
+    postern.log.find(({ event }) => event === 'service.ready'),
+  );
+  expect(ready.msg).toMatch(/^the listeners are open, and new mail is refused: MAIL gets 452: .*diskReserve/);
   const client = await SmtpClient.greeted(postern.smtpPort);
   expect(await client.command('MAIL FROM:<a@client.test>')).toMatch(/^452 4\.3\.1/);
   client.destroy();

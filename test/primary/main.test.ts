@@ -38,6 +38,17 @@ describe('start', () => {
     expect((await primary.fetch('/readyz')).status).toBe(200);
   });
 
+  test('whose workers all refuse mail says why, in its line and on /readyz; one that takes it is enough', async () => {
+    const refusing = 'MAIL gets 452: less free disk than limits.diskReserve (1 GiB)';
+    const primary = await start({ fake: { all: { refusing } } });
+    const line = await primary.event('service.ready');
+    expect(line).toMatchObject({ level: 'error', refusing: [refusing] });
+    expect(line['msg']).toBe(`the listeners are open, and new mail is refused: ${refusing}`);
+    expect((await primary.fetch('/readyz')).status).toBe(503);
+    const other = await startReady({ fake: { 0: { refusing } } });
+    expect(other.events('service.ready')).toMatchObject([{ level: 'info', msg: 'mail is accepted' }]);
+  });
+
   test('is not ready while a slot has no worker yet', async () => {
     const primary = await start({ fake: { 1: { neverReady: true } } });
     await primary.event('worker.ready', { slot: 0 });

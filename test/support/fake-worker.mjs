@@ -56,7 +56,7 @@ function init({ config, slot, incarnation, adopt: files, blame, frozen }) {
     socket.on('close', () => sockets.delete(socket));
   });
   server.listen({ host: listener.address, port: listener.port }, () => {
-    send({ type: 'ready' });
+    send({ type: 'ready', refusing: fake.refusing ?? '' });
     adopt(files, blame);
     if (fake.networks)
       send({ type: 'tallies', report: { standing: { connections: fake.networks }, events: {} } });
@@ -66,7 +66,13 @@ function init({ config, slot, incarnation, adopt: files, blame, frozen }) {
 
 function heartbeat() {
   counts += 1;
-  send({ type: 'heartbeat', leased: fake.leased ?? 0, connections: sockets.size, files: [] });
+  send({
+    type: 'heartbeat',
+    leased: fake.leased ?? 0,
+    connections: sockets.size,
+    files: [],
+    refusing: fake.refusing ?? '',
+  });
 }
 
 function adopt(files, blame) {

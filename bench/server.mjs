@@ -6,9 +6,9 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const root = resolve(import.meta.dirname, '..');
-const main = join(root, 'dist/cli/main.js');
+export const builtMain = join(root, 'dist/cli/main.js');
 const sinkFile = join(import.meta.dirname, 'load/sink.mjs');
-const certificate = join(root, 'test/support/tls/localhost');
+export const certificate = join(root, 'test/support/tls/localhost');
 const startTimeoutMs = 20_000;
 
 /** @returns {string} a new folder below data/, which git ignores and which is no tmpfs, where fsync costs nothing */
@@ -17,12 +17,16 @@ export function benchDirectory() {
   return mkdtempSync(join(root, 'data/bench-'));
 }
 
-/** What differs from the defaults; bench/README.md says why. @param {number} hopPort @param {{ smtp: number, admin: number }} ports @param {Record<string, unknown>} limits */
+/** What differs from the defaults; bench/README.md says why. @param {number} hopPort @param {{ smtp: number, tls: number, admin: number }} ports @param {Record<string, unknown>} limits */
 function configOf(hopPort, ports, limits) {
+  const listener = { address: '127.0.0.1', role: 'inbound' };
   return {
     hostname: 'mx.example.test',
     dataDir: './data',
-    listeners: [{ name: 'mx', address: '127.0.0.1', port: ports.smtp, role: 'inbound', tls: 'starttls' }],
+    listeners: [
+      { ...listener, name: 'mx', port: ports.smtp, tls: 'starttls' },
+      { ...listener, name: 'mxs', port: ports.tls, tls: 'implicit' },
+    ],
     tls: { certificate: `${certificate}.crt`, key: `${certificate}.key` },
     admin: { address: '127.0.0.1', port: ports.admin },
     domains: [{ names: ['example.test'], recipients: 'any', route: 'hop' }],
@@ -32,10 +36,10 @@ function configOf(hopPort, ports, limits) {
   };
 }
 
-/** @param {number} hopPort next hop of all mail @param {Record<string, unknown>} limits of the case, as in a config file */
-export async function startServer(hopPort, limits = {}) {
+/** @param {number} hopPort next hop of all mail @param {Record<string, unknown>} limits of the case, as in a config file @param {string} [main] of another build */
+export async function startServer(hopPort, limits = {}, main = builtMain) {
   const directory = benchDirectory();
-  const ports = { smtp: await freePort(), admin: await freePort() };
+  const ports = { smtp: await freePort(), tls: await freePort(), admin: await freePort() };
   const configFile = join(directory, 'postern.yaml');
   writeFileSync(configFile, JSON.stringify(configOf(hopPort, ports, limits)));
   const logFile = join(directory, 'postern.log');
@@ -62,11 +66,11 @@ export async function startServer(hopPort, limits = {}) {
     await stop();
     throw error;
   }
-  return { pid: child.pid ?? 0, port: ports.smtp, adminUrl, stop };
+  return { pid: child.pid ?? 0, port: ports.smtp, tlsPort: ports.tls, adminUrl, configFile, stop };
 }
 
 /** @param {number | undefined} pid */
-function killTree(pid) {
+export function killTree(pid) {
   if (pid === undefined) return;
   const workers = childrenOf(pid);
   for (const each of [pid, ...workers]) {
@@ -139,7 +143,7 @@ export async function until(what, probe, timeoutMs = startTimeoutMs) {
 }
 
 /** @returns {Promise<number>} */
-function freePort() {
+export function freePort() {
   return new Promise((done) => {
     const server = createServer().listen(0, '127.0.0.1', () => {
       const address = server.address();

@@ -49,6 +49,7 @@ export class Histogram {
       p50Ms: round(this.percentileMs(0.5)),
       p90Ms: round(this.percentileMs(0.9)),
       p99Ms: round(this.percentileMs(0.99)),
+      p999Ms: round(this.percentileMs(0.999)),
       maxMs: this.count === 0 ? null : round(this.maxMs),
     };
   }

@@ -44,8 +44,24 @@ export class ServerUsage {
   }
 }
 
+/** Of all processes now. PSS counts a page that several share in parts. @param {number} rootPid */
+export function memoryOf(rootPid) {
+  const sum = { rssBytes: 0, anonBytes: 0, pssBytes: 0 };
+  for (const pid of processTree(rootPid)) {
+    const { rss, anon } = memoryBytes(pid);
+    sum.rssBytes += rss;
+    sum.anonBytes += anon;
+    sum.pssBytes +=
+      kibibytes(
+        readOr(() => readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')),
+        'Pss',
+      ) * 1024;
+  }
+  return sum;
+}
+
 /** @param {number} pid @returns {number[]} */
-function processTree(pid) {
+export function processTree(pid) {
   const children = readOr(() =>
     readdirSync(`/proc/${pid}/task`)
       .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' '))
@@ -65,10 +81,13 @@ function cpuSeconds(pid) {
 
 /** @param {number} pid */
 function memoryBytes(pid) {
-  const status = readOr(() => readFileSync(`/proc/${pid}/status`, 'utf8')) ?? '';
-  const field = (/** @type {string} */ name) =>
-    Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0) * 1024;
-  return { rss: field('VmRSS'), anon: field('RssAnon') };
+  const status = readOr(() => readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return { rss: kibibytes(status, 'VmRSS') * 1024, anon: kibibytes(status, 'RssAnon') * 1024 };
+}
+
+/** @param {string | undefined} text as proc(5) has it: a name, a colon, a number of kB @param {string} name */
+function kibibytes(text, name) {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(text ?? '')?.[1] ?? 0);
 }
 
 /** @template T @param {() => T} read @returns {T | undefined} undefined: the process is gone */

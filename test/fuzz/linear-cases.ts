@@ -3,6 +3,7 @@ import { canonicalDomain } from '../../src/policy/relay-decision.js';
 import { decodeBase64 } from '../../src/protocol/sasl/base64.js';
 import { parseOauthBearer, parseXoauth2 } from '../../src/protocol/sasl/bearer-messages.js';
 import { parseClientFinal, parseClientFirst } from '../../src/protocol/sasl/scram-messages.js';
+import { ClientHelloReader } from '../../src/protocol/client-hello.js';
 import { isDomain } from '../../src/protocol/domain.js';
 import { parseEnvelopeId, parseNotify, parseOriginalRecipient } from '../../src/protocol/dsn-parameters.js';
 import { HeaderScanner } from '../../src/protocol/header-scanner.js';
@@ -22,6 +23,7 @@ import {
 } from '../../src/relay/notifications/xtext.js';
 import { ReplyReader } from '../../src/relay/reply-reader.js';
 import { limits, options, policy } from '../protocol/harness.js';
+import { helloBody, message, records, vector } from '../support/client-hello.js';
 import { ForgetfulCaller } from './forgetful-caller.js';
 
 type Parse = (input: Buffer) => unknown;
@@ -99,6 +101,27 @@ function proxyBytes(input: Buffer): void {
     if (reader.read(input.subarray(at, at + 1)).kind !== 'more') return;
 }
 
+/** Within its bound both the one and the other that are compared by steps are read to their end. */
+function helloOf(input: Buffer): Buffer {
+  return input.subarray(0, Math.min(input.length / 4, 16_000));
+}
+
+function clientHello(input: Buffer): void {
+  new ClientHelloReader().read(helloOf(input));
+}
+
+function clientHelloBytes(input: Buffer): void {
+  const reader = new ClientHelloReader();
+  const hello = helloOf(input);
+  for (let at = 0; at < hello.length; at++)
+    if (reader.read(hello.subarray(at, at + 1)).kind !== 'more') return;
+}
+
+function extensionsOfHello(input: Buffer): void {
+  const list = vector(2, helloOf(input));
+  new ClientHelloReader().read(records(message(helloBody([], list))));
+}
+
 const text =
   (parse: (value: string) => unknown): Parse =>
   (input) =>
@@ -153,6 +176,10 @@ export const cases: readonly Row[] = [
   ['ORCPT', '\\x{E9}', text((value) => parseOriginalRecipient(value, true)), 'utf-8;'],
   ['a PROXY line', 'x', proxyHeader, 'PROXY TCP4 '],
   ['a PROXY line, byte by byte', ' ', proxyBytes, 'PROXY'],
+  ['a ClientHello, byte by byte', 'x', clientHelloBytes, '\x16\x03\x01\x3f\x7f\x01\0\x3f\x70'],
+  ['a ClientHello in records of one octet', '\x16\x03\x01\0\x01x', clientHello, '\x16\x03\x01\0\x04\x01\0\x3f\0'], // prettier-ignore
+  ['the same, byte by byte', '\x16\x03\x01\0\x01x', clientHelloBytes, '\x16\x03\x01\0\x04\x01\0\x3f\0'],
+  ['extensions of a ClientHello', '\0\x0f\0\0', extensionsOfHello],
   ['xtext', '+2B', text(decodeXtext)],
   ['XCLIENT', 'NAME=x ', text(parseXclient)],
   ['XFORWARD', '+20', text(parseXforward), 'HELO='],

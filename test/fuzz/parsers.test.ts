@@ -3,6 +3,7 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { expect, test } from 'vitest';
 
 import { errorCodeOf } from '../../src/base/errors.js';
+import { ClientHelloReader, type HelloEvent } from '../../src/protocol/client-hello.js';
 import { isAddressLiteral } from '../../src/protocol/domain.js';
 import { HeaderScanner } from '../../src/protocol/header-scanner.js';
 import { parseMailParameters, parseRcptParameters } from '../../src/protocol/parameters.js';
@@ -122,6 +123,10 @@ const targets: Readonly<Record<string, Target>> = {
   'A-111 A-112 a PROXY header, version 2': {
     parts: [`${signature}\x21\x11\0\x0c`, `${signature}\x20\0\0\0`, signature, '\x21', '\x11', '\x21', '\0', '\x0c', '\x24', '\xc0\0\x02\x01\xc0\0\x02\x02\0\x01\0\x02', '\x02\0\x01a', '\x20\0\x05\x01\0\0\0\0', '\x03\0\x04abcd', 'EHLO t\r\n'], // prettier-ignore
     check: checkProxyHeader,
+  },
+  'A-025 a ClientHello': {
+    parts: ['\x16\x03\x01', '\x16\x03\x01\0\x01', '\0\x40', '\x01\0\0', '\x03\x03', 'x'.repeat(32), '\0', '\0\x02\x13\x01', '\x01\0', '\0\0\0\x0b\0\x09\0\0\x06a.test', '\0\x0f', '\0\x10\0\0', 'EHLO t\r\n'], // prettier-ignore
+    check: checkClientHello,
   },
   'A-085 xtext': {
     parts: ['+', '+2B', '+0A', '+zz', 'a', '=', 'rfc822;', 'utf-8;', '\\x{', '2211', '}', ';', 'é'],
@@ -283,6 +288,24 @@ function readProxyHeader(pieces: readonly Buffer[]): { event: ProxyEvent; usedBy
     }
   }
   return { event: { kind: 'more' }, usedBytes: 0 };
+}
+
+function checkClientHello(bytes: Buffer, random: Random): void {
+  const whole = readClientHello([bytes]);
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const end = at + random.between(1, 30);
+    pieces.push(Buffer.from(bytes.subarray(at, end)));
+    at = end;
+  }
+  same(readClientHello(pieces), whole);
+}
+
+function readClientHello(pieces: readonly Buffer[]): HelloEvent {
+  const reader = new ClientHelloReader();
+  let event: HelloEvent = { kind: 'more' };
+  for (const piece of pieces) if (event.kind === 'more') event = reader.read(piece);
+  return event;
 }
 
 function readReplies(pieces: readonly Buffer[]): { replies: HopReply[]; broken: boolean } {

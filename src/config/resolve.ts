@@ -102,7 +102,7 @@ function resolveTls(tls: FileTls, base: string): TlsConfig {
     ...resolveCertificate(tls, base),
     sni: tls.sni.map((named) => ({
       names: named.names.map((name) => domainForms(name).at(-1) ?? name),
-      ...resolveCertificate({ ...named, alternatives: [] }, base),
+      ...resolveCertificate(named, base),
     })),
     clientCa: tls.clientCa === undefined ? undefined : resolve(base, tls.clientCa),
     minVersion: tls.minVersion,

@@ -27,6 +27,7 @@ const named = section({
     100,
   ).describe('Names that clients ask for (SNI); *.example.org is one label below example.org.'),
   ...pair,
+  alternatives,
 });
 
 export const tls = section({
@@ -35,9 +36,7 @@ export const tls = section({
   // Each one that was asked for is held in memory by every worker and listener, some 20 KiB.
   sni: listOf(named, 'certificates', 0, 1_000)
     .prefault([])
-    .describe(
-      'Certificates for clients that ask for one of these names; all others get `certificate`, and so do those that cannot use the kind of key that the name has.',
-    ),
+    .describe('Certificates for clients that ask for one of these names; all others get `certificate`.'),
   clientCa: path()
     .optional()
     .describe(

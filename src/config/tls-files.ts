@@ -18,12 +18,8 @@ interface FilePair {
 /** @param base the folder that relative paths start at */
 export function checkTlsFiles({ tls }: Parts, base: string, list: FaultList): void {
   if (tls === undefined) return;
-  const kinds = checkCertificate(['tls'], tls, base, list);
-  tls.sni.forEach((named, index) => {
-    const path = ['tls', 'sni', index];
-    const kind = checkPair(path, named, base, list);
-    if (kind !== undefined) checkShown([...path, 'certificate'], kind, kinds, list);
-  });
+  checkCertificate(['tls'], tls, base, list);
+  tls.sni.forEach((named, index) => checkCertificate(['tls', 'sni', index], named, base, list));
   if (tls.clientCa !== undefined) checkCa(['tls', 'clientCa'], resolve(base, tls.clientCa), list);
   const error = tls.ciphers === undefined ? undefined : contextError({ ciphers: tls.ciphers });
   if (error !== undefined)
@@ -33,30 +29,13 @@ export function checkTlsFiles({ tls }: Parts, base: string, list: FaultList): vo
     );
 }
 
-/**
- * Node lays the certificate of a name over the default's of the same kind, and leaves those of other kinds: of two kinds
- * clients take ECDSA, whosever it is.
- */
-function checkShown(path: Path, kind: string, presets: ReadonlySet<string>, list: FaultList): void {
-  const other = [...presets].find((preset) => preset !== kind);
-  if (kind === 'ec' || other === undefined) return;
-  list.add(
-    path,
-    `found a certificate with ${keyName(kind)} key, expected one with an ECDSA key: most clients would be shown the certificate of \`tls\` that has ${keyName(other)} key`,
-  );
-}
-
-function keyName(kind: string): string {
-  return kind === 'ec' ? 'an ECDSA' : kind === 'rsa' ? 'an RSA' : `an ${kind}`;
-}
-
-/** A certificate and those that stand beside it. @returns their kinds */
+/** A certificate and those that stand beside it. */
 function checkCertificate(
   path: Path,
   { alternatives, ...pair }: FilePair & { readonly alternatives: readonly FilePair[] },
   base: string,
   list: FaultList,
-): ReadonlySet<string> {
+): void {
   const kinds = new Map([[checkPair(path, pair, base, list), 'certificate']]);
   alternatives.forEach((alternative, index) => {
     const place = [...path, 'alternatives', index];
@@ -71,7 +50,10 @@ function checkCertificate(
         `found another certificate with ${keyName(kind)} key, expected another kind than \`${first}\` has`,
       );
   });
-  return new Set([...kinds.keys()].filter((kind) => kind !== undefined));
+}
+
+function keyName(kind: string): string {
+  return kind === 'ec' ? 'an ECDSA' : kind === 'rsa' ? 'an RSA' : `an ${kind}`;
 }
 
 /** @returns the kind of its key: 'rsa', 'ec', 'ed25519'; undefined where it was not usable */

@@ -12,6 +12,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
+import { ClientHelloReader } from '../protocol/client-hello.js';
 import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
@@ -60,6 +61,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   #reading = true;
   #peerEnded = false;
   #upgrading = false;
+  /** While the handshake waits for the name that the client asks for. */
+  #hello: ClientHelloReader | undefined;
 
   constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
     this.#service = service;
@@ -208,6 +211,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   // ---- socket events ---------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
+    if (this.#hello !== undefined) this.#readHello(this.#hello, chunk);
     if (this.#phase !== 'open') return; // lingering: read and dropped
     const session = this.#session;
     const wasInMessage = session.inMessage;
@@ -370,14 +374,35 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     });
   }
 
+  /** Behind STARTTLS or from the start. The deadline is of all of it, the wait for the name included. */
   #beginHandshake(): void {
+    this.#phase = 'handshake';
+    this.#deadlines.within('handshake', performance.now());
+    // From a client that has said its FIN no hello can come.
+    if (this.#listener.door?.hasNames === true && !this.#peerEnded) {
+      this.#hello = new ClientHelloReader();
+      this.#socket.resume();
+    } else this.#secure(undefined);
+  }
+
+  /** What was read of the hello, or of what is none, goes back: OpenSSL reads it from the start and has the last word on it. */
+  #readHello(hello: ClientHelloReader, chunk: Buffer): void {
+    const event = hello.read(chunk);
+    if (event.kind === 'more') return;
+    this.#hello = undefined;
+    const plain = this.#socket;
+    plain.pause();
+    plain.unshift(chunk);
+    if (hello.kept.length > 0) plain.unshift(hello.kept);
+    this.#secure(event.kind === 'hello' ? event.serverName : undefined);
+  }
+
+  #secure(serverName: string | undefined): void {
     const plain = this.#socket;
     const { door } = this.#listener;
     if (door === undefined) throw new Error('a TLS listener without a certificate passed the config check');
-    this.#phase = 'handshake';
-    this.#deadlines.within('handshake', performance.now());
     detach(plain);
-    const secure = door.wrap(plain);
+    const secure = door.wrap(plain, serverName);
     this.#socket = secure;
     attachSecure(secure, this);
   }

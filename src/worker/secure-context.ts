@@ -25,13 +25,13 @@ export interface TlsMaterial {
 }
 
 /** What differs between listeners. */
-export interface ContextOptions {
+interface ContextOptions {
   /** Of whom client certificates are asked: then the authorities matter. */
   readonly clientCa: Buffer | undefined;
   /** At most 32 characters: a session is taken up again only where this is the same. */
   readonly sessionIdContext: string;
-  /** 48 bytes; undefined: a context that is only reached through another, whose keys count. */
-  readonly ticketKeys: Buffer | undefined;
+  /** 48 bytes. */
+  readonly ticketKeys: Buffer;
 }
 
 // AEAD and forward secrecy alone. The order is the server's, so that AES comes first where it is fast; clients without
@@ -102,9 +102,9 @@ export function openContext(
     honorCipherOrder: true,
     secureOptions,
     sessionIdContext,
+    ticketKeys,
   };
   if (clientCa !== undefined) options.ca = clientCa;
-  if (ticketKeys !== undefined) options.ticketKeys = ticketKeys;
   return createSecureContext(options);
 }
 

@@ -17,6 +17,7 @@ const files = {
 };
 const main = 'certificate: a.crt, key: a.key';
 const other = 'certificate: other.crt, key: other.key';
+const rsa = 'certificate: rsa.crt, key: rsa.key';
 
 /** @param listener more keys of the only listener */
 function withTls(tls: string, listener = ''): string {
@@ -30,7 +31,7 @@ function faults(tls: string, listener = '', others: Readonly<Record<string, stri
 describe('several certificates', () => {
   test('by name, with another kind of key beside', () => {
     const yaml = withTls(
-      `, sni: [{ names: [Other.test, '*.bücher.test'], ${other} }], alternatives: [{ certificate: rsa.crt, key: rsa.key }]`,
+      `, sni: [{ names: [Other.test, '*.bücher.test'], ${other}, alternatives: [{ ${rsa} }] }, { names: [x.test], ${rsa} }], alternatives: [{ ${rsa} }]`,
     );
     const file = writeConfig(yaml, files);
     const at = (name: string): string => join(dirname(file), name);
@@ -43,8 +44,10 @@ describe('several certificates', () => {
           names: ['other.test', '*.xn--bcher-kva.test'],
           certificate: at('other.crt'),
           key: at('other.key'),
-          alternatives: [],
+          alternatives: [{ certificate: at('rsa.crt'), key: at('rsa.key') }],
         },
+        // Of a kind that the certificate for all does not need to have.
+        { names: ['x.test'], certificate: at('rsa.crt'), key: at('rsa.key'), alternatives: [] },
       ],
       clientCa: undefined,
       minVersion: 'TLSv1.2',
@@ -74,14 +77,14 @@ describe('several certificates', () => {
       /tls\.sni\[0\]\.key: found a key that does not fit the certificate, expected the key that other\.crt was made with$/,
     ],
     [
-      'an RSA certificate of a name beside an ECDSA one for all, which clients would take',
-      ', sni: [{ names: [x.test], certificate: rsa.crt, key: rsa.key }]',
-      /tls\.sni\[0\]\.certificate: found a certificate with an RSA key, expected one with an ECDSA key: most clients would be shown the certificate of `tls` that has an ECDSA key$/,
-    ],
-    [
       'an alternative with the same kind of key, which would take its place',
       `, alternatives: [{ ${other} }]`,
       /tls\.alternatives\[0\]\.certificate: found another certificate with an ECDSA key, expected another kind than `certificate` has$/,
+    ],
+    [
+      'an alternative of a name with the same kind of key',
+      `, sni: [{ names: [x.test], ${other}, alternatives: [{ ${main} }] }]`,
+      /tls\.sni\[0\]\.alternatives\[0\]\.certificate: found another certificate with an ECDSA key, expected another kind than `certificate` has$/,
     ],
     [
       'a name that two certificates have',

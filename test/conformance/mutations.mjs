@@ -784,6 +784,20 @@ export const mutations = [
     'worker/ticket-keys.test.ts',
   ),
   breaks(
+    'A-033',
+    'worker/tls-door.ts',
+    'JSON.stringify([name, wanted, ...names])',
+    'JSON.stringify([name, wanted])',
+    'worker/server-name.test.ts',
+  ),
+  breaks(
+    'A-025',
+    'protocol/client-hello.ts',
+    'if (bytes.length === maxHelloBytes) return other;',
+    'if (bytes.length > maxHelloBytes) return other;',
+    'protocol/client-hello.test.ts',
+  ),
+  breaks(
     'A-011',
     'protocol/newline-normalizer.ts',
     'this.#afterCr = from < end && bytes[end - 1] === CR;',

@@ -25,7 +25,7 @@ let postern: RunningPostern;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'postern-tls-'));
-  for (const name of ['localhost', 'names/other', 'names/localhost-rsa'])
+  for (const name of ['localhost', 'names/other', 'names/other-rsa', 'names/localhost-rsa'])
     for (const end of ['crt', 'key'])
       cpSync(join(tlsFolder, `${name}.${end}`), join(folder, `${name.replace('names/', '')}.${end}`));
   postern = await startPostern({
@@ -33,7 +33,10 @@ beforeAll(async () => {
       tls: {
         ...pair('localhost'),
         alternatives: [pair('localhost-rsa')],
-        sni: [{ names: ['other.test', '*.other.test'], ...pair('other') }],
+        sni: [
+          { names: ['other.test', '*.other.test'], ...pair('other'), alternatives: [pair('other-rsa')] },
+          { names: ['rsa.test'], ...pair('other-rsa') },
+        ],
         clientCa: clientAuthority,
       },
       listeners: [
@@ -104,6 +107,22 @@ describe.skipIf(skipReason('openssl'))('openssl s_client', () => {
     expect(await sClient(listener, '-noservername')).toContain('subject=CN = localhost');
   });
 
+  test.each(['mx', 'smtps'])('%s: gets of a name the kind of key that it can use', async (listener) => {
+    const shown = async (name: string, sigalgs: string): Promise<string> => {
+      const output = await sClient(listener, '-servername', name, '-sigalgs', sigalgs);
+      return output.match(/^subject=CN = .*|^Peer signature type: .*/gm)?.join(', ') ?? output;
+    };
+    const [ecdsa, rsa] = ['ECDSA+SHA256', 'RSA-PSS+SHA256:RSA+SHA256'];
+    const signed = 'Peer signature type: ';
+    expect(await shown('other.test', ecdsa)).toBe(`subject=CN = other.test, ${signed}ECDSA`);
+    expect(await shown('other.test', rsa)).toBe(`subject=CN = other.test, ${signed}RSA-PSS`);
+    // The certificate for all has the kind that is taken first of the two.
+    const both = `${ecdsa}:${rsa}`;
+    expect(await shown('rsa.test', both)).toBe(`subject=CN = other.test, ${signed}RSA-PSS`);
+    expect(await shown('elsewhere.test', both)).toBe(`subject=CN = localhost, ${signed}ECDSA`);
+    expect(await shown('rsa.test', ecdsa)).toContain('handshake failure');
+  });
+
   test.each(['-tls1_2', '-tls1_3'])(
     '%s: takes its session up again on whichever worker it meets, also on one that replaced another',
     async (version) => {
@@ -118,6 +137,9 @@ describe.skipIf(skipReason('openssl'))('openssl s_client', () => {
       });
       for (let times = 0; times < 6; times++)
         expect(await sClient('mx', version, '-sess_in', session)).toContain('Reused, TLSv1.');
+      // RFC 6066 §3: not at a name with another certificate.
+      const elsewhere = ['-sess_in', session, '-servername', 'rsa.test'];
+      expect(await sClient('mx', version, ...elsewhere)).toContain('New, TLSv1.');
       // A-033, with the tool of who would try it.
       expect(await sClient('smtps', version, '-sess_in', session)).toContain('New, TLSv1.');
     },

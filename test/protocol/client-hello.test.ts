@@ -49,6 +49,12 @@ function hello(extensions: readonly Extension[], block?: Buffer): Buffer {
   return records(message(helloBody(extensions, block)));
 }
 
+/** A hello of so many octets with the header of its only record. */
+function helloOf(count: number): Buffer {
+  const bare = message(helloBody([serverName(mx), [21, Buffer.alloc(0)]])).length;
+  return message(helloBody([serverName(mx), [21, Buffer.alloc(count - 5 - bare)]]));
+}
+
 const other: HelloEvent = { kind: 'other' };
 const more: HelloEvent = { kind: 'more' };
 
@@ -167,23 +173,17 @@ describe('OpenSSL has the word on', () => {
 
 describe('the bound', () => {
   const maxBytes = 5 + 2 ** 14;
-  /** So many octets with the header of the only record. */
-  const ofBytes = (count: number): Buffer => {
-    const bare = message(helloBody([serverName(mx), [21, Buffer.alloc(0)]])).length;
-    return message(helloBody([serverName(mx), [21, Buffer.alloc(count - 5 - bare)]]));
-  };
-
   test('is a hello that fills its record', () => {
-    const bytes = records(ofBytes(maxBytes));
+    const bytes = records(helloOf(maxBytes));
     expect(bytes).toHaveLength(maxBytes);
     expect(read(bytes)).toEqual(asking('mx.example.test'));
     expect(readInPieces([bytes.subarray(0, 1), bytes.subarray(1)])).toEqual(asking('mx.example.test'));
   });
 
   test.each<[string, Buffer]>([
-    ['one octet more', records(ofBytes(maxBytes + 1))],
-    ['the same in two records', records(ofBytes(maxBytes), 2 ** 13)],
-    ['a tenth of it in records of one octet', records(ofBytes(maxBytes / 5), 1)],
+    ['one octet more', records(helloOf(maxBytes + 1))],
+    ['the same in two records', records(helloOf(maxBytes), 2 ** 13)],
+    ['a tenth of it in records of one octet', records(helloOf(maxBytes / 5), 1)],
   ])('is passed by %s', (_, bytes) => {
     expect(read(bytes)).toEqual(other);
     const pieces = [bytes.subarray(0, 4000), bytes.subarray(4000, 9000), bytes.subarray(9000)];
@@ -195,7 +195,7 @@ describe('the bound', () => {
     expect(read(records(Buffer.from([1, 0, 0x40, 1])))).toEqual(more);
   });
 
-  test('holds for what is kept', () => {
+  test('A-025: holds for what is kept of a hello without an end', () => {
     const reader = new ClientHelloReader();
     const endless = records(message(Buffer.alloc(16_000)), 100);
     let event: HelloEvent = more;

@@ -1,7 +1,7 @@
 /** A client for tests: sends bytes as told, reads whole replies. Knows no SMTP beyond where a reply ends. */
 import { createHash } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
-import { connect as connectTls, TLSSocket } from 'node:tls';
+import { connect as connectTls, TLSSocket, type ConnectionOptions } from 'node:tls';
 
 export class SmtpClient {
   #socket: Socket;
@@ -91,19 +91,19 @@ export class SmtpClient {
     return this.reply();
   }
 
-  async startTls(): Promise<void> {
+  async startTls(options: ConnectionOptions = {}): Promise<void> {
     const reply = await this.command('STARTTLS');
     if (!reply.startsWith('220')) throw new Error(`STARTTLS: ${reply}`);
-    await this.handshake();
+    await this.handshake(options);
   }
 
   /** The server has said 220 to STARTTLS. */
-  async handshake(): Promise<void> {
+  async handshake(options: ConnectionOptions = {}): Promise<void> {
     const plain = this.#socket;
     plain.removeAllListeners('data');
     plain.removeAllListeners('end');
     plain.removeAllListeners('close');
-    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+    const secure = connectTls({ socket: plain, rejectUnauthorized: false, ...options });
     await new Promise((resolve, reject) => {
       secure.once('secureConnect', () => resolve(undefined));
       secure.once('error', reject);

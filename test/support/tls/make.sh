@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes clients/ and names/ anew. clients/: an authority, certificates of clients that it vouches for (joe; expired), one
-# that it made for a server, and one of joe's name that a stranger made. names/: other.test and *.other.test; an RSA key
-# beside that of localhost.crt. Valid for a hundred years but for `expired`.
+# that it made for a server, and one of joe's name that a stranger made. names/: other.test and *.other.test; RSA keys
+# beside those of other.crt and of localhost.crt. Valid for a hundred years but for `expired`.
 set -euo pipefail
 cd "$(dirname "$0")"
 mkdir -p clients names
@@ -35,4 +35,5 @@ clock='faketime 2020-01-01' days=1 signed expired /O=Example/CN=late \
   'extendedKeyUsage=clientAuth\nsubjectAltName=email:late@example.test'
 self_signed clients/stranger /O=Elsewhere/CN=joe email:joe@example.test ec -pkeyopt ec_paramgen_curve:P-256
 self_signed names/other /CN=other.test 'DNS:other.test,DNS:*.other.test' ec -pkeyopt ec_paramgen_curve:P-256
+self_signed names/other-rsa /CN=other.test 'DNS:other.test,DNS:*.other.test' rsa:2048
 self_signed names/localhost-rsa /CN=localhost DNS:localhost,DNS:mx.example.test,IP:127.0.0.1 rsa:2048

@@ -385,7 +385,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     } else this.#secure(undefined);
   }
 
-  /** What was read of the hello, or of what is none, goes back: OpenSSL reads it from the start and has the last word on it. */
+  /** What was read of the hello, or of what is none, goes back: OpenSSL reads it from the start and has the word on it. */
   #readHello(hello: ClientHelloReader, chunk: Buffer): void {
     const event = hello.read(chunk);
     if (event.kind === 'more') return;

@@ -76,7 +76,7 @@ export class TlsDoor {
     return clientCertificate(socket.getPeerX509Certificate(), verifyErrorOf(socket));
   }
 
-  /** Of a name that nobody has, and of one whose certificate cannot be used: RFC 6066 §3 leaves that to the server, and mail goes on. */
+  /** A name that nobody has, or whose certificate cannot be used, is as none: RFC 6066 §3 leaves that to us, and mail goes on. */
   #optionsFor(serverName: string | undefined): TLSSocketOptions {
     const named = serverName === undefined ? undefined : this.#names.find(serverName);
     if (named === undefined) return this.#preset;

@@ -18,7 +18,8 @@ export interface Moment {
 
 export interface Choice {
   readonly moments: readonly Moment[];
-  /** 250s that came too early, in the whole run. */
+  /** 250s of the whole run whose messages had to be kept when they had been read, and how many of them came too early. */
+  readonly answers: number;
   readonly early: number;
 }
 
@@ -34,7 +35,7 @@ export function chooseMoments(run: Run, tree: RecordedTree, images: number, rand
     })),
   ];
   while (moments.length < images) moments.push({ atMs: drawn(run, random), mode: random.pick(imageModes) });
-  return { moments, early: early.length };
+  return { moments, answers: answers.length, early: early.length };
 }
 
 /** So many, or all if there are fewer, from the first to the last in even steps. */

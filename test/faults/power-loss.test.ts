@@ -97,7 +97,7 @@ async function recordSpool(): Promise<Run> {
   return { operations: readRecording(join(directory, 'record')), root, sent, deliveredAtMs, endMs };
 }
 
-const total = { runs: 0, images: 0, unsureWrites: 0, required: 0, acked: 0, faulty: 0 };
+const total = { runs: 0, images: 0, unsureWrites: 0, required: 0, acked: 0, answers: 0, early: 0, faulty: 0 };
 
 function expectSound(verdict: PowerLossVerdict, run: Run): void {
   total.runs += 1;
@@ -105,6 +105,8 @@ function expectSound(verdict: PowerLossVerdict, run: Run): void {
   total.unsureWrites += verdict.unsureWrites;
   total.required += verdict.required;
   total.acked += [...run.sent.values()].filter(({ outcome }) => outcome === 'acked').length;
+  total.answers += verdict.answers;
+  total.early += verdict.early;
   total.faulty += verdict.faulty.length;
   expect(verdict.faulty.slice(0, 3), `seed ${seed}: ${JSON.stringify(verdict.faulty.slice(0, 3))}`).toEqual(
     [],
@@ -140,7 +142,7 @@ describe.skipIf(missing !== undefined)(`power loss${missing === undefined ? '' :
       }
       record('power loss', {
         ids: ['F-04', 'G-04'],
-        summary: `${total.images} images of ${total.runs} runs, ${total.faulty} with a fault; ${total.unsureWrites} writes not synced at their moment, ${total.required} acknowledged messages required and found whole`,
+        summary: `${total.images} images of ${total.runs} runs, ${total.faulty} with a fault; ${total.unsureWrites} writes not synced at their moment, ${total.required} acknowledged messages required and found whole; of ${total.answers} 250s looked at in the record ${total.early} came before the message was on disk`,
         seed,
         figures: total,
       });

@@ -38,7 +38,8 @@ export interface PowerLossVerdict {
   /** Acknowledged messages that had to be there, all images together. */
   readonly required: number;
   readonly faulty: readonly ImageFault[];
-  /** 250s of the whole run before whose time the record does not show the message on disk. */
+  /** As in Choice. */
+  readonly answers: number;
   readonly early: number;
   /** Those of them whose image held the message all the same: the record was misread. */
   readonly earlyAndKept: readonly string[];
@@ -50,7 +51,7 @@ export async function tryImages(run: Run, images: number, random: Random): Promi
   const base = mkdtempSync(join(inMemory, 'postern-images-'));
   const checker = new ImageChecker();
   const tree = new RecordedTree(run.operations, run.root);
-  const { moments, early } = chooseMoments(run, tree, images, random);
+  const { moments, answers, early } = chooseMoments(run, tree, images, random);
   const faulty: ImageFault[] = [];
   const earlyAndKept: string[] = [];
   let unsureWrites = 0;
@@ -71,7 +72,7 @@ export async function tryImages(run: Run, images: number, random: Random): Promi
     await checker.close();
     rmSync(base, { recursive: true, force: true });
   }
-  return { images, unsureWrites, required: sumRequired, faulty, early, earlyAndKept };
+  return { images, unsureWrites, required: sumRequired, faulty, answers, early, earlyAndKept };
 }
 
 /** What is wrong with what the queue found, for what its senders had been told by then; `required` had to be there. */

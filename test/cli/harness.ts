@@ -111,5 +111,7 @@ export function configText(adminPort: number, dataDir: string): string {
     admin: { port: adminPort },
     domains: [{ names: ['example.test'], route: 'disk' }],
     routes: { disk: { to: 'maildir:./maildir' } },
+    // How full the disk is that tests run on is not looked at.
+    limits: { diskReserve: 0 },
   });
 }

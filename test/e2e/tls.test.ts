@@ -80,8 +80,12 @@ function delivered(): string[] {
     : [];
 }
 
-async function inTls(listener: string): Promise<{ socket: TLSSocket; client: SmtpClient }> {
+async function inTls(
+  listener: string,
+  servername = 'localhost',
+): Promise<{ socket: TLSSocket; client: SmtpClient }> {
   const socket = connectTls({
+    servername,
     port: port(listener),
     host: '127.0.0.1',
     rejectUnauthorized: false,
@@ -314,18 +318,22 @@ test('a renewed certificate is shown after `postern reload`, and no session is c
   await client.command('EHLO t');
   expect(await client.command('MAIL FROM:<a@x.test>')).toMatch(/^250/);
   const before = socket.getPeerCertificate().fingerprint256;
-  cpSync(join(tlsFolder, 'hops/good.crt'), join(folder, 'localhost.crt'));
+  for (const name of ['localhost', 'other'])
+    cpSync(join(tlsFolder, 'hops/good.crt'), join(folder, `${name}.crt`));
   const refused = await postern.cli('reload');
   expect(refused.code).not.toBe(0);
   expect(refused.stderr + refused.stdout).toContain('a key that does not fit the certificate');
-  cpSync(join(tlsFolder, 'hops/hop.key'), join(folder, 'localhost.key'));
+  for (const name of ['localhost', 'other'])
+    cpSync(join(tlsFolder, 'hops/hop.key'), join(folder, `${name}.key`));
   expect(await postern.cli('reload')).toMatchObject({ code: 0 });
   const after = await inTls('smtps');
   const shown = after.socket.getPeerCertificate();
   expect(before).not.toBe(shown.fingerprint256);
   const renewed = new X509Certificate(readFileSync(join(folder, 'localhost.crt')));
   expect(shown.fingerprint256).toBe(renewed.fingerprint256);
+  const atName = await inTls('smtps', 'mail.other.test');
+  expect(atName.socket.getPeerCertificate().fingerprint256).toBe(renewed.fingerprint256);
   expect(await client.command('RCPT TO:<b@example.test>')).toMatch(/^250/);
   client.destroy();
-  after.client.destroy();
+  for (const one of [after, atName]) one.client.destroy();
 });

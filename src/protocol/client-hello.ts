@@ -20,7 +20,6 @@ const maxHelloBytes = recordHeaderBytes + maxRecordBytes;
 const firstKeptBytes = 2048;
 
 const handshakeRecord = 22;
-const majorVersion = 3;
 const clientHello = 1;
 const messageHeaderBytes = 4;
 const versionAndRandomBytes = 2 + 32;
@@ -78,7 +77,8 @@ export class ClientHelloReader {
   #look(bytes: Buffer): HelloEvent {
     for (;;) {
       const at = this.#recordAt;
-      if (!mayBeginRecord(bytes, at)) return other;
+      // At the first octet. RFC 8446 §5.1: the version that follows is ignored for all purposes.
+      if (at < bytes.length && bytes[at] !== handshakeRecord) return other;
       if (bytes.length < at + recordHeaderBytes) return more;
       const length = bytes.readUInt16BE(at + 3);
       if (length === 0 || length > maxRecordBytes) return other;
@@ -101,12 +101,6 @@ export class ClientHelloReader {
     if (this.#messageBytes < this.#wantedBytes) return more;
     return readHello(messageIn(bytes, this.#wantedBytes).subarray(messageHeaderBytes));
   }
-}
-
-/** Told at the first octet that does not fit. */
-function mayBeginRecord(bytes: Buffer, at: number): boolean {
-  if (bytes.length > at && bytes[at] !== handshakeRecord) return false;
-  return bytes.length <= at + 1 || bytes[at + 1] === majorVersion;
 }
 
 /** The first octets of the handshake message, whose records are whole. */

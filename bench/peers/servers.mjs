@@ -137,16 +137,16 @@ function need(name, file, how) {
 async function startPostern({ hopPort, main }) {
   const silent = hopPort === undefined ? await startSilentHop() : undefined;
   const server = await startServer(hopPort ?? silent?.port ?? 0, {}, main);
-  if (silent !== undefined) {
-    const args = [main ?? builtMain, 'queue', 'freeze', 'hop', '--config', server.configFile];
-    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-    if (status !== 0) throw new Error(`the route cannot be frozen: ${stderr}`);
-  }
   const stop = async () => {
     await server.stop();
     await silent?.stop();
   };
-  return { ...server, stop };
+  if (silent === undefined) return { ...server, stop };
+  const args = [main ?? builtMain, 'queue', 'freeze', 'hop', '--config', server.configFile];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  if (status === 0) return { ...server, stop };
+  await stop();
+  throw new Error(`the route cannot be frozen: ${stderr}`);
 }
 
 /** @param {Setting} setting @returns {Promise<Running>} */

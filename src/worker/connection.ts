@@ -12,7 +12,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { errorCodeOf } from '../base/errors.js';
 import { newSessionId } from '../base/ids.js';
-import { ClientHelloReader } from '../protocol/client-hello.js';
 import { Session } from '../protocol/session.js';
 import type {
   AbandonReason,
@@ -34,7 +33,8 @@ import type { Listener } from './listener.js';
 import { MessageInHand, type MessageSource } from './message-in-hand.js';
 import { Peer } from './peer.js';
 import type { OpenConnection, Service } from './service.js';
-import { attach, attachSecure, detach, type SocketOwner } from './socket-events.js';
+import { attach, attachSecure, type SocketOwner } from './socket-events.js';
+import { TlsStep } from './tls-step.js';
 
 // While old workers drain for a reload, a client that keeps a connection open without using it is sent away with 421.
 const reloadIdleMs = 10_000;
@@ -61,8 +61,8 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   #reading = true;
   #peerEnded = false;
   #upgrading = false;
-  /** While the handshake waits for the name that the client asks for. */
-  #hello: ClientHelloReader | undefined;
+  /** From plain text into TLS, while the socket is the plain one. */
+  #tlsStep: TlsStep | undefined;
 
   constructor(service: Service, listener: Listener, socket: Socket, client: Client, ticket: NetworkTicket) {
     this.#service = service;
@@ -211,7 +211,7 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
   // ---- socket events ---------------------------------------------------------------------------------------------
 
   onData(chunk: Buffer): void {
-    if (this.#hello !== undefined) this.#readHello(this.#hello, chunk);
+    if (this.#tlsStep !== undefined) this.#secure(this.#tlsStep.read(this.#socket, chunk));
     if (this.#phase !== 'open') return; // lingering: read and dropped
     const session = this.#session;
     const wasInMessage = session.inMessage;
@@ -374,35 +374,20 @@ export class Connection implements SessionSink, SocketOwner, OpenConnection, Mes
     });
   }
 
-  /** Behind STARTTLS or from the start. The deadline is of all of it, the wait for the name included. */
+  /** Behind STARTTLS or from the start. The deadline is of all of it, the wait for a server name included. */
   #beginHandshake(): void {
-    this.#phase = 'handshake';
-    this.#deadlines.within('handshake', performance.now());
-    // From a client that has said its FIN no hello can come.
-    if (this.#listener.door?.hasNames === true && !this.#peerEnded) {
-      this.#hello = new ClientHelloReader();
-      this.#socket.resume();
-    } else this.#secure(undefined);
-  }
-
-  /** What was read of the hello, or of what is none, goes back: OpenSSL reads it from the start and has the word on it. */
-  #readHello(hello: ClientHelloReader, chunk: Buffer): void {
-    const event = hello.read(chunk);
-    if (event.kind === 'more') return;
-    this.#hello = undefined;
-    const plain = this.#socket;
-    plain.pause();
-    plain.unshift(chunk);
-    if (hello.kept.length > 0) plain.unshift(hello.kept);
-    this.#secure(event.kind === 'hello' ? event.serverName : undefined);
-  }
-
-  #secure(serverName: string | undefined): void {
-    const plain = this.#socket;
     const { door } = this.#listener;
     if (door === undefined) throw new Error('a TLS listener without a certificate passed the config check');
-    detach(plain);
-    const secure = door.wrap(plain, serverName);
+    this.#phase = 'handshake';
+    this.#deadlines.within('handshake', performance.now());
+    this.#tlsStep = new TlsStep(door);
+    this.#secure(this.#tlsStep.begin(this.#socket, this.#peerEnded));
+  }
+
+  /** @param secure undefined: the name that the client asks for is not known yet */
+  #secure(secure: TLSSocket | undefined): void {
+    if (secure === undefined) return;
+    this.#tlsStep = undefined;
     this.#socket = secure;
     attachSecure(secure, this);
   }

@@ -36,11 +36,12 @@ for (let i = 0; i < 5; i++) {
   await take(20 * mib);
   await give();
 }
-const result = {
-  in20: await take(20 * mib),
-  out20: await give(),
-  in200: await take(200 * mib),
-  out200: await give(),
-};
+// When the read chunks are collected is V8's choice. What grows with the message grows each time: the least of three.
+const result = { in20: Infinity, out20: Infinity, in200: Infinity, out200: Infinity };
+for (let i = 0; i < 3; i++)
+  for (const size of [20, 200]) {
+    result[`in${size}`] = Math.min(result[`in${size}`], await take(size * mib));
+    result[`out${size}`] = Math.min(result[`out${size}`], await give());
+  }
 await spool.close();
 print(JSON.stringify(result));

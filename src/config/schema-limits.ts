@@ -34,7 +34,7 @@ export const limits = section({
   diskReserve: size('0', '1TiB')
     .prefault('1GiB')
     .describe(
-      'Space kept free on the file system of `dataDir`: new mail gets 452 from 1 MiB for each worker above it on, and until there is more. Messages that have begun still come in, so let it be several times `messageBytes`. 0: none is kept.',
+      'Space kept free on the file system of `dataDir`: new mail gets 452 from 1 MiB for each worker above it on, and until there is more. Messages that have begun still come in, so let it be several times `messageBytes`. 0: none is kept; a disk with less than some 4 MiB free counts as full.',
     ),
   queueMessages: integer(1, 1_000_000_000)
     .prefault(1_000_000)

@@ -9,6 +9,7 @@
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import type { LmdbEnv } from './lmdb-env.js';
 import { chunkKey, envelopeKey } from './keys.js';
+import { neededFreeBytes } from './transaction-room.js';
 
 /** 'urgent': somebody waits for a reply. 'bulk': chunks of large messages, and what must come after them. */
 export type Lane = 'urgent' | 'bulk';
@@ -78,6 +79,8 @@ export class Committer {
   #idleWaiters: (() => void)[] = [];
   /** The last commit found the disk full. */
   #cramped = false;
+  /** And nobody had room to give back. */
+  #cornered = false;
   #roomTimer: NodeJS.Timeout | undefined;
   /** Nobody waits for room any more. */
   #closing = false;
@@ -173,10 +176,24 @@ export class Committer {
       for (const key of removals.keys) this.#env.remove(key);
     };
     const bytes = jobs.reduce((sum, { job }) => sum + job.bytes, 0);
+    const full = this.#whyTooFull(jobs, bytes, removals.keys.length);
+    if (full !== undefined) {
+      this.#refused(jobs, removals, full);
+      return;
+    }
     this.#env.batch(write, bytes).then(
       () => this.#settle(jobs, removals, startedAt),
       (error: Error) => this.#refused(jobs, removals, error),
     );
+  }
+
+  /** What nothing else can make room for is tried all the same. */
+  #whyTooFull(jobs: readonly QueuedJob[], bytes: number, removedKeys: number): PosternError | undefined {
+    const drains = jobs.every(({ job }) => job.whenFull === 'wait');
+    const { file, freeBytes } = this.#env;
+    const needed = neededFreeBytes({ keys: jobs.length + removedKeys, bytes, drains });
+    if ((drains && this.#cornered) || freeBytes === undefined || freeBytes >= needed) return undefined;
+    return new PosternError('SPOOL_FULL', `${file}: its disk has only ${freeBytes} bytes free`);
   }
 
   #removeLater(): void {
@@ -199,6 +216,7 @@ export class Committer {
     }
     this.#busy = false;
     this.#cramped = false;
+    this.#cornered = false;
     this.#removals.splice(0, removals.finished);
     this.#removedKeys = removals.removedKeys;
     const messages = jobs.reduce((sum, { job }) => sum + job.messages, 0);
@@ -217,9 +235,11 @@ export class Committer {
     }
     const waiting = [...jobs, ...this.#lanes.urgent, ...this.#lanes.bulk];
     const kept = waiting.filter(({ job }) => job.whenFull === 'wait');
-    const helped = this.#hooks.full(kept.length > 0 || removals.keys.length > 0);
+    const needed = kept.length > 0 || removals.keys.length > 0;
+    const helped = this.#hooks.full(needed);
     this.#busy = false;
     this.#cramped = true;
+    this.#cornered = needed && !helped;
     this.#lanes.urgent = kept.filter(({ lane }) => lane === 'urgent');
     this.#lanes.bulk = kept.filter(({ lane }) => lane === 'bulk');
     // Those in the lanes too: an envelope must not follow where its chunks did not go.

@@ -4,7 +4,7 @@
  * which a fresh one must take its place. Owned by generations.ts; how a commit is refused is committer.ts.
  */
 import { randomFill } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, statfsSync } from 'node:fs';
 import { mkdir, open, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
@@ -38,6 +38,16 @@ export interface RoomHooks {
 export async function freeBytesAt(directory: string): Promise<number | undefined> {
   try {
     const disk = await statfs(directory);
+    return disk.bavail * disk.bsize;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same in this turn, for one who is about to write. */
+export function freeBytesNow(directory: string): number | undefined {
+  try {
+    const disk = statfsSync(directory);
     return disk.bavail * disk.bsize;
   } catch {
     return undefined;

@@ -11,7 +11,7 @@ import * as lmdb from 'lmdb';
 
 import { PosternError, describeError } from '../base/errors.js';
 import { isEnvironmentPanic, isNoSpace } from '../base/system-errors.js';
-import { freeBytesAt } from './disk-room.js';
+import { freeBytesAt, freeBytesNow } from './disk-room.js';
 
 /** A key as it lies in the file, and what was read of its value. */
 export interface StoredRecord<T> {
@@ -136,6 +136,11 @@ export class LmdbEnv {
       const stats: { entryCount?: unknown } = this.#db.getStats();
       return Number(stats.entryCount);
     });
+  }
+
+  /** On its file system, for us; undefined where that does not say. */
+  get freeBytes(): number | undefined {
+    return freeBytesNow(dirname(this.file));
   }
 
   /** Only inside `batch`. The value's bytes are read by another thread until the batch settles: leave them alone. */

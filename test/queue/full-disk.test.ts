@@ -29,18 +29,22 @@ describe.skipIf(noDisk !== undefined)(`a full disk${why}`, { timeout: 60_000 }, 
   it.each([3000, 60_000, 300_000])(
     'refuses mail of %i bytes and nothing else: all that was acknowledged is deferred and delivered, then mail flows again (F-06)',
     async (bytes) => {
-      const [all = ''] = await runOnSmallDisk(disk, 16, [
+      const { printed, stderr } = await runOnSmallDisk(disk, 16, [
         ['full-disk', `${disk}/queue`, 'fill-drain', String(bytes)],
       ]);
-      expect(JSON.parse(all)).toEqual({ ...filled, ...drained, full: [true, false] });
+      expect(JSON.parse(printed.join(''))).toEqual({ ...filled, ...drained, full: [true, false] });
+      // LMDB says so of a write that found no room, and may write past the end of that very message (mdb.c, 100 bytes):
+      // a heap overflow, so it is not let into a full disk at all.
+      expect(stderr).not.toContain('Write error');
     },
   );
 
   it('lets a process begin that finds not a page free: it delivers what the last one left, then takes mail (F-06)', async () => {
-    const [first = '', second = ''] = await runOnSmallDisk(disk, 16, [
+    const { printed } = await runOnSmallDisk(disk, 16, [
       ['full-disk', `${disk}/queue`, 'fill', '20000'],
       ['full-disk', `${disk}/queue`, 'drain'],
     ]);
+    const [first = '', second = ''] = printed;
     expect(JSON.parse(first)).toEqual({ ...filled, full: [true] });
     expect(JSON.parse(second)).toEqual({ ...filled, ...drained, full: [true, false] });
   });

@@ -68,17 +68,19 @@ export function whyNoSmallDisk(): string | undefined {
   return probe.status === 0 ? undefined : 'no right to mount: run as root';
 }
 
-/** Runs children one after the other on one small disk, which only they see. What each has printed. */
+/** Runs children one after the other on one small disk, which only they see. What each has printed, and what LMDB has said. */
 export async function runOnSmallDisk(
   disk: string,
   mebibytes: number,
   children: readonly (readonly [name: string, ...args: string[]])[],
-): Promise<string[]> {
+): Promise<{ readonly printed: string[]; readonly stderr: string }> {
   const quoted = children.map(([name, ...args]) => [process.execPath, childPath(name), ...args].join(' '));
   const script = [`mount -t tmpfs -o size=${mebibytes}m tmpfs ${disk}`, ...quoted].join('; ');
-  const child = spawn('unshare', ['-m', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const child = spawn('unshare', ['-m', 'sh', '-c', script], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
+  let stderr = '';
   child.stdout.on('data', (data: Buffer) => (stdout += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (stderr += data.toString()));
   await new Promise((resolve) => child.once('close', resolve));
-  return stdout.trim().split('\n');
+  return { printed: stdout.trim().split('\n'), stderr };
 }

@@ -36,6 +36,8 @@ async function fill() {
       else refused.add(reason.code);
   }
   const listed = await spool.select({});
+  // What was begun before it was refused is removed in a transaction of its own, which must not be under way now.
+  await new Promise((resolve) => setTimeout(resolve, 500));
   try {
     for (;;) appendFileSync(other, Buffer.alloc(65_536, 1));
   } catch {

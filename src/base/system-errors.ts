@@ -1,6 +1,8 @@
 /** What the system said, whether Node says it (a name) or lmdb-js (a number). */
 import { constants } from 'node:os';
 
+import { errorCodeOf } from './errors.js';
+
 const { ENOSPC, EDQUOT, EACCES, EPERM } = constants.errno;
 
 export function isNoSpace(error: unknown): boolean {
@@ -21,6 +23,11 @@ const mdbPanic = -30_795;
  */
 export function isEnvironmentPanic(error: unknown): boolean {
   return hasCode(error, [mdbPanic]) || (error instanceof Error && error.message.includes('MDB_PANIC'));
+}
+
+/** A call to the system failed, and Node says which; most messages name the file too. */
+export function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && errorCodeOf(error) !== undefined;
 }
 
 function hasCode(error: unknown, codes: readonly (string | number)[]): boolean {

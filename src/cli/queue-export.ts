@@ -7,13 +7,14 @@ import { once } from 'node:events';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { errorCodeOf } from '../base/errors.js';
+import { describeError, errorCodeOf } from '../base/errors.js';
+import { isNoSpace } from '../base/system-errors.js';
 import { formatBytes } from '../base/units.js';
 import { AdminClient, RefusedError } from './admin-client.js';
 import { count } from './amounts.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { exportName, exportVersion, messageHash, pieceBytes } from './export-format.js';
-import { exitCodes, UsageError } from './failure.js';
+import { exitCodes, FileError, UsageError } from './failure.js';
 import { jsonOption, printJson, type JsonOption } from './output.js';
 import { Progress } from './progress.js';
 import { withFilters } from './queue-filter.js';
@@ -73,8 +74,9 @@ async function intoFile<T>(name: string, work: (write: Write) => Promise<T>): Pr
   const part = `${name}.part`;
   const file = await create(name, part);
   try {
-    const result = await work(async (text) => void (await file.write(text)));
-    await file.sync();
+    // write() may leave the rest of the text to its caller, as on a disk with little room; appendFile() does not.
+    const result = await work((text) => onDisk(part, () => file.appendFile(text)));
+    await onDisk(part, () => file.sync());
     await file.close();
     await rename(part, name);
     return result;
@@ -82,6 +84,18 @@ async function intoFile<T>(name: string, work: (write: Write) => Promise<T>): Pr
     await file.close();
     await rm(part, { force: true });
     throw error;
+  }
+}
+
+async function onDisk(part: string, change: () => Promise<unknown>): Promise<void> {
+  try {
+    await change();
+  } catch (error) {
+    const help = isNoSpace(error) ? 'make room there, or name a file on another disk' : 'name another file';
+    throw new FileError(
+      `${part} cannot be written: ${describeError(error)}. It was removed, and the queue is as it was; ${help}`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,6 +1,10 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { QueueDetail, QueueRow } from '../../src/base/messages.js';
-import { fakeAdmin, postern } from './harness.js';
+import { posternMain } from '../support/postern.js';
+import { run } from '../support/program.js';
+import { fakeAdmin, postern, temporaryFolder } from './harness.js';
 
 const deferred: QueueRow = {
   id: '1M81GXG2T3PYZNHK',
@@ -330,6 +334,26 @@ describe('postern queue hold, release, retry, delete', () => {
     expect(answer).toMatchObject({ code: 0, stdout: 'No message fits.' });
   });
 }); // prettier-ignore
+
+test('postern queue export that the disk does not take says so in one line, and leaves nothing behind', async () => {
+  const { id } = deferred;
+  const admin = await fakeAdmin({
+    'GET /api/v1/queue/ids?limit=100000': { body: { ids: [id], total: 1, complete: true } },
+    'GET /api/v1/status': { body: { hostname: 'mx.example.test' } },
+    [`GET /api/v1/queue/${id}/envelope`]: { body: { bytes: 4_096, envelope: {} } },
+    [`GET /api/v1/queue/${id}/message?offset=0&limit=524288`]: { body: Buffer.alloc(4_096) },
+  });
+  const folder = temporaryFolder();
+  const file = join(folder, 'queue.export');
+  // A file of one block may not grow: what the kernel then says differs from a full disk only by its name.
+  const limited = ['-c', 'ulimit -f 1; exec "$@"', 'sh', process.execPath, posternMain];
+  const answer = await run('sh', [...limited, 'queue', 'export', '--to', file, '-c', admin.configFile]);
+  expect(answer.code).toBe(1);
+  expect(answer.stderr).toBe(
+    `postern: ${file}.part cannot be written: EFBIG: file too large, write. It was removed, and the queue is as it was; name another file`,
+  );
+  expect(readdirSync(folder)).toEqual([]);
+});
 
 describe('postern queue freeze and thaw', () => {
   test('do so by name', async () => {

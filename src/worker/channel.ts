@@ -9,6 +9,11 @@ export class Channel {
     process.on('message', (message) => onMessage(message as ToWorker));
   }
 
+  /** @param onGone the primary has ended without us. Node ends this process right behind it. */
+  onPrimaryGone(onGone: () => void): void {
+    cluster.worker?.on('disconnect', onGone);
+  }
+
   /** Nothing can be told to a primary that is gone; the 'disconnect' that follows ends this process. */
   send(message: FromWorker, sent?: () => void): void {
     if (!cluster.isWorker || process.send === undefined || !process.connected) {

@@ -34,6 +34,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 channel.listen((message) => {
   void receive(message);
 });
+channel.onPrimaryGone(orphaned);
 channel.send({ type: 'online' });
 
 async function receive(message: ToWorker): Promise<void> {
@@ -73,6 +74,8 @@ async function receive(message: ToWorker): Promise<void> {
 }
 
 let closeLog = (): void => undefined;
+/** Once there is a config. */
+let tellOrphaned = (): void => undefined;
 
 async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void> {
   // oxlint-disable-next-line no-unsafe-type-assertion -- checked and frozen by the primary, which alone sends it
@@ -80,6 +83,13 @@ async function init(message: Extract<ToWorker, { type: 'init' }>): Promise<void>
   const opened = openLog(config.log.level, { slot: message.slot });
   closeLog = opened.close;
   const { log } = opened;
+  tellOrphaned = () => {
+    const facts = { event: 'worker.orphaned', connections: worker?.connections ?? 0 };
+    log.error(
+      facts,
+      'the primary is gone (killed, or out of memory: the system log may say), so this worker ends too; nothing acknowledged is lost; start Postern again where no service manager does',
+    );
+  };
   frozen = message.frozen;
   ticketSecret = message.ticketSecret;
   process.on('uncaughtException', (error) => crash(log.fatal.bind(log), error));
@@ -156,6 +166,16 @@ async function drain(reason: 'stop' | 'reload', boundMs: number): Promise<void> 
   }
   await worker.drain(reason, boundMs);
   channel.send({ type: 'farewell', metrics: worker.snapshot() }, () => exit(0));
+}
+
+/**
+ * The primary is gone (F-03). No drain: the next one begins at once, and a queue file belongs to one living process. What
+ * got its 250 is on disk.
+ */
+function orphaned(): void {
+  tellOrphaned();
+  worker?.lastWords();
+  exit(0);
 }
 
 /**

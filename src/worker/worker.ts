@@ -215,6 +215,12 @@ export class Worker {
     void this.#endAfterFailure();
   }
 
+  /** The process ends in this turn: 421 for the clients to whom nothing is owed, as far as their sockets take it at once. */
+  lastWords(): void {
+    this.#service.draining = 'stop';
+    for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
+  }
+
   async #endAfterFailure(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, failedRepliesMs));
     this.#service.draining = 'stop';

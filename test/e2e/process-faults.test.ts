@@ -1,4 +1,4 @@
-/** What befalls whole processes, and queue files while nobody runs: F-05, F-13, F-15, F-31, F-37, F-38, F-39. */
+/** What befalls whole processes, and queue files while nobody runs: F-03, F-05, F-13, F-15, F-31, F-37, F-38, F-39. */
 import {
   copyFileSync,
   existsSync,
@@ -255,6 +255,15 @@ describe('F-37 a bug in a worker', () => {
       expect(delivered(postern)).toEqual(['after', 'before']);
     },
   );
+});
+
+test('F-03 workers of a primary that was killed say so, and why they end, to the log and to idle clients', async () => {
+  const postern = await start({ config: { workers: 1 } });
+  const idle = await greeted(postern);
+  const [pid] = postern.workerPids();
+  postern.kill('SIGKILL');
+  expect(await idle.reply()).toMatch(/^421 4\.3\.2 /);
+  expect(await event(postern, 'worker.orphaned')).toMatchObject({ level: 'error', connections: 1, pid });
 });
 
 describe('F-38 a certificate that is half written at a reload', () => {

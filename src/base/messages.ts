@@ -256,6 +256,7 @@ export interface RouteStatus {
 
 /** POST /api/v1/reload: 200 with this, or 409 when refused, with the keys that need a restart. */
 export type ReloadAnswer =
-  /** `reread`: the files that the config names and the new workers have read, whether they differ or not. */
-  | { ok: true; changed: string[]; reread: string[]; workers: number }
+  /** `reread`: the files that the config names and the new workers have read, whether they differ or not;
+   *  `changedFiles`: those of them that differ from what they were at the start or the last reload. */
+  | { ok: true; changed: string[]; reread: string[]; changedFiles: string[]; workers: number }
   | { ok: false; code: string; message: string; keys: string[] };

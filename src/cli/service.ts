@@ -158,16 +158,23 @@ async function reload(client: AdminClient): Promise<ReloadAnswer> {
   }
 }
 
-function describeReload({ changed, reread, workers }: Extract<ReloadAnswer, { ok: true }>): string {
+function describeReload(answer: Extract<ReloadAnswer, { ok: true }>): string {
+  const { changed, reread, changedFiles, workers } = answer;
   const what = changed.length === 0 ? 'no key of the config differs' : `changed: ${changed.join(', ')}`;
-  return [`reloaded, ${workers} workers replaced`, what, ...filesRead(reread)].join('; ');
+  return [`reloaded, ${count(workers, 'worker')} replaced`, what, ...filesRead(reread, changedFiles)].join(
+    '; ',
+  );
 }
 
-/** Whether they differ nobody knows: each reload reads them anew. */
-function filesRead(files: readonly string[]): string[] {
-  if (files.length === 0) return [];
+function filesRead(reread: readonly string[], changed: readonly string[]): string[] {
+  if (reread.length === 0) return [];
+  if (changed.length > 0) return [`changed files: ${someOf(changed)}`];
+  return [`no file differs, read again: ${someOf(reread)}`];
+}
+
+function someOf(files: readonly string[]): string {
   const more = files.length > filesShown ? ` and ${count(files.length - filesShown, 'other')}` : '';
-  return [`read again: ${files.slice(0, filesShown).join(', ')}${more}`];
+  return `${files.slice(0, filesShown).join(', ')}${more}`;
 }
 
 export function stopCommand(): Command {

@@ -6,7 +6,7 @@ import { PosternError, describeError } from '../base/errors.js';
 import type { Log } from '../base/log.js';
 import type { ReloadAnswer } from '../base/messages.js';
 import type { Config } from '../config/config.js';
-import { namedFiles } from '../config/named-files.js';
+import { differingFiles, digestFiles, namedFiles, type FileDigests } from '../config/named-files.js';
 import { unchangeableKeys } from '../config/reload-check.js';
 import { changedKeys } from './config-changes.js';
 import type { Supervisor } from './supervisor.js';
@@ -23,12 +23,14 @@ export interface ReloaderOptions {
 export class Reloader {
   readonly #options: ReloaderOptions;
   #config: Config;
+  #digests: FileDigests;
   #running: Promise<ReloadAnswer> | undefined;
   #next: Promise<ReloadAnswer> | undefined;
 
   constructor(options: ReloaderOptions) {
     this.#options = options;
     this.#config = options.config;
+    this.#digests = digestFiles(namedFiles(options.config));
   }
 
   /** The config in force. */
@@ -59,14 +61,18 @@ export class Reloader {
     if (keys.length > 0) return this.#refuseKeys(keys);
     const changed = changedKeys(this.#config, next.config);
     log.info({ event: 'reload.started', changed }, 'the config was read again; the workers are replaced');
+    const reread = namedFiles(next.config);
+    // Before the workers read them: what is written meanwhile differs at the next reload.
+    const digests = digestFiles(reread);
     const outcome = await supervisor.replaceAll(next.config);
     if (!outcome.ok) return this.#giveUp(outcome.code, outcome.message);
     this.#config = next.config;
     await this.#options.onReloaded(next.config);
-    const reread = namedFiles(next.config);
+    const changedFiles = differingFiles(this.#digests, digests);
+    this.#digests = digests;
     const workers = supervisor.slots.length;
-    log.info({ event: 'reload.done', changed, reread, workers }, 'reloaded');
-    return { ok: true, changed, reread, workers };
+    log.info({ event: 'reload.done', changed, reread, changedFiles, workers }, 'reloaded');
+    return { ok: true, changed, reread, changedFiles, workers };
   }
 
   #refuseNow(state: string): ReloadAnswer {

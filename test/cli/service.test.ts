@@ -95,7 +95,13 @@ describe('postern status', () => {
 
 describe('postern reload', () => {
   test('names what changed', async () => {
-    const body = { ok: true, changed: ['limits.recipients', 'tls'], reread: [], workers: 4 };
+    const body = {
+      ok: true,
+      changed: ['limits.recipients', 'tls'],
+      reread: [],
+      changedFiles: [],
+      workers: 4,
+    };
     const admin = await fakeAdmin({ 'POST /api/v1/reload': { body } });
     const answer = await postern(['reload', '-c', admin.configFile]);
     expect(answer).toMatchObject({
@@ -104,12 +110,27 @@ describe('postern reload', () => {
     });
   });
 
-  test('names the files that were read again, also when no key differs: after `users add` or a renewal', async () => {
-    const reread = ['/etc/postern/users.yaml', ...Array.from({ length: 8 }, (_, n) => `/etc/ssl/${n}.pem`)];
-    const body = { ok: true, changed: [], reread, workers: 2 };
+  test('names the files that differ: after `users add` or a renewal', async () => {
+    const changedFiles = ['/etc/postern/users.yaml', '/etc/ssl/7.pem'];
+    const body = {
+      ok: true,
+      changed: [],
+      reread: [...changedFiles, '/etc/ssl/8.pem'],
+      changedFiles,
+      workers: 1,
+    };
     const admin = await fakeAdmin({ 'POST /api/v1/reload': { body } });
     expect((await postern(['reload', '-c', admin.configFile])).stdout).toBe(
-      'reloaded, 2 workers replaced; no key of the config differs; read again: /etc/postern/users.yaml, ' +
+      'reloaded, 1 worker replaced; no key of the config differs; changed files: /etc/postern/users.yaml, /etc/ssl/7.pem',
+    );
+  });
+
+  test('names the files that were read again and are as they were', async () => {
+    const reread = ['/etc/postern/users.yaml', ...Array.from({ length: 8 }, (_, n) => `/etc/ssl/${n}.pem`)];
+    const body = { ok: true, changed: [], reread, changedFiles: [], workers: 2 };
+    const admin = await fakeAdmin({ 'POST /api/v1/reload': { body } });
+    expect((await postern(['reload', '-c', admin.configFile])).stdout).toBe(
+      'reloaded, 2 workers replaced; no key of the config differs; no file differs, read again: /etc/postern/users.yaml, ' +
         '/etc/ssl/0.pem, /etc/ssl/1.pem, /etc/ssl/2.pem, /etc/ssl/3.pem, /etc/ssl/4.pem and 3 others',
     );
   });

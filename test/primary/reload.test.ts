@@ -1,5 +1,7 @@
 /** Reloads on the built primary over workers without mail: promise 8 as far as processes go. */
+import { rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 
 import type { Status } from '../../src/base/messages.js';
@@ -45,6 +47,7 @@ describe('F-35 a reload', () => {
       ok: true,
       changed: ['hostname'],
       reread: ['/etc/postern/users.yaml'],
+      changedFiles: [],
       workers: 3,
     });
     const after = await primary.pids();
@@ -53,6 +56,25 @@ describe('F-35 a reload', () => {
     expect(primary.events('fake.init', { config: 'second.example.test' })).toHaveLength(3);
     expect(await primary.api('/api/v1/status')).toMatchObject({ hostname: 'second.example.test' });
     expect(primary.events('worker.restart')).toEqual([]);
+  });
+
+  test('says which of the files that the config names differ from what they were', async () => {
+    const primary = await startReady({ workers: 1 });
+    const usersFile = join(primary.directory, 'users.yaml');
+    writeFileSync(usersFile, 'one');
+    primary.change({ auth: { usersFile } });
+    // Another file than before is a changed key.
+    const answers = [await primary.api('/api/v1/reload', 'POST')];
+    answers.push(await primary.api('/api/v1/reload', 'POST'));
+    writeFileSync(usersFile, 'two');
+    answers.push(await primary.api('/api/v1/reload', 'POST'));
+    answers.push(await primary.api('/api/v1/reload', 'POST'));
+    rmSync(usersFile);
+    answers.push(await primary.api('/api/v1/reload', 'POST'));
+    expect(answers).toMatchObject(
+      [[], [], [usersFile], [], []].map((changedFiles) => ({ ok: true, changedFiles })),
+    );
+    expect(primary.events('reload.done').map((line) => line['changedFiles'])).toContainEqual([usersFile]);
   });
 
   test('SIGHUP does the same, also when nothing but a certificate changed', async () => {

@@ -102,7 +102,13 @@ export class FakeBackend implements AdminBackend {
   stops = 0;
   scrapes = 0;
   readiness: Readiness = { ok: true, reasons: [] };
-  reloadAnswer: ReloadAnswer = { ok: true, changed: ['limits.recipients'], reread: [], workers: 2 };
+  reloadAnswer: ReloadAnswer = {
+    ok: true,
+    changed: ['limits.recipients'],
+    reread: [],
+    changedFiles: [],
+    workers: 2,
+  };
   queueAnswer: QueueAnswer | undefined;
   onScrape: () => Promise<string> = () => Promise.resolve(`postern_scrapes ${this.scrapes}\n`);
   onStatus: (() => Promise<Status>) | undefined;

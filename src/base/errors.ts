@@ -21,6 +21,7 @@ export const errorCodes = {
   SPOOL_CLOSED: { retryable: true, help: 'the queue takes no more messages in this process' },
   SPOOL_FULL: { retryable: true, help: 'the disk reserve or a queue limit is reached' },
   NOT_FOUND: { retryable: false, help: 'no such message' },
+  NOT_HELD: { retryable: false, help: 'the message is neither held nor parked, so it cannot be released' },
   EXISTS: { retryable: false, help: 'a message of this id is in the queue already' },
   BAD_IMPORT: { retryable: false, help: 'what was to be imported is not an export, or is damaged' },
   POOL_FULL: { retryable: true, help: 'the task queue of the thread pool is full' },

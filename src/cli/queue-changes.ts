@@ -34,7 +34,7 @@ interface Outcome {
   readonly change: Change;
   readonly asked: number;
   readonly done: number;
-  /** Not in the queue, or no longer. */
+  /** Not in the queue, or no longer; among many, those too that were not held and so not released. */
   readonly missing: number;
 }
 
@@ -174,7 +174,8 @@ async function changeMany(client: AdminClient, change: Change, ids: readonly str
 }
 
 function describeOutcome({ change, done, missing }: Outcome): string {
-  const gone = missing === 0 ? '' : `; ${count(missing, 'message')} left the queue before`;
+  const why = change === 'release' ? 'not held, or gone from the queue' : 'left the queue before';
+  const gone = missing === 0 ? '' : `; ${count(missing, 'message')} ${why}`;
   return `${count(done, 'message')} ${pastTense[change]}${gone}`;
 }
 

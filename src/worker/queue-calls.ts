@@ -90,7 +90,7 @@ export class QueueCalls {
       case 'release':
       case 'retry':
       case 'delete':
-        await this.#spool[call.method](call.id);
+        await this.#apply(call.method, call.id);
         return null;
       case 'change':
         return this.#change(call.change, call.ids);
@@ -162,7 +162,7 @@ export class QueueCalls {
 
   async #change(change: Change, ids: readonly string[]): Promise<{ done: number }> {
     // All are begun before the first is waited for: they share commits.
-    const begun: Promise<PosternError | 'done' | 'not here'>[] = [];
+    const begun: Promise<PosternError | 'done' | 'nothing to do'>[] = [];
     await inSlices(ids, (id) => begun.push(this.#changeOne(change, id)));
     const results = await Promise.all(begun);
     const failure = results.find((result) => result instanceof PosternError);
@@ -170,14 +170,24 @@ export class QueueCalls {
     return { done: results.filter((result) => result === 'done').length };
   }
 
-  async #changeOne(change: Change, id: string): Promise<PosternError | 'done' | 'not here'> {
+  async #changeOne(change: Change, id: string): Promise<PosternError | 'done' | 'nothing to do'> {
     try {
-      await this.#spool[change](id);
+      await this.#apply(change, id);
       return 'done';
     } catch (error) {
       if (!(error instanceof PosternError)) throw error;
-      return error.code === 'NOT_FOUND' ? 'not here' : error;
+      return error.code === 'NOT_FOUND' || error.code === 'NOT_HELD' ? 'nothing to do' : error;
     }
+  }
+
+  /** What is not held goes already: that it was released would be told of nothing that was done. */
+  async #apply(change: Change, id: string): Promise<void> {
+    const state = change === 'release' ? this.#spool.show(id).state : 'held';
+    if (state === 'failed')
+      throw new PosternError('NOT_HELD', 'not held: it has failed; `postern queue retry` tries it again');
+    if (state === 'active' || state === 'deferred')
+      throw new PosternError('NOT_HELD', `not held: it is ${state}, and goes by itself`);
+    await this.#spool[change](id);
   }
 
   #envelope(id: string): QueueValue {

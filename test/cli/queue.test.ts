@@ -291,6 +291,12 @@ describe('postern queue hold, release, retry, delete', () => {
     expect(admin.sent.map(({ call }) => call)).toEqual(['POST /api/v1/queue/survey']);
   });
 
+  test('of many to release, those that were not held are told apart from those released', async () => {
+    const admin = await fakeAdmin(bulk());
+    const answer = await postern(['queue', 'release', '--route', 'office', '--yes', '-c', admin.configFile]);
+    expect(answer).toMatchObject({ code: 0, stdout: '1 200 messages released; 300 messages not held, or gone from the queue' });
+  });
+
   test('--yes does it in batches and counts what was gone', async () => {
     const admin = await fakeAdmin(bulk());
     const answer = await postern(['queue', 'hold', '--route', 'office', '--yes', '-c', admin.configFile]);

@@ -170,6 +170,17 @@ describe('one message', () => {
     expect(spool.stats().messages).toMatchObject({ active: 0 });
   });
 
+  test('that is not held is not released, and not counted as such; one that failed is for retry', async () => {
+    const [held, active, failed] = [await store(spool, message), await store(spool, message), await store(spool, message)];
+    await value({ method: 'hold', id: held });
+    for (const lease of await spool.lease('office', Date.now(), 2))
+      await spool.settle(lease, [result(lease.message.id === failed ? 'failed' : 'pending')], Date.now() + 3_600_000);
+    expect(await calls.answer({ method: 'release', id: active })).toMatchObject({ ok: false, code: 'NOT_HELD', message: 'not held: it is deferred, and goes by itself' });
+    expect(await calls.answer({ method: 'release', id: failed })).toMatchObject({ code: 'NOT_HELD', message: expect.stringContaining('`postern queue retry`') });
+    expect(await value({ method: 'change', change: 'release', ids: [held, active, failed] })).toEqual({ done: 1 });
+    expect(spool.show(held).state).toBe('active');
+  }); // prettier-ignore
+
   test('is read in pieces of the size asked for, at most 512 KiB', async () => {
     const body = patternBytes(1_300_000);
     const id = await store(spool, body);

@@ -31,7 +31,7 @@ export function statusCommand(): Command {
 
 function describeStatus(status: Status): string[] {
   return [
-    `${status.hostname}: ${status.state}, up ${upTime(status.upSeconds)}, version ${status.version}, pid ${status.pid}`,
+    `${status.hostname}: ${stateOf(status)}, up ${upTime(status.upSeconds)}, version ${status.version}, pid ${status.pid}`,
     '',
     ...columns([
       ['worker', 'pid', 'state', 'up', 'restarts', 'connections'],
@@ -63,6 +63,13 @@ const salvageHint =
 
 const salvagedHint =
   'Salvaged files were damaged; what was whole in them is in the queue. Remove them when nobody looks for the rest (log event queue.salvaged).';
+
+/** A word that calms must not stand on top while no mail is accepted. */
+function stateOf({ state, workers }: Status): string {
+  const serving = workers.filter((worker) => worker.state === 'ready');
+  const refuses = serving.length > 0 && serving.every(({ refusing = '' }) => refusing !== '');
+  return refuses && state === 'ready' ? 'running, but refuses all mail (see below)' : state;
+}
 
 /** What keeps mail out although everything runs: a full disk, mostly. */
 function refusals({ workers }: Status): string[] {
@@ -110,7 +117,9 @@ export function describeStats(stats: QueueStats): string[] {
     `queue: ${total} ${total === 1 ? 'message' : 'messages'}, ${formatBytes(stats.bytes)} in ${stats.files} files${oldest}`,
     `  active ${active}, deferred ${deferred}, held ${held}, parked ${parked}, failed ${failed}`,
     ...(stats.routes ?? []).filter(({ missing }) => missing === true).map(missingRoute),
-    ...(stats.routes ?? []).filter(({ hopsResting }) => hopsResting > 0).map(restingHops),
+    ...(stats.routes ?? [])
+      .filter(({ hopsResting }) => hopsResting > 0)
+      .map((load) => restingHops(load, held + parked)),
     ...(stats.complete === false ? [incomplete] : []),
   ];
 }
@@ -122,9 +131,11 @@ function missingRoute({ route, waiting }: RouteLoad): string {
   return `route ${printable(route)} is no longer in the config: ${count(waiting, 'message')} to hand over ${waiting === 1 ? 'waits' : 'wait'} for it to come back, and what is too old fails`;
 }
 
-function restingHops({ route, hopsResting, waiting }: RouteLoad): string {
+/** @param stopped messages of any route that an operator, or three deaths, keep from being tried */
+function restingHops({ route, hopsResting, waiting }: RouteLoad, stopped: number): string {
   const hops = `${count(hopsResting, 'next hop')} ${hopsResting === 1 ? 'is' : 'are'} down`;
-  const mail = waiting === 0 ? 'no mail waits' : `${count(waiting, 'message')} to hand over`;
+  const none = stopped === 0 ? 'no mail waits' : 'no mail waits but what may be held or parked';
+  const mail = waiting === 0 ? none : `${count(waiting, 'message')} to hand over`;
   return `route ${printable(route)}: ${hops}, ${mail}; \`postern queue list --route ${printable(route)}\` shows the replies`;
 }
 

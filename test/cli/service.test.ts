@@ -48,7 +48,7 @@ describe('postern status', () => {
     const { code, stdout } = await postern(['status', '-c', admin.configFile]);
     expect(code).toBe(0);
     expect(stdout.split('\n')).toEqual([
-      'mx.example.test: ready, up 1.5m, version 1.2.3, pid 4711',
+      'mx.example.test: running, but refuses all mail (see below), up 1.5m, version 1.2.3, pid 4711',
       '',
       'worker  pid   state     up    restarts  connections',
       '0       4712  ready     1.5m  0         12',
@@ -83,8 +83,23 @@ describe('postern status', () => {
     const admin = await fakeAdmin({ 'GET /api/v1/status': { body: { ...status, workers } } });
     const { stdout } = await postern(['status', '-c', admin.configFile]);
     expect(stdout.split('\n').filter((line) => line.includes('refus'))).toEqual([
+      'mx.example.test: running, but refuses all mail (see below), up 1.5m, version 1.2.3, pid 4711',
       'refusing mail: the disk is full',
     ]);
+  });
+
+  test('does not say that no mail waits for a hop that is down while mail is held', async () => {
+    const queue = { ...status.queue, routes: [{ route: 'sink', waiting: 0, hopsResting: 1 }] };
+    const admin = await fakeAdmin({
+      'GET /api/v1/status': { body: { ...status, queue } },
+      'GET /api/v1/queue/stats': { body: { ...queue, messages: { ...queue.messages, parked: 0 } } },
+    });
+    expect((await postern(['status', '-c', admin.configFile])).stdout).toContain(
+      'route sink: 1 next hop is down, no mail waits but what may be held or parked;',
+    );
+    expect((await postern(['queue', 'stats', '-c', admin.configFile])).stdout).toContain(
+      'route sink: 1 next hop is down, no mail waits;',
+    );
   });
 
   test('prints the answer as it is with --json', async () => {

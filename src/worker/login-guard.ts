@@ -31,7 +31,7 @@ export interface LoginAttempt {
 }
 
 /** Whose failures were too many. */
-export type LoginLimit = 'network' | 'account';
+export type LoginLimit = 'host' | 'network' | 'account';
 
 /** What an attempt has to do with the counts. */
 export interface LoginKeys {
@@ -101,7 +101,10 @@ export class LoginGuard {
     const own = this.#ownKey(whose, isGuess);
     if (own !== undefined)
       return { ...whose, watched: new Map([own]), counted: [...networks, ...guessed, own[0]] };
-    const watched = new Map<string, LoginLimit>(networks.map((key) => [key, 'network']));
+    const watched = new Map<string, LoginLimit>([
+      [host, 'host'],
+      [neighbourhood, 'network'],
+    ]);
     for (const key of guessed) watched.set(key, 'account');
     return { ...whose, watched, counted: [...networks, ...guessed] };
   }
@@ -118,6 +121,6 @@ export class LoginGuard {
   ): [string, LoginLimit] | undefined {
     if (isKnown) return [`${account} ${host}`, 'account'];
     const isNobodys = account === undefined || !isGuess;
-    return isNobodys && this.#known.knowsHost(host) ? [`${host} without a guess`, 'network'] : undefined;
+    return isNobodys && this.#known.knowsHost(host) ? [`${host} without a guess`, 'host'] : undefined;
   }
 }

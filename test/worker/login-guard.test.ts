@@ -53,7 +53,7 @@ describe('limits on guessing (A-103)', () => {
     fail(one, 19, '192.0.2.1', (time) => `user${time}`);
     expect([two.refuses('192.0.2.1', 'x'), two.refusesConnection('192.0.2.1')]).toEqual([undefined, false]);
     fail(one, 1, '192.0.2.1', () => '');
-    expect([two.refuses('192.0.2.1', 'x'), two.refusesConnection('192.0.2.1')]).toEqual(['network', true]);
+    expect([two.refuses('192.0.2.1', 'x'), two.refusesConnection('192.0.2.1')]).toEqual(['host', true]);
     expect([two.refuses('192.0.2.2', 'x'), two.refusesConnection('192.0.2.2')]).toEqual([undefined, false]);
   });
 
@@ -72,7 +72,7 @@ describe('limits on guessing (A-103)', () => {
   it('count an IPv6 client by its /64, and neighbours together up to their own limit', () => {
     const { one } = workers();
     for (let i = 0; i < 20; i++) one.failed(`2001:db8:1:2::${i}`, `user${i}`);
-    expect(one.refuses('2001:db8:1:2::ffff', 'x')).toBe('network');
+    expect(one.refuses('2001:db8:1:2::ffff', 'x')).toBe('host');
     expect(one.refuses('2001:db8:1:3::1', 'x')).toBeUndefined();
     fail(one, 19, '2001:db8:1:3::1', (time) => `a${time}`);
     fail(one, 19, '2001:db8:1:4::1', (time) => `b${time}`);
@@ -105,7 +105,7 @@ describe('limits on guessing (A-103)', () => {
     fail(one, 30, '192.0.2.1', (time) => `user${time}`);
     expect(one.refusesConnection('192.0.2.1')).toBe(false);
     expect(one.refuses('192.0.2.1', 'alice')).toBeUndefined();
-    expect(one.refuses('192.0.2.1', 'bob')).toBe('network');
+    expect(one.refuses('192.0.2.1', 'bob')).toBe('host');
   });
 
   it('but let nobody guess on from there either', () => {
@@ -143,7 +143,7 @@ describe('log-ins that are no guesses, by token, certificate or without a name y
     const { one } = workers();
     one.succeeded('192.0.2.1', 'alice');
     for (let i = 0; i < 20; i++) one.failed('192.0.2.1', '', false);
-    expect(one.refuses('192.0.2.1', '', false)).toBe('network');
+    expect(one.refuses('192.0.2.1', '', false)).toBe('host');
     expect(one.refuses('192.0.2.1', 'alice', false)).toBeUndefined();
   });
 

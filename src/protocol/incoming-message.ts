@@ -205,7 +205,7 @@ export class IncomingMessage {
       this.refuse(replies.ownLoop, 'too-many-hops', sink);
     // After the hops: a loop is told as one.
     if (header.fields > this.#limits.headerFields)
-      this.refuse(replies.headerTooLarge, 'header-too-large', sink);
+      this.refuse(replies.tooManyHeaderFields, 'header-too-large', sink);
   }
 
   #deliver(bytes: Buffer, start: number, end: number, sink: SessionSink): void {

@@ -108,6 +108,7 @@ const rows = {
   dataLineTooLong: [550, '5.6.0', 'Message has a line that is too long', 'RFC 5321 §4.5.3.1.6'],
   messageTooLarge: [552, '5.3.4', 'Message too large', 'RFC 1870 §6.1'],
   headerTooLarge: [552, '5.3.4', 'Message header too large', 'limits.md'],
+  tooManyHeaderFields: [552, '5.3.4', 'Too many header fields', 'limits.md'],
   addressNeedsUtf8: [553, '5.6.7', 'Address needs SMTPUTF8', 'RFC 6531 §3.5'],
   earlyTalk: [554, '5.5.0', 'Data sent before it was asked for', 'RFC 2920 §3.1'],
   noValidRecipients: [554, '5.5.1', 'No valid recipients', 'RFC 2920 §3.2'],

@@ -91,8 +91,8 @@ function isOfAnotherType(issue: z.core.$ZodIssue): boolean {
 /** The message of such an issue is the list of known keys (fields.ts, section). */
 function unknownKey(parent: Path, key: string, issue: z.core.$ZodIssue, list: FaultList): void {
   const near = nearest(key, issue.message.split(', '));
-  const hint = near === undefined ? '' : `; did you mean '${near}'?`;
-  list.add([...parent, key], `found an unknown key, expected one of ${issue.message}${hint}`, 'key');
+  const hint = near === undefined ? '' : ` (did you mean '${near}'?)`;
+  list.add([...parent, key], `found an unknown key${hint}, expected one of ${issue.message}`, 'key');
 }
 
 export function valueAt(value: unknown, path: Path): unknown {

@@ -247,7 +247,7 @@ limits:
       'postern.yaml:13:50: routes.office.retry.first: found a first wait longer than `max`, expected at most as long',
       'postern.yaml:15:17: limits.messageBytes: found 25, expected a size from 64KiB to 2GiB, in B, KiB, MiB, GiB or TiB',
       expect.stringMatching(
-        /^postern\.yaml:16:3: limits\.comandTimeout: found an unknown key, expected one of messageBytes, .*; did you mean 'commandTimeout'\?$/,
+        /^postern\.yaml:16:3: limits\.comandTimeout: found an unknown key \(did you mean 'commandTimeout'\?\), expected one of messageBytes, .*/,
       ),
       'POSTERN_ADMIN_PROT: found a variable that overrides no config key (did you mean POSTERN_ADMIN_PORT?)',
     ]);
@@ -378,7 +378,7 @@ limits:
     ],
     [
       'listners: []',
-      "8:1: listners: found an unknown key, expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, notifications, limits, policy, auth, log; did you mean 'listeners'?",
+      "8:1: listners: found an unknown key (did you mean 'listeners'?), expected one of hostname, postmaster, dataDir, workers, listeners, tls, admin, dns, domains, routes, notifications, limits, policy, auth, log",
     ],
   ])('%s', (line, expected) => {
     expect(faultsOf(`${smallest}${line}\n`)).toEqual([`postern.yaml:${expected}`]);
@@ -432,7 +432,7 @@ limits:
     ],
     [
       'recipients: { fil: x }',
-      "5:44: domains[0].recipients.fil: found an unknown key, expected one of file; did you mean 'file'?",
+      "5:44: domains[0].recipients.fil: found an unknown key (did you mean 'file'?), expected one of file",
     ],
     [
       'recipients: 5',

@@ -88,7 +88,7 @@ describe('next hops', () => {
     [
       'a misspelt key of a map',
       'to: [{ hop: smtp://10.0.0.5, wieght: 2 }]',
-      "8:42: routes.office.to[0].wieght: found an unknown key, expected one of hop, weight, priority; did you mean 'weight'?",
+      "8:42: routes.office.to[0].wieght: found an unknown key (did you mean 'weight'?), expected one of hop, weight, priority",
     ],
   ])('%s is refused', (_, text, fault) => {
     expect(faultsOf(`${smallest}  office: { ${text} }\n`)).toEqual([`postern.yaml:${fault}`]);

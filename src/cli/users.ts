@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { Command } from 'commander';
 import { loadDataDir, loadUsersPath } from '../config/partial.js';
 import type { ExtraMechanism } from '../pool/user-record.js';
-import { addUser, listUsers, removeUser } from '../pool/users-file.js';
+import { addUser, listUsers, loadUsers, removeUser } from '../pool/users-file.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { exitCodes, UsageError } from './failure.js';
 import { jsonOption, printable, printJson, printLines, type JsonOption } from './output.js';
@@ -53,7 +53,24 @@ async function add(name: string, options: AddOptions): Promise<void> {
   });
   const done = outcome === 'added' ? 'added to' : 'was there already, its password is replaced in';
   printLines([`${printable(name)} ${done} ${file}. A running server takes it up with \`postern reload\`.`]);
+  for (const hint of await announcedNoMore(file, name, options)) process.stderr.write(`postern: ${hint}\n`);
 }
+
+/** A mechanism is announced where every user of the file can use it: the one without ends it for the others. */
+async function announcedNoMore(file: string, name: string, options: AddOptions): Promise<string[]> {
+  const users = await loadUsers(file);
+  const others = users.names.length - 1;
+  return Object.entries(extraOptions).flatMap(([mechanism, option]) => {
+    const isLast = users.lacking(mechanism) === 1 && !extrasOf(options).some((extra) => extra === mechanism);
+    if (!isLast || others === 0) return [];
+    return `warning: ${mechanism} will not be announced any more: ${printable(name)} lacks what it needs, which the others (${others}) have. If they use it, give the password again with \`postern users add ${printable(name)} ${option}\``;
+  });
+}
+
+const extraOptions: Readonly<Record<ExtraMechanism, string>> = {
+  'SCRAM-SHA-1': '--scram-sha-1',
+  'CRAM-MD5': '--cram-md5',
+};
 
 function extrasOf({ scramSha1, cramMd5 }: AddOptions): ExtraMechanism[] {
   return [...(scramSha1 ? (['SCRAM-SHA-1'] as const) : []), ...(cramMd5 ? (['CRAM-MD5'] as const) : [])];

@@ -44,6 +44,20 @@ describe('postern users', () => {
     expect(readFileSync(join(folder, 'people.yaml'), 'utf8')).toContain('joe');
   });
 
+  test('warns when the new user is the only one without what a mechanism needs', async () => {
+    const file = join(temporaryFolder(), 'users.yaml');
+    const add = (...args: string[]) =>
+      postern(['users', 'add', ...args, '--file', file], { input: 'hunter22hunter22\n' });
+    expect(await add('ann', '--cram-md5')).toMatchObject({ code: 0, stderr: '' });
+    const bob = await add('bob');
+    expect(bob).toMatchObject({ code: 0 });
+    expect(bob.stderr).toBe(
+      'postern: warning: CRAM-MD5 will not be announced any more: bob lacks what it needs, which the others (1) have. If they use it, give the password again with `postern users add bob --cram-md5`',
+    );
+    // It is not announced by now.
+    expect(await add('carl')).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('says what to do where the config names no file', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'a.yaml'), configText(0, join(folder, 'data')));

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { Config } from '../config/config.js';
 import { configError, loadWithPlaces } from '../config/load.js';
 import { RelayDecision } from '../policy/relay-decision.js';
+import { count } from './amounts.js';
 import { configOption, type ConfigOption } from './config-file.js';
 import { loginWarnings } from './login-warnings.js';
 import { checkMachine, warnings } from './machine.js';
@@ -30,7 +31,7 @@ function summary(config: Config): string {
   const listeners = config.listeners.map(
     ({ name, address, port, role, tls }) => `${name} (${role}, ${address} port ${port}, tls ${tls})`,
   );
-  const names = config.domains.flatMap((domain) => domain.names);
+  const names = config.domains.flatMap((domain) => (domain.recipients.kind === 'none' ? [] : domain.names));
   const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
   const postmaster = new RelayDecision(config).postmaster?.address;
   return [
@@ -38,7 +39,7 @@ function summary(config: Config): string {
     `  accepts mail for: ${shown === '' ? 'nobody but users who log in' : shown}`,
     `  takes mail for <postmaster> to: ${postmaster ?? 'nobody'}`,
     `  hands it to: ${Object.keys(config.routes).join(', ')}`,
-    `  keeps its data in: ${config.dataDir}, with ${config.workers} workers`,
+    `  keeps its data in: ${config.dataDir}, with ${count(config.workers, 'worker')}`,
     '',
   ].join('\n');
 }

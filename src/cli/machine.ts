@@ -1,11 +1,11 @@
 /**
- * What a config needs of the machine it is checked on: a data directory that can be written, addresses that exist, a
+ * What a config needs of the machine it is checked on: folders that can be written, addresses that exist, a
  * certificate that is still valid. Looks and changes nothing; that a port is free only `start` can tell.
  */
 import { X509Certificate } from 'node:crypto';
-import { accessSync, constants, readFileSync, statSync, type Stats } from 'node:fs';
+import { accessSync, constants, readFileSync, statfsSync, statSync, type Stats } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, sep } from 'node:path';
 import { describeError, errorCodeOf } from '../base/errors.js';
 import type { Config, ServerCertificate, TlsConfig } from '../config/config.js';
 import type { Path } from '../config/faults.js';
@@ -17,31 +17,43 @@ const dayMs = 86_400_000;
 // Let's Encrypt's clients renew 30 days before the end: with 14 left, renewal has failed for two weeks.
 const expiryNoticeDays = 14;
 const namesShown = 3;
+// Of Linux's proc and sysfs: root may write everything there, and yet nobody can make a file.
+const fileSystemsWithoutFiles: ReadonlySet<number> = new Set([0x9fa0, 0x62656572]);
 
 export function checkMachine(config: Config, list: FaultList): void {
-  const fault = dataDirFault(config.dataDir);
+  const fault = folderFault(config.dataDir);
   if (fault !== undefined) list.add(['dataDir'], fault);
+  for (const { name, hops } of Object.values(config.routes)) {
+    const [hop] = hops;
+    if (hop?.kind !== 'maildir') continue;
+    // What is below the data directory has its fault.
+    const isSame = fault !== undefined && hop.path.startsWith(`${config.dataDir}${sep}`);
+    const maildirFault = isSame ? undefined : folderFault(hop.path);
+    if (maildirFault !== undefined) list.add(['routes', name, 'to'], maildirFault);
+  }
   config.listeners.forEach(({ address }, index) =>
     checkAddress(['listeners', index, 'address'], address, list),
   );
   checkAddress(['admin', 'address'], config.admin.address, list);
 }
 
-/** `start` makes what is missing of the path: then the nearest folder above it is what must be writable. */
-export function dataDirFault(dataDir: string): string | undefined {
-  let at = dataDir;
+/** What is missing of the path is made later: then the nearest folder above it is what must be writable. */
+export function folderFault(folder: string): string | undefined {
+  let at = folder;
   try {
     let stats = statOf(at);
     while (stats === undefined) {
       at = dirname(at);
       stats = statOf(at);
     }
-    if (!stats.isDirectory()) return `found ${dataDir}, but ${at} is no folder, expected a folder`;
+    if (!stats.isDirectory()) return `found ${folder}, but ${at} is no folder, expected a folder`;
+    if (fileSystemsWithoutFiles.has(statfsSync(at).type))
+      return `found ${folder}, but nobody can make files in ${at}, expected a folder on a disk`;
     accessSync(at, constants.W_OK | constants.X_OK);
     return undefined;
   } catch (error) {
-    const missing = at === dataDir ? '' : `, and ${dataDir} is not there yet`;
-    return `found ${at}, which this user may not write (${describeError(error)})${missing}, expected a folder that belongs to the user who runs Postern: \`mkdir -p ${dataDir} && chown ${thisUser()} ${dataDir}\` as root`;
+    const missing = at === folder ? '' : `, and ${folder} is not there yet`;
+    return `found ${at}, which this user may not write (${describeError(error)})${missing}, expected a folder that belongs to the user who runs Postern: \`mkdir -p ${folder} && chown ${thisUser()} ${folder}\` as root`;
   }
 }
 

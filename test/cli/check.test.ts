@@ -6,7 +6,7 @@ import { chmodSync, chownSync, mkdirSync, readFileSync, statfsSync, writeFileSyn
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { dataDirFault, warnings } from '../../src/cli/machine.js';
+import { folderFault, warnings } from '../../src/cli/machine.js';
 import { loadConfig } from '../../src/config/load.js';
 import { posternMain, testCertificate } from '../support/postern.js';
 import { configText, postern, temporaryFolder } from './harness.js';
@@ -69,6 +69,38 @@ describe('a broken template of notifications', () => {
   });
 });
 
+describe('a maildir', () => {
+  test.runIf(process.platform === 'linux')('that nobody can make is a fault, for root too', async () => {
+    const routes = { disk: { to: 'maildir:/proc/md' } };
+    const { code, stderr } = await postern(['check', '-c', writeConfig(temporaryFolder(), { routes })]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/routes\.disk\.to: found \/proc\/md, but nobody can make files in \/proc, /);
+  });
+
+  test('below a file is a fault; below a data directory that has one, it is not told twice', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'plain'), '');
+    const routes = { disk: { to: `maildir:${folder}/plain/mail` } };
+    const one = await postern(['check', '-c', writeConfig(folder, { routes })]);
+    expect(one.stderr).toContain(
+      `routes.disk.to: found ${folder}/plain/mail, but ${folder}/plain is no folder`,
+    );
+    const other = await postern(['check', '-c', writeConfig(folder, { dataDir: join(folder, 'plain') })]);
+    expect(other.stderr).toContain('the config has 1 fault;');
+  });
+});
+
+test('the summary names no domain that takes no mail, and counts one worker as one', async () => {
+  const domains = [
+    { names: ['example.test'], route: 'disk' },
+    { names: ['silent.test'], recipients: 'none' },
+  ];
+  const file = writeConfig(temporaryFolder(), { domains, workers: 1 });
+  const { stdout } = await postern(['check', '-c', file]);
+  expect(stdout).toMatch(/accepts mail for: example\.test$/m);
+  expect(stdout).toMatch(/, with 1 worker$/m);
+});
+
 describe('the data directory', () => {
   test('that is not there yet is right when it can be made', async () => {
     const folder = temporaryFolder();
@@ -93,7 +125,7 @@ describe('the data directory', () => {
     test('that this user may not write is a fault with the command that helps', () => {
       const folder = temporaryFolder();
       chmodSync(folder, 0o500);
-      expect(dataDirFault(folder)).toMatch(/this user may not write \(EACCES.*chown \S+ /);
+      expect(folderFault(folder)).toMatch(/this user may not write \(EACCES.*chown \S+ /);
     });
   }
 

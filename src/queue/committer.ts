@@ -9,7 +9,7 @@
 import { PosternError, errorCodeOf } from '../base/errors.js';
 import type { LmdbEnv } from './lmdb-env.js';
 import { chunkKey, envelopeKey } from './keys.js';
-import { neededFreeBytes } from './transaction-room.js';
+import { FreeSpace, neededFreeBytes } from './transaction-room.js';
 
 /** 'urgent': somebody waits for a reply. 'bulk': chunks of large messages, and what must come after them. */
 export type Lane = 'urgent' | 'bulk';
@@ -69,6 +69,7 @@ interface RemovalPlan {
 export class Committer {
   readonly #env: LmdbEnv;
   readonly #hooks: CommitterHooks;
+  readonly #space: FreeSpace;
   readonly #lanes: Record<Lane, QueuedJob[]> = { urgent: [], bulk: [] };
   #removals: Removal[] = [];
   /** Chunks of removals[0] that are already gone. */
@@ -88,6 +89,7 @@ export class Committer {
   constructor(env: LmdbEnv, hooks: CommitterHooks) {
     this.#env = env;
     this.#hooks = hooks;
+    this.#space = new FreeSpace(() => env.freeBytes);
   }
 
   /** Resolves when the job is on disk. @throws PosternError SPOOL_COMMIT, SPOOL_FULL */
@@ -190,10 +192,11 @@ export class Committer {
   /** What nothing else can make room for is tried all the same. */
   #whyTooFull(jobs: readonly QueuedJob[], bytes: number, removedKeys: number): PosternError | undefined {
     const drains = jobs.every(({ job }) => job.whenFull === 'wait');
-    const { file, freeBytes } = this.#env;
-    const needed = neededFreeBytes({ keys: jobs.length + removedKeys, bytes, drains });
-    if ((drains && this.#cornered) || freeBytes === undefined || freeBytes >= needed) return undefined;
-    return new PosternError('SPOOL_FULL', `${file}: its disk has only ${freeBytes} bytes free`);
+    if (drains && this.#cornered) return undefined;
+    const neededBytes = neededFreeBytes({ keys: jobs.length + removedKeys, bytes, drains });
+    const freeBytes = this.#space.shortOf(neededBytes, performance.now());
+    if (freeBytes === undefined) return undefined;
+    return new PosternError('SPOOL_FULL', `${this.#env.file}: its disk has only ${freeBytes} bytes free`);
   }
 
   #removeLater(): void {

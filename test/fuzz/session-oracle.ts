@@ -160,6 +160,8 @@ function stepFault(input: Input, peer: Peer): string | undefined {
   const chunks = /bdat/i.test(Buffer.concat(input.segments).toString('latin1')) || input.setup === 'bdat';
   if (peer.closed !== undefined || peer.upgraded || (chunks && peer.session.inData)) return undefined;
   peer.send('\r\n');
+  // The line that this ended may have been STARTTLS: then nothing is said in plain text any more.
+  if (peer.upgraded) return undefined;
   if (chunks && peer.session.inData) return undefined;
   if (peer.closed === undefined && peer.session.inData) peer.send('.\r\n');
   if (peer.closed === undefined && peer.session.deadline === 'auth') peer.send('*\r\n');

@@ -25,7 +25,7 @@ await bundle.write({
   dir: 'dist',
   // One folder below dist/, as the modules of src/ are: `new URL('../worker/main.js', import.meta.url)` holds in both.
   chunkFileNames: 'chunks/[name].js',
-  // For the eyes of nobody, and a twentieth of the time to load: the source maps lead to the source.
+  // They would only be parsed: the source maps lead to the source.
   comments: false,
   sourcemap: true,
 });

@@ -64,3 +64,10 @@ function medianFdatasyncMs(directory) {
   samples.sort((a, b) => a - b);
   return Number((samples[fsyncSamples / 2] ?? 0).toFixed(2));
 }
+
+/** On one line. @param {ReturnType<typeof machineFacts>} machine */
+export function describeMachine(machine) {
+  return Object.entries(machine)
+    .map(([key, value]) => `${key} ${value}`)
+    .join(' · ');
+}

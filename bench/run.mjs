@@ -21,7 +21,7 @@ import { parseArgs, promisify } from 'node:util';
 import { cases } from './cases.mjs';
 import { newRun, runLoad } from './load/load.mjs';
 import { parseLoadOptions } from './load/options.mjs';
-import { machineFacts } from './machine.mjs';
+import { describeMachine, machineFacts } from './machine.mjs';
 import { describeDepth, watchQueueDepth } from './queue-depth.mjs';
 import { root, startServer, startSilentHop, startSink, until } from './server.mjs';
 
@@ -237,7 +237,7 @@ async function main() {
     return;
   }
   const machine = machineFacts();
-  const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`).join(' · '); // prettier-ignore
+  const facts = describeMachine(machine);
   process.stdout.write(`${facts}\n\n`);
   /** @type {Row[]} */
   const rows = [];

@@ -8,7 +8,7 @@ import { existsSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { machineFacts } from '../machine.mjs';
+import { describeMachine, machineFacts } from '../machine.mjs';
 import { benchDirectory, builtMain, root } from '../server.mjs';
 import { cases } from './cases.mjs';
 import { measure, measureRelay } from './measure.mjs';
@@ -73,7 +73,7 @@ async function main() {
     process.exitCode = values.help ? 0 : 2;
     return;
   }
-  process.stderr.write(`${Object.entries(machineFacts()).map(([key, value]) => `${key} ${value}`).join(' · ')}\n`); // prettier-ignore
+  process.stderr.write(`${describeMachine(machineFacts())}\n`);
   const directory = benchDirectory();
   const ids = values.only.split(',');
   try {

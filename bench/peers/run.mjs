@@ -7,7 +7,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { machineFacts } from '../machine.mjs';
+import { describeMachine, machineFacts } from '../machine.mjs';
 import { benchDirectory, root } from '../server.mjs';
 import { cases, needs } from './cases.mjs';
 import { barChart } from './chart.mjs';
@@ -159,7 +159,7 @@ async function main() {
     peers: peers.filter((peer) => names.includes(peer.name) && peer.missing() === undefined),
   };
   const machine = machineFacts();
-  const facts = Object.entries(machine).map(([key, value]) => `${key} ${value}`).join(' · '); // prettier-ignore
+  const facts = describeMachine(machine);
   process.stderr.write(`${facts}\n`);
   const { rows, failures, syncs } = await runAll(plan);
   const tables = plan.cases.map((entry) => caseTable(rows, entry, syncs)).filter((table) => table !== '');

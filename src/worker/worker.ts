@@ -215,7 +215,7 @@ export class Worker {
     void this.#endAfterFailure();
   }
 
-  /** The process ends in this turn: 421 for the clients to whom nothing is owed, as far as their sockets take it at once. */
+  /** 421 for the clients to whom nothing is owed; where the process ends in this turn, as far as sockets take it at once. */
   lastWords(): void {
     this.#service.draining = 'stop';
     for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
@@ -223,8 +223,7 @@ export class Worker {
 
   async #endAfterFailure(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, failedRepliesMs));
-    this.#service.draining = 'stop';
-    for (const connection of this.#service.connections) if (connection.isIdle) connection.shutDown();
+    this.lastWords();
     await this.#untilNoConnections(failedSessionsMs);
     for (const connection of this.#service.connections) connection.shutDown();
     await this.#untilNoConnections(failedLastWordsMs);
